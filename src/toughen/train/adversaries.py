@@ -29,6 +29,8 @@ class Teach(NamedTuple):
 
     loss: Tensor
     leaf: Tensor | None = None
+    clean: bool = True
+    """Whether this is the unperturbed batch's pass (the log keeps its terms apart)."""
 
 
 class Search(NamedTuple):
@@ -62,6 +64,7 @@ class Adversary:
     scope: ClassVar[Scope]
     norm: ClassVar[Norm]
     replaces_task: ClassVar[bool] = True
+    label_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.radius >= 0, "adversary.radius", self.radius, "must not be negative")
@@ -101,12 +104,14 @@ class _CleanFirst(Adversary):
             require(self.site == "embeddings", "adversary.site", self.site, rule)
 
     def ascend(self, step: Step) -> Ascent:
+        """See :class:`Adversary`."""
         space = step.space(self)
         leaf = space.zeros()
         gradient = yield Teach(step.clean(space.expand(leaf)), leaf)
         return space.expand(space.moved(leaf, gradient, self.radius, self.direction))
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
+        """See :class:`Adversary`."""
         return self.weight * step.loss(self.loss, delta)
 
 
@@ -169,6 +174,7 @@ class Pgd(_CleanFirst):
         require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
 
     def ascend(self, step: Step) -> Ascent:
+        """See :class:`Adversary`."""
         space = step.space(self)
         leaf = space.zeros() if self.start == "zero" else space.uniform(self.radius, self.norm)
         gradient: Tensor | None = None
@@ -212,15 +218,17 @@ class FreeLb(Adversary):
         require(self.start_size >= 0, "adversary.start_size", self.start_size, "must not be negative")
 
     def ascend(self, step: Step) -> Ascent:
+        """See :class:`Adversary`."""
         space = step.space(self)
         leaf = space.uniform(self.start_size, self.norm)
         for _ in range(self.steps - 1):
-            gradient = yield Teach(self.term(step, space.expand(leaf)), leaf)
+            gradient = yield Teach(self.term(step, space.expand(leaf)), leaf, clean=False)
             moved = space.moved(leaf, gradient, self.step_size, "l2" if self.norm == "l2" else "max")
             leaf = space.projected(moved, self.radius, self.norm) if self.radius else moved
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
+        """See :class:`Adversary`."""
         return step.objective(delta) / self.steps
 
 
@@ -238,6 +246,7 @@ class Vat(Adversary):
     """
 
     name: Literal["vat"] = "vat"
+    label_free: ClassVar[bool] = True
     probe_size: float = setting(0.1, "length of the random start and of all but the last iteration")
     steps: int = setting(1, "power iterations")
     weight: float = setting(1.0, "weight of the divergence beside the clean loss")
@@ -251,6 +260,7 @@ class Vat(Adversary):
         require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
 
     def ascend(self, step: Step) -> Ascent:
+        """See :class:`Adversary`."""
         space = step.space(self)
         with step.frozen():
             yield Teach(step.clean())
@@ -262,6 +272,7 @@ class Vat(Adversary):
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
+        """See :class:`Adversary`."""
         with step.frozen():
             return self.weight * self._divergence(step, delta)
 

@@ -1,0 +1,226 @@
+"""Scores of a classifier on labelled texts; one that is undefined says why and is never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Metrics = dict[str, float | int | None | dict[str, str]]
+
+_ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
+
+
+def classification_metrics(
+    probabilities: ArrayLike, labels: ArrayLike, label_names: Sequence[str] | None = None
+) -> Metrics:
+    """Score predicted probabilities against labels.
+
+    With two classes precision, recall and F1 are those of the positive class, id 1. Beyond two classes the same names
+    hold the macro average over all classes, `*_weighted` the average weighted by support, and `roc_auc` the
+    one-versus-rest macro average. A macro average is undefined as soon as one class's part of it is.
+
+    Args:
+        probabilities: [N, C] float, rows sum to 1 (up to float error; they are renormalised in float64).
+        labels: [N] int, ids in 0..C-1.
+        label_names: C names, used in the sentences that explain an undefined metric; default the ids.
+
+    Returns:
+        accuracy, precision, recall, f1, roc_auc, mcc, each in its usual range; log_loss in nats, with probabilities
+        clipped at float64's epsilon (2.2e-16) only; `n` the number of examples; `undefined`: {metric: why} for every
+        metric that is None.
+
+    Raises:
+        RuntimeError: if a probability is not finite: the model, not the user's data, is at fault.
+        ValueError: if shapes or label ids do not fit.
+    """
+    scored = Scored.of(probabilities, labels, label_names)
+    measures = {**_SHARED, **(_BINARY if scored.classes == 2 else _MULTI)}
+    values: Metrics = {"n": scored.n}
+    undefined: dict[str, str] = {}
+    for name, (obstacle, measure) in measures.items():
+        why = obstacle(scored) if scored.n else "there are no examples"
+        values[name] = None if why else float(measure(scored))
+        if why:
+            undefined[name] = why
+    values["undefined"] = undefined
+    return values
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Checked inputs: probabilities [N, C] float64, labels [N], predictions [N] (argmax), names of the C classes."""
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, probabilities: ArrayLike, labels: ArrayLike, label_names: Sequence[str] | None = None) -> Scored:
+        """Check and convert; raises as `classification_metrics` says."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        y = np.asarray(labels)
+        _check_shapes(p, y, label_names)
+        if not np.isfinite(p).all():
+            rows = int((~np.isfinite(p)).any(axis=1).sum())
+            raise RuntimeError(
+                f"the model produced non-finite outputs for {rows} of {len(p)} examples, so nothing can be scored; "
+                "its training diverged (lower the learning rate or use precision fp32)"
+            )
+        sums = p.sum(axis=1, keepdims=True)
+        if (p < 0).any() or (abs(sums - 1) > _ROW_SUM_TOLERANCE).any():
+            raise ValueError("probabilities must be at least 0 and sum to 1 in each row; these look like logits")
+        names = tuple(label_names) if label_names is not None else tuple(str(i) for i in range(p.shape[1]))
+        return cls(p / sums, y.astype(np.int64), p.argmax(axis=1), names)
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.probabilities.shape[1]
+
+    @cached_property
+    def support(self) -> NDArray[np.int64]:
+        """[C] examples that carry each label."""
+        return np.bincount(self.labels, minlength=self.classes)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """[C] examples for which each class was predicted."""
+        return np.bincount(self.predictions, minlength=self.classes)
+
+
+def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic], label_names: Sequence[str] | None) -> None:
+    if p.ndim != 2 or p.shape[1] < 2:
+        raise ValueError(f"probabilities must have shape [N, C] with C of at least 2, got {list(p.shape)}")
+    if y.shape != (len(p),):
+        raise ValueError(f"labels must have shape [{len(p)}] like the probabilities, got {list(y.shape)}")
+    if label_names is not None and len(label_names) != p.shape[1]:
+        raise ValueError(f"{len(label_names)} label names do not fit {p.shape[1]} columns of probabilities")
+    if len(y) and not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"labels must be integer ids, got {y.dtype}")
+    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):  # type: ignore[operator]
+        raise ValueError(f"label ids must lie in 0..{p.shape[1] - 1}, got {y.min()}..{y.max()}")
+
+
+# Obstacles: why a metric is undefined, or None. Decided before scikit-learn is asked, which would answer 0 and warn.
+
+
+def _nothing(_: Scored) -> None:
+    return None
+
+
+def _listed(s: Scored, missing: NDArray[np.bool_]) -> str:
+    return ", ".join(repr(s.names[i]) for i in np.flatnonzero(missing))
+
+
+def _never_predicted(s: Scored) -> str | None:
+    missing = s.predicted[1:] == 0 if s.classes == 2 else s.predicted == 0
+    names = _listed(s, np.append(False, missing) if s.classes == 2 else missing)
+    return f"no example was predicted as {names}" if names else None
+
+
+def _supported_never_predicted(s: Scored) -> str | None:
+    names = _listed(s, (s.predicted == 0) & (s.support > 0))
+    return f"no example was predicted as {names}" if names else None
+
+
+def _no_support(s: Scored) -> str | None:
+    missing = s.support == 0
+    if s.classes == 2:
+        missing[0] = False  # recall of the positive class needs positives only
+    names = _listed(s, missing)
+    return f"no example has the label {names}" if names else None
+
+
+def _neither(s: Scored) -> str | None:
+    missing = (s.support == 0) & (s.predicted == 0)
+    if s.classes == 2:
+        missing[0] = False
+    names = _listed(s, missing)
+    return f"no example has the label {names} and none was predicted so" if names else None
+
+
+def _class_absent(s: Scored) -> str | None:
+    names = _listed(s, s.support == 0)
+    return f"it compares every class with the rest, and no example has the label {names}" if names else None
+
+
+def _constant(s: Scored) -> str | None:
+    for what, counts in (("label", s.support), ("prediction", s.predicted)):
+        if (counts > 0).sum() == 1:
+            return f"every {what} is {_listed(s, counts > 0)}, and a constant correlates with nothing"
+    return None
+
+
+# Measures: scikit-learn does the arithmetic; it is imported late because it is slow to import.
+
+
+def _accuracy(s: Scored) -> float:
+    return float((s.predictions == s.labels).mean())
+
+
+def _averaged(name: str, average: str) -> Callable[[Scored], float]:
+    def measure(s: Scored) -> float:
+        from sklearn import metrics
+
+        score = getattr(metrics, f"{name}_score")
+        # zero_division decides classes of weight 0 only: everything else was refused before.
+        return float(score(s.labels, s.predictions, labels=_averaged_over(s), average=average, zero_division=0.0))
+
+    return measure
+
+
+def _averaged_over(s: Scored) -> list[int] | None:
+    return None if s.classes == 2 else list(range(s.classes))
+
+
+def _roc_auc(s: Scored) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    if s.classes == 2:
+        return float(roc_auc_score(s.labels, s.probabilities[:, 1]))
+    labels = list(range(s.classes))
+    return float(roc_auc_score(s.labels, s.probabilities, multi_class="ovr", average="macro", labels=labels))
+
+
+def _mcc(s: Scored) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(s.labels, s.predictions))
+
+
+def _log_loss(s: Scored) -> float:
+    from sklearn.metrics import log_loss
+
+    return float(log_loss(s.labels, s.probabilities, labels=list(range(s.classes))))
+
+
+_Rule = tuple[Callable[[Scored], str | None], Callable[[Scored], float]]
+_SHARED: dict[str, _Rule] = {
+    "accuracy": (_nothing, _accuracy),
+    "roc_auc": (_class_absent, _roc_auc),
+    "mcc": (_constant, _mcc),
+    "log_loss": (_nothing, _log_loss),
+}
+_BINARY: dict[str, _Rule] = {
+    "precision": (_never_predicted, _averaged("precision", "binary")),
+    "recall": (_no_support, _averaged("recall", "binary")),
+    "f1": (_neither, _averaged("f1", "binary")),
+}
+_MULTI: dict[str, _Rule] = {
+    "precision": (_never_predicted, _averaged("precision", "macro")),
+    "recall": (_no_support, _averaged("recall", "macro")),
+    "f1": (_neither, _averaged("f1", "macro")),
+    "precision_weighted": (_supported_never_predicted, _averaged("precision", "weighted")),
+    "recall_weighted": (_nothing, _averaged("recall", "weighted")),
+    "f1_weighted": (_nothing, _averaged("f1", "weighted")),
+}

@@ -1,0 +1,137 @@
+"""Where a perturbation enters the model: one forward hook, registered once, that adds whatever delta is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toughen.errors import InputError
+
+
+class Site:
+    """The output of one module of the model, at which a perturbation can be added.
+
+    The hook stays until :meth:`close`; without a delta it leaves the output alone. It is registered before the first
+    forward, because a hook added after a compiled forward is silently ignored.
+
+    Attributes:
+        width: last dimension of the module's output (the *embedding* width, not always the hidden width).
+        unit: mean L2 norm of the rows of the input-embedding table, when the site was made.
+        padding_idx: the table's padding row, which never moves, or None.
+        dtype: dtype of perturbations here: float32, or float64 in a float64 model.
+    """
+
+    def __init__(self, model: nn.Module, place: str = "embeddings") -> None:
+        self.model_name = type(model).__name__
+        self.place = place
+        table = input_embeddings(model)
+        weight: Any = table.weight
+        full = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+        self.dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        self.unit = float(full.detach().to(self.dtype).norm(dim=-1).mean())
+        self.padding_idx: int | None = getattr(table, "padding_idx", None)
+        module = table if place == "embeddings" else encoder_layer(model, int(place.removeprefix("layer ")))
+        self.width = int(weight.shape[-1]) if place == "embeddings" else int(_config(model).hidden_size)
+        self._delta: Tensor | None = None
+        self._fired = 0
+        self._ids: Tensor | None = None
+        self._layout_known = False
+        self._handles = [module.register_forward_hook(self._hook), table.register_forward_pre_hook(self._remember_ids)]
+
+    @contextmanager
+    def perturbed(self, delta: Tensor | None, ids: Tensor) -> Iterator[None]:
+        """Add delta [B, T, D] in the one forward pass over ids [B, T] made inside; it is gone afterwards in any case.
+
+        Raises:
+            InputError: if the model did not run the module exactly once in that pass, or not on [B, T] inputs.
+        """
+        self._delta, self._fired = delta, 0
+        try:
+            yield
+            if delta is not None:
+                self._check_firing(ids)
+        finally:
+            self._delta = self._ids = None
+
+    def close(self) -> None:
+        """Remove the hook."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _remember_ids(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        # Needed once, on the first perturbed pass; keeping it would be a graph break in a compiled model.
+        if not self._layout_known and self._delta is not None and args and isinstance(args[0], Tensor):
+            self._ids = args[0]
+
+    def _hook(self, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        if self._delta is None:
+            return None
+        self._fired += 1
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.shape != self._delta.shape:
+            raise InputError(
+                f"{self.model_name} computes its {self.place} in the layout {tuple(hidden.shape)} where "
+                f"[batch, tokens, width] = {tuple(self._delta.shape)} is needed, so a perturbation would hit the wrong "
+                "examples; train it without an adversary."
+            )
+        # A float32 delta added to bfloat16 would mostly be rounded away: widen, add, then go back.
+        moved = (hidden.to(self._delta.dtype) + self._delta).to(hidden.dtype)
+        return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+    def _check_firing(self, ids: Tensor) -> None:
+        if self._fired != 1:
+            raise InputError(
+                f"{self.model_name} ran its {self.place} module {self._fired} times in one forward pass where exactly "
+                "once is needed, so the adversary cannot perturb it; use an encoder or decoder with a single input "
+                "embedding (BERT, RoBERTa, DeBERTa, GPT-2, ...) or train without an adversary."
+            )
+        if self._layout_known:
+            return
+        # XLNet's [T, B, D] looks right when B == T: compare the ids themselves, once.
+        if self._ids is not None and (self._ids.shape != ids.shape or not torch.equal(self._ids.to(ids.device), ids)):
+            raise InputError(
+                f"{self.model_name} embeds its tokens in another layout than [batch, tokens], so a perturbation would "
+                "hit the wrong examples; train it without an adversary."
+            )
+        self._layout_known = True
+
+
+def input_embeddings(model: nn.Module) -> nn.Module:
+    """Return the input-embedding module of a transformers model.
+
+    Raises:
+        InputError: if the model has none.
+    """
+    getter = getattr(model, "get_input_embeddings", None)
+    table = getter() if getter is not None else None
+    if not isinstance(table, nn.Module) or not isinstance(getattr(table, "weight", None), Tensor):
+        raise InputError(
+            f"{type(model).__name__} has no input-embedding table (get_input_embeddings() "
+            f"gave {type(table).__name__}), which the adversary perturbs; use a transformers model or train without an adversary."
+        )
+    return table
+
+
+def encoder_layer(model: nn.Module, number: int) -> nn.Module:
+    """Return encoder layer ``number``, counted from 1.
+
+    Raises:
+        InputError: if the model has no such layer, or shares one layer between all depths (ALBERT).
+    """
+    count = getattr(_config(model), "num_hidden_layers", None)
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not lists:
+        raise InputError(f"{type(model).__name__} has no list of {count} encoder layers; use site: embeddings.")
+    if not 1 <= number <= len(lists[0]):
+        raise InputError(
+            f"adversary.site 'layer {number}' does not exist: {type(model).__name__} has layers 1 to {count}."
+        )
+    return lists[0][number - 1]
+
+
+def _config(model: nn.Module) -> Any:
+    return getattr(model, "config", None)
