@@ -115,7 +115,8 @@ def _f1(scored: Scored) -> _Measure:
     labelled, predicted = one_hot[scored.labels], one_hot[scored.predictions]  # [N, classes averaged]
 
     def measure(counts: Floats) -> Floats:
-        return _ratio(2 * (counts @ (labelled * predicted)), counts @ (labelled + predicted)).mean(axis=1)
+        per_class = _ratio(2 * (counts @ (labelled * predicted)), counts @ (labelled + predicted))  # [s, averaged]
+        return np.asarray(per_class.mean(axis=1))
 
     return measure
 

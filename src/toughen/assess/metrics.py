@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Metrics = dict[str, float | int | None | dict[str, str]]
+Metrics = dict[str, float | int | dict[str, str] | None]
 
 _ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
 
@@ -85,7 +85,7 @@ class Scored:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self.probabilities.shape[1]
+        return int(self.probabilities.shape[1])
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
@@ -97,6 +97,11 @@ class Scored:
         """[C] examples for which each class was predicted."""
         return np.bincount(self.predictions, minlength=self.classes)
 
+    @property
+    def averaged(self) -> NDArray[np.bool_]:
+        """[C] the classes that precision, recall and F1 speak of: the positive one of two, all of more."""
+        return np.arange(self.classes) >= (1 if self.classes == 2 else 0)
+
 
 def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic], label_names: Sequence[str] | None) -> None:
     if p.ndim != 2 or p.shape[1] < 2:
@@ -107,7 +112,7 @@ def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic], label_names: S
         raise ValueError(f"{len(label_names)} label names do not fit {p.shape[1]} columns of probabilities")
     if len(y) and not np.issubdtype(y.dtype, np.integer):
         raise ValueError(f"labels must be integer ids, got {y.dtype}")
-    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):  # type: ignore[operator]
+    if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
         raise ValueError(f"label ids must lie in 0..{p.shape[1] - 1}, got {y.min()}..{y.max()}")
 
 
@@ -123,29 +128,22 @@ def _listed(s: Scored, missing: NDArray[np.bool_]) -> str:
 
 
 def _never_predicted(s: Scored) -> str | None:
-    missing = s.predicted[1:] == 0 if s.classes == 2 else s.predicted == 0
-    names = _listed(s, np.append(False, missing) if s.classes == 2 else missing)
+    names = _listed(s, s.averaged & (s.predicted == 0))
     return f"no example was predicted as {names}" if names else None
 
 
 def _supported_never_predicted(s: Scored) -> str | None:
-    names = _listed(s, (s.predicted == 0) & (s.support > 0))
+    names = _listed(s, (s.support > 0) & (s.predicted == 0))
     return f"no example was predicted as {names}" if names else None
 
 
 def _no_support(s: Scored) -> str | None:
-    missing = s.support == 0
-    if s.classes == 2:
-        missing[0] = False  # recall of the positive class needs positives only
-    names = _listed(s, missing)
+    names = _listed(s, s.averaged & (s.support == 0))
     return f"no example has the label {names}" if names else None
 
 
 def _neither(s: Scored) -> str | None:
-    missing = (s.support == 0) & (s.predicted == 0)
-    if s.classes == 2:
-        missing[0] = False
-    names = _listed(s, missing)
+    names = _listed(s, s.averaged & (s.support == 0) & (s.predicted == 0))
     return f"no example has the label {names} and none was predicted so" if names else None
 
 
@@ -174,13 +172,10 @@ def _averaged(name: str, average: str) -> Callable[[Scored], float]:
 
         score = getattr(metrics, f"{name}_score")
         # zero_division decides classes of weight 0 only: everything else was refused before.
-        return float(score(s.labels, s.predictions, labels=_averaged_over(s), average=average, zero_division=0.0))
+        labels = None if average == "binary" else list(range(s.classes))
+        return float(score(s.labels, s.predictions, labels=labels, average=average, zero_division=0.0))
 
     return measure
-
-
-def _averaged_over(s: Scored) -> list[int] | None:
-    return None if s.classes == 2 else list(range(s.classes))
 
 
 def _roc_auc(s: Scored) -> float:

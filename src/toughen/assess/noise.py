@@ -32,10 +32,12 @@ def typos(texts: Sequence[str], *, rate: float, seed: int) -> list[str]:
         InputError: if the rate is not in [0, 1].
     """
     require(0 <= rate <= 1, "rate", rate, "must be between 0 and 1")
-    return [_mistyped(text, rate, random.Random(f"{seed}:{index}:{text}")) for index, text in enumerate(texts)]
+    return [_mistyped(text, rate, f"{seed}:{index}:{text}") for index, text in enumerate(texts)]
 
 
-def _mistyped(text: str, rate: float, rng: random.Random) -> str:
+def _mistyped(text: str, rate: float, key: str) -> str:
+    rng = random.Random(key.encode("utf-8", "surrogatepass"))
+
     def replace(match: re.Match[str]) -> str:
         # Both draws happen for every word, so that a higher rate meets the same numbers.
         chance, word_seed = rng.random(), rng.getrandbits(64)
