@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from toughen.errors import InputError
 from toughen.train.adversaries import EmbeddingAdversary, Teach
 from toughen.train.config import Precision
+from toughen.train.counters import Cost, Tally
 from toughen.train.objectives import IGNORED, CrossEntropy
 from toughen.train.runtime import PlainRuntime, Runtime
 from toughen.train.site import Site
@@ -29,7 +30,11 @@ class Engine:
     apart without an error.)
 
     Attributes:
+        model: what passes run through: the bare model, or a wrapper around it that communicates.
         updates: optimiser steps so far; ``adversary.start_step`` counts these.
+        ascents: perturbations found so far.
+        cost: passes so far.
+        tally: training accuracy since it was last reset.
     """
 
     def __init__(
@@ -64,9 +69,12 @@ class Engine:
         bare = unwrap(model)
         check_composition(bare, self.objective, adversary, special_ids)
         self.site = Site(bare, adversary.site) if adversary is not None else None
-        self._context = Context(
-            model, self.objective, self.site, noise, self.runtime.autocast, tuple(special_ids or ())
-        )
+        self.model: nn.Module = model
+        self._noise = noise
+        self._special_ids = tuple(special_ids or ())
+        self.cost = Cost()
+        self.tally = Tally()
+        self.ascents = 0
         self._log: dict[str, Tensor] = {}
         self._logged_updates = 0
 
@@ -94,7 +102,7 @@ class Engine:
         weight = batch.get("weight")
         if examples is None:
             examples = float(len(batch["labels"])) if weight is None else weight.sum().clamp(min=1)
-        step = Step(self._context, batch, self._label_scale(batch, examples, labelled))
+        step = Step(self._context(), batch, self._label_scale(batch, examples, labelled))
         with self.runtime.outer(sync):
             total = _Reduction(self, weight, examples).run(step, sync)
         if sync:
@@ -155,9 +163,23 @@ class Engine:
     ) -> None:
         self.close()
 
+    def log_state(self) -> dict[str, Any]:
+        """Return the log since the last :meth:`terms` as plain numbers, for a checkpoint."""
+        return {"updates": self._logged_updates, "terms": {name: float(value) for name, value in self._log.items()}}
+
+    def load_log_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take over a saved :meth:`log_state`."""
+        self._logged_updates = state["updates"]
+        self._log = {name: torch.tensor(value, device=device) for name, value in state["terms"].items()}
+
     def record(self, name: str, value: Tensor) -> None:
         """Add a reduced, detached scalar to the log."""
         self._log[name] = self._log[name] + value if name in self._log else value
+
+    def _context(self) -> Context:
+        return Context(
+            self.model, self.objective, self.site, self._noise, self.runtime.autocast, self._special_ids, self.cost
+        )
 
     def _label_scale(
         self, batch: Mapping[str, Tensor], examples: Tensor | float, labelled: Tensor | float | None
@@ -193,10 +215,13 @@ class _Reduction:
             # The outer context of a micro-batch that does not communicate is already local, and need not nest.
             with self._runtime.local() if sync else nullcontext():
                 delta = self._ascend(adversary.ascend(step))
+            self._engine.ascents += 1
             self._record("perturbation_norm", delta.flatten(1).norm(dim=1))
             self._teach(self._adversarial(adversary, step, delta))
         for name, value in step.recorded.items():
             self._record(name, value)
+        if step.first_logits is not None:
+            self._engine.tally.add(step.first_logits, step.labels, self._weight)
         assert self._total is not None  # every branch teaches
         return self._total
 
@@ -229,11 +254,13 @@ class _Reduction:
 
     def _search(self, loss: Tensor, leaf: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(self._runtime.scaled(loss.sum()), leaf)
+        self._engine.cost.searched()
         return gradient / self._runtime.scaled(torch.ones((), device=gradient.device))
 
     def _teach(self, loss: Tensor) -> None:
         reduced = self._reduced(loss)
         self._runtime.backward(reduced)
+        self._engine.cost.taught()
         self._total = reduced.detach() if self._total is None else self._total + reduced.detach()
 
     def _reduced(self, loss: Tensor) -> Tensor:

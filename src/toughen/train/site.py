@@ -111,7 +111,8 @@ def input_embeddings(model: nn.Module) -> nn.Module:
     if not isinstance(table, nn.Module) or not isinstance(getattr(table, "weight", None), Tensor):
         raise InputError(
             f"{type(model).__name__} has no input-embedding table (get_input_embeddings() "
-            f"gave {type(table).__name__}), which the adversary perturbs; use a transformers model or train without an adversary."
+            f"gave {type(table).__name__}), which the adversary perturbs; use a transformers model or train "
+            "without an adversary."
         )
     return table
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toughen.train.adversaries import Adversary, Loss
+from toughen.train.counters import Cost
 from toughen.train.objectives import CrossEntropy
 from toughen.train.site import Site
 from toughen.train.space import Noise, Space
@@ -29,6 +30,7 @@ class Context:
     noise: Noise
     autocast: Callable[[], AbstractContextManager[Any]]
     special_ids: tuple[int, ...]
+    cost: Cost
 
 
 class Step:
@@ -40,6 +42,7 @@ class Step:
         label_scale: rows over labelled rows of the optimiser step; the task loss is scaled by it, so that it stays a
             mean over labelled rows while label-free terms are means over all rows. 1 where every row has a label.
         recorded: loss terms [B] of the clean pass, for the log.
+        first_logits: [B, K], detached, of the first pass of the objective, for the training accuracy.
     """
 
     def __init__(self, context: Context, batch: Mapping[str, Tensor], label_scale: Tensor | float = 1.0) -> None:
@@ -51,6 +54,7 @@ class Step:
         self.mask = torch.ones_like(self._ids, dtype=torch.bool) if mask is None else mask.bool()
         self.label_scale = label_scale
         self.recorded: dict[str, Tensor] = {}
+        self.first_logits: Tensor | None = None
         self._rng: _Rng | None = None
         self._replaying = False
         self._reference: Tensor | None = None
@@ -108,9 +112,12 @@ class Step:
     def _terms(self, delta: Tensor | None) -> dict[str, Tensor]:
         copies = self._context.objective.copies
         logits = self._run(delta, copies)
+        split = logits.chunk(copies)
         if copies == 1 and delta is None:
             self._reference = logits.detach()
-        return self._context.objective.terms(logits.chunk(copies), self.labels)
+        if self.first_logits is None:
+            self.first_logits = split[0].detach()
+        return self._context.objective.terms(split, self.labels)
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
         return value * self.label_scale if name == "task" else value
@@ -131,6 +138,7 @@ class Step:
         perturbed = nullcontext() if context.site is None else context.site.perturbed(delta, ids)
         with perturbed, context.autocast():
             output = context.model(**inputs)
+        context.cost.passed(copies)
         logits = logits_of(output)
         return logits if logits.dtype == torch.float64 else logits.float()
 

@@ -1,0 +1,82 @@
+"""Toughen: fine-tune transformer text classifiers that generalise, hold up under attack, and ship.
+
+Names are imported when first used, so ``import toughen`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CrossEntropy": "toughen.train.objectives",
+    "Data": "toughen.data.config",
+    "Ema": "toughen.train.averages",
+    "Engine": "toughen.train.engine",
+    "Fgm": "toughen.train.adversaries",
+    "Fgsm": "toughen.train.adversaries",
+    "FreeLb": "toughen.train.adversaries",
+    "InputError": "toughen.errors",
+    "Pgd": "toughen.train.adversaries",
+    "RDrop": "toughen.train.objectives",
+    "Recipe": "toughen.recipe",
+    "Run": "toughen.run",
+    "Swa": "toughen.train.averages",
+    "ToughTrainer": "toughen.train.trainer",
+    "Training": "toughen.train.config",
+    "Vat": "toughen.train.adversaries",
+    "WeightAverage": "toughen.train.averaging",
+    "load_recipe": "toughen.recipe",
+    "make_average": "toughen.train.averaging",
+    "train": "toughen.run",
+}
+
+__all__ = [
+    "CrossEntropy",
+    "Data",
+    "Ema",
+    "Engine",
+    "Fgm",
+    "Fgsm",
+    "FreeLb",
+    "InputError",
+    "Pgd",
+    "RDrop",
+    "Recipe",
+    "Run",
+    "Swa",
+    "ToughTrainer",
+    "Training",
+    "Vat",
+    "WeightAverage",
+    "__version__",
+    "load_recipe",
+    "make_average",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'toughen' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from toughen.data.config import Data
+    from toughen.errors import InputError
+    from toughen.recipe import Recipe, load_recipe
+    from toughen.run import Run, train
+    from toughen.train.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+    from toughen.train.averages import Ema, Swa
+    from toughen.train.averaging import WeightAverage, make_average
+    from toughen.train.config import Training
+    from toughen.train.engine import Engine
+    from toughen.train.objectives import CrossEntropy, RDrop
+    from toughen.train.trainer import ToughTrainer

@@ -1,0 +1,83 @@
+"""The few moments of the Trainer's loop that a method of it does not give."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from toughen.train.engine import Engine
+
+if TYPE_CHECKING:
+    from toughen.train.trainer import ToughTrainer
+
+
+class Bridge(TrainerCallback):
+    """Moves average and counters after each step that was taken, and watches for collapse."""
+
+    def __init__(self, trainer: ToughTrainer) -> None:
+        self._trainer = trainer
+        self._scale = 1.0
+        self._watch: MajorityWatch | None = None
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Restore what the Trainer has just reset."""
+        self._trainer.restore_losses()
+
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Remember the gradient scale."""
+        scaler = self._trainer.accelerator.scaler
+        self._scale = 1.0 if scaler is None else scaler.get_scale()
+
+    def on_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the average, or take the count of a skipped step back."""
+        # accelerate cannot see that a fused optimiser skipped; a scale that fell can.
+        trainer = self._trainer
+        scaler = trainer.accelerator.scaler
+        assert trainer.engine is not None
+        if scaler is not None and scaler.get_scale() < self._scale:
+            trainer.engine.skipped()
+        elif trainer.average is not None:
+            trainer.average.update()
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Start counting hits."""
+        if self._trainer.engine is not None:
+            self._watch = MajorityWatch(self._trainer.engine)
+
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Warn of collapse."""
+        if self._watch is not None:
+            self._watch.check(state.epoch)
+
+
+MIN_ROWS, TOLERANCE = 50, 0.02
+"""An epoch of fewer rows says too little; an accuracy within so much of the majority rate sits at it."""
+
+
+class MajorityWatch:
+    """Compares an epoch's training accuracy with the majority rate of the labels it saw."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        engine.tally.reset()
+
+    def check(self, epoch: float | None) -> None:
+        """Warn by name if the epoch's accuracy is that of always answering the majority."""
+        rows, hits, majority = self._engine.tally.totals()
+        rate = majority / max(rows, 1)
+        if rows < MIN_ROWS or rate == 1 or hits / rows > rate + TOLERANCE:
+            return
+        adversary = self._engine.adversary
+        cause = "the learning rate may be too high, too low or still warming up"
+        if adversary is not None:
+            cause = (
+                f"adversary {adversary.name} with radius {adversary.radius} ({adversary.radius_unit}) may be too "
+                "strong: lower adversary.radius, or let it wait with adversary.start_step"
+            )
+        warnings.warn(
+            f"training accuracy {hits / rows:.1%} sat at the majority rate {rate:.1%} for the whole epoch "
+            f"{epoch or 0:.0f}: the model may have collapsed to one class; {cause}.",
+            stacklevel=2,
+        )

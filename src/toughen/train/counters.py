@@ -1,0 +1,69 @@
+"""Counting what training does: passes, and hits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from toughen.train.objectives import IGNORED
+
+
+class Cost:
+    """Passes over the batch so far; a doubled batch counts twice.
+
+    Attributes:
+        forwards: forward passes.
+        units: cost with forward 1, backward into the parameters 2, backward to the perturbation alone 1; plain
+            training has 3 per step.
+    """
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self.units = 0
+        self._open = 0
+
+    def passed(self, copies: int) -> None:
+        """Count a forward pass."""
+        self.forwards += copies
+        self.units += copies
+        if torch.is_grad_enabled():
+            self._open += copies
+
+    def taught(self) -> None:
+        """Count a backward into the parameters, of all forward passes since the last backward."""
+        self.units += 2 * self._open
+        self._open = 0
+
+    def searched(self) -> None:
+        """Count a backward to the perturbation alone."""
+        self.units += self._open
+        self._open = 0
+
+
+class Tally:
+    """Training accuracy since the last reset, kept on the device until it is asked for."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again."""
+        self._hits: Tensor | None = None
+        self._classes: Tensor | None = None
+
+    def add(self, logits: Tensor, labels: Tensor, weight: Tensor | None) -> None:
+        """Take in a batch: logits [B, K], labels [B] (``IGNORED`` rows do not count), weight [B] or None."""
+        known = (labels != IGNORED).to(logits.dtype)
+        if weight is not None:
+            known = known * weight.to(known.dtype)
+        hits = ((logits.argmax(-1) == labels) * known).sum()
+        classes = torch.zeros(logits.shape[-1], dtype=known.dtype, device=known.device)
+        classes.scatter_add_(0, labels.clamp(min=0), known)
+        self._hits = hits if self._hits is None else self._hits + hits
+        self._classes = classes if self._classes is None else self._classes + classes
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return rows, hits and rows of the most frequent class."""
+        if self._hits is None or self._classes is None:
+            return 0, 0, 0
+        return int(self._classes.sum()), int(self._hits), int(self._classes.max())
