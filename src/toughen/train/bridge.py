@@ -1,16 +1,51 @@
-"""The few moments of the Trainer's loop that a method of it does not give."""
+"""Between the engine and the Trainer: how a pass runs there, and the moments that only a callback sees."""
 
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from toughen.train.engine import Engine
 
 if TYPE_CHECKING:
     from toughen.train.trainer import ToughTrainer
+
+
+class TrainerRuntime:
+    """The engine's view of a Trainer: accelerate runs, scales and communicates. See :class:`toughen.train.runtime`."""
+
+    def __init__(self, trainer: ToughTrainer) -> None:
+        self._trainer = trainer
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Nothing: accelerate has wrapped the model's forward."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Back-propagate through accelerate, which scales for fp16."""
+        self._trainer.accelerator.backward(loss)
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Multiply by the gradient scale, if there is a scaler."""
+        scaler = self._trainer.accelerator.scaler
+        return loss if scaler is None else scaler.scale(loss)
+
+    def local(self) -> AbstractContextManager[Any]:
+        """Do not communicate: DDP's no_sync, or its counterpart for a model that was sharded when it was loaded."""
+        trainer = self._trainer
+        if getattr(trainer, "is_distributed_loading_by_transformers", False):
+            deferred: AbstractContextManager[Any] = trainer._defer_fsdp_gradient_reduction()
+            return deferred
+        no_sync: AbstractContextManager[Any] = trainer.accelerator.no_sync(trainer.model_wrapped)
+        return no_sync
+
+    def outer(self, sync: bool) -> AbstractContextManager[Any]:
+        """Nothing: the Trainer's loop has already entered no_sync for a micro-batch that does not communicate."""
+        return nullcontext()
 
 
 class Bridge(TrainerCallback):
@@ -22,8 +57,9 @@ class Bridge(TrainerCallback):
         self._watch: MajorityWatch | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Restore what the Trainer has just reset."""
+        """Restore what the Trainer has just reset, and start the clock."""
         self._trainer.restore_losses()
+        self._trainer.clock.start()
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Remember the gradient scale."""
@@ -40,6 +76,10 @@ class Bridge(TrainerCallback):
             trainer.engine.skipped()
         elif trainer.average is not None:
             trainer.average.update()
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop the clock."""
+        self._trainer.clock.stop()
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Start counting hits."""

@@ -1,6 +1,10 @@
-"""Counting what training does: passes, and hits."""
+"""Counting what training does: passes, hits, seconds."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -12,12 +16,14 @@ class Cost:
     """Passes over the batch so far; a doubled batch counts twice.
 
     Attributes:
+        steps: optimiser steps these passes made up.
         forwards: forward passes.
         units: cost with forward 1, backward into the parameters 2, backward to the perturbation alone 1; plain
             training has 3 per step.
     """
 
     def __init__(self) -> None:
+        self.steps = 0
         self.forwards = 0
         self.units = 0
         self._open = 0
@@ -67,3 +73,40 @@ class Tally:
         if self._hits is None or self._classes is None:
             return 0, 0, 0
         return int(self._classes.sum()), int(self._hits), int(self._classes.max())
+
+
+class Clock:
+    """Seconds of the training loop alone, validation and checkpoints left out, and the rows it went through."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.before: tuple[float, int] = (0.0, 0)
+        self._seconds = 0.0
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far; a resumed run counts on from its checkpoint."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._seconds + running
+
+    def start(self) -> None:
+        """Start, with what a checkpoint had counted."""
+        seconds, rows = self.before
+        self._seconds, self.rows = seconds, rows
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._seconds, self._since = self.seconds, None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still inside the block."""
+        running = self._since is not None
+        self.stop()
+        try:
+            yield
+        finally:
+            if running:
+                self._since = time.perf_counter()

@@ -107,6 +107,7 @@ class Engine:
             total = _Reduction(self, weight, examples).run(step, sync)
         if sync:
             self.updates += 1
+            self.cost.steps += 1
             self._logged_updates += 1
         return total
 

@@ -1,10 +1,15 @@
-"""Several GPUs without a launcher: take one, and say how to use them all."""
+"""Processes and devices: which one speaks, which one writes, and several GPUs without a launcher."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from rich.console import Console
 
 
 def one_device(args: Any) -> None:
@@ -31,3 +36,41 @@ def _script() -> list[str]:
     if program.endswith(("/toughen", "toughen/__main__.py")) or program == "toughen":
         return ["-m", "toughen", *sys.argv[1:]]
     return [program, *sys.argv[1:]]
+
+
+def main_process_console(quiet: bool) -> Console:
+    """Return a console on stderr that only the main process writes to."""
+    return Console(stderr=True, quiet=quiet or int(os.environ.get("RANK", "0")) > 0)
+
+
+@contextmanager
+def main_process_first() -> Iterator[bool]:
+    """Run a block that only the main process acts in (it gets True); the others wait until it is done."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    try:
+        yield state.is_main_process
+    finally:
+        state.wait_for_everyone()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence the libraries' own progress bars and reports; warnings of ours still show."""
+    import datasets
+    import transformers
+
+    log: Any = transformers.logging
+    level = log.get_verbosity()
+    bars = datasets.are_progress_bars_disabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        log.enable_progress_bar()
+        if not bars:
+            datasets.enable_progress_bars()

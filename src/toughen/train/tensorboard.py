@@ -24,7 +24,7 @@ class TensorBoardLog(TrainerCallback):
                 "TensorBoard is not installed; install it with: pip install 'toughen[tensorboard]'."
             ) from error
         writer: Any = SummaryWriter
-        self._make_writer = lambda: writer(str(folder))
+        self._make_writer: Any = lambda: writer(str(folder))
         self._writer: Any = None
 
     def on_log(

@@ -17,7 +17,8 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from toughen.errors import InputError
 from toughen.train import checkpoint
 from toughen.train.averaging import WeightAverage, make_average
-from toughen.train.bridge import Bridge
+from toughen.train.bridge import Bridge, TrainerRuntime
+from toughen.train.counters import Clock
 from toughen.train.engine import Engine
 from toughen.train.groups import parameter_groups
 from toughen.train.launch import one_device
@@ -28,39 +29,6 @@ from toughen.train.schedules import with_average_tail
 if TYPE_CHECKING:
     from toughen.data.batches import LengthBuckets
     from toughen.recipe import Recipe
-
-
-class TrainerRuntime:
-    """The engine's view of a Trainer: accelerate runs, scales and communicates. See :class:`toughen.train.runtime`."""
-
-    def __init__(self, trainer: ToughTrainer) -> None:
-        self._trainer = trainer
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Nothing: accelerate has wrapped the model's forward."""
-        return nullcontext()
-
-    def backward(self, loss: Tensor) -> None:
-        """Back-propagate through accelerate, which scales for fp16."""
-        self._trainer.accelerator.backward(loss)
-
-    def scaled(self, loss: Tensor) -> Tensor:
-        """Multiply by the gradient scale, if there is a scaler."""
-        scaler = self._trainer.accelerator.scaler
-        return loss if scaler is None else scaler.scale(loss)
-
-    def local(self) -> AbstractContextManager[Any]:
-        """Do not communicate: DDP's no_sync, or its counterpart for a model that was sharded when it was loaded."""
-        trainer = self._trainer
-        if getattr(trainer, "is_distributed_loading_by_transformers", False):
-            deferred: AbstractContextManager[Any] = trainer._defer_fsdp_gradient_reduction()
-            return deferred
-        no_sync: AbstractContextManager[Any] = trainer.accelerator.no_sync(trainer.model_wrapped)
-        return no_sync
-
-    def outer(self, sync: bool) -> AbstractContextManager[Any]:
-        """Nothing: the Trainer's loop has already entered no_sync for a micro-batch that does not communicate."""
-        return nullcontext()
 
 
 class ToughTrainer(Trainer):
@@ -110,6 +78,7 @@ class ToughTrainer(Trainer):
         self._batches = batches
         self.average: WeightAverage | None = None
         self.engine: Engine | None = None
+        self.clock = Clock()
         self._window: Window | None = None
         self._stopped = False
         self._restored: dict[str, Any] | None = None
@@ -137,6 +106,7 @@ class ToughTrainer(Trainer):
         batch["labels"] = batch.pop("label") if "label" in batch else batch["labels"]
         window = self._window or Window(*count_rows(batch))
         engine.model = model
+        self.clock.rows += len(batch["labels"])
         sync = self.accelerator.gradient_state.sync_gradients
         return engine.backward(batch, examples=window.examples, labelled=window.labelled, sync=sync)
 
@@ -288,6 +258,7 @@ class ToughTrainer(Trainer):
                 raise InputError(f"there is no complete checkpoint in {self.args.output_dir} to resume from.")
         self._stopped = False
         self.average = None
+        self.clock = Clock()
         output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._check_fired()
         self._retire_average()
@@ -304,6 +275,29 @@ class ToughTrainer(Trainer):
         if self.average is not None:
             self.average.copy_to_model()
             self.average = None
+
+    def report(self) -> dict[str, float]:
+        """Return what training cost: the loop's seconds (without validation and checkpoints), rows and passes."""
+        engine = self._the_engine()
+        steps = max(engine.cost.steps, 1)
+        return {
+            "seconds": self.clock.seconds,
+            "samples_per_second": self.clock.rows / max(self.clock.seconds, 1e-9),
+            "passes_per_step": engine.cost.forwards / steps,
+            "units_per_step": engine.cost.units / steps,
+            "steps": self.state.global_step,
+            "epochs": self.state.epoch or 0.0,
+            "best_step": self.state.best_global_step or self.state.global_step,
+        }
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score as the Trainer does; the clock of the loop stands still."""
+        with self.clock.paused():
+            return super().evaluate(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self.clock.paused():
+            super()._save_checkpoint(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Score the average, if there is one; the raw weights come back afterwards."""
@@ -322,6 +316,8 @@ class ToughTrainer(Trainer):
         engine = self._the_engine()
         return {
             "updates": engine.updates,
+            "seconds": self.clock.seconds,
+            "rows": self.clock.rows,
             "stopped": self.control.should_training_stop,
             "unit": engine.site.unit if engine.site else None,
             "log": engine.log_state(),
@@ -341,6 +337,7 @@ class ToughTrainer(Trainer):
             if engine.site is not None:
                 engine.site.unit = state["unit"]
             self._stopped = state["stopped"]
+            self.clock.before = (state["seconds"], state["rows"])
             self._restored = state
 
     def restore_losses(self) -> None:
