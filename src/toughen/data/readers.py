@@ -1,0 +1,189 @@
+"""Read one file into a split. Arrow does the reading; what it refuses is read again, slowly, to name the row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from toughen.data.diagnose import (
+    csv_fault,
+    headers,
+    json_records,
+    misused_quote,
+    parse_json,
+    refuse_bad_utf8,
+)
+from toughen.data.raw import Raw, refuse_duplicate_columns, table_of
+from toughen.errors import InputError
+
+BLOCK = 8 << 20  # bytes per Arrow block; a record must fit into one
+
+
+def read_file(path: Path, name: str | None = None) -> Raw:
+    """Read ``.csv .tsv .jsonl .json .parquet`` into a split.
+
+    Raises:
+        InputError: if the file is missing, empty, malformed, not UTF-8 or of another kind.
+    """
+    name = name or str(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"Cannot read {name}: the extension must be one of {' '.join(READERS)}.")
+    if not path.is_file():
+        raise InputError(f"The file {name} is missing; check the path.")
+    try:
+        if path.stat().st_size == 0:
+            _refuse_empty(name)
+        return reader(path, name)
+    except OSError as error:
+        raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
+
+
+def read_lines(path: Path, name: str) -> Raw:
+    """Read a text file with one text per line (for texts without labels)."""
+    refuse_bad_utf8(path, name)
+    return table_of({"text": path.read_text("utf-8-sig").splitlines()}, name)
+
+
+def _refuse_empty(name: str) -> NoReturn:
+    raise InputError(f"{name} is empty: it holds no rows, so give a file with texts in it.")
+
+
+def _read_csv(path: Path, name: str) -> Raw:
+    return _read_delimited(path, name, ",")
+
+
+def _read_tsv(path: Path, name: str) -> Raw:
+    return _read_delimited(path, name, "\t")
+
+
+def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
+    refuse_bad_utf8(path, name)
+    # Many .tsv files (GLUE's among them) put quotes in texts and know no quoting; a .csv that does so is broken.
+    stray = misused_quote(path, delimiter)
+    if stray and delimiter == ",":
+        raise InputError(f"{name}, line {stray}: a quoted field is not closed properly; double the quotes inside it.")
+    quoted = not stray
+    names = headers(path, delimiter, quoted)
+    if not names:
+        _refuse_empty(name)
+    # Spreadsheets leave columns without a name behind the last one: they are not read.
+    refuse_duplicate_columns([column.strip() for column in names if column.strip()], name)
+    options = pa.csv.ConvertOptions(column_types={column: pa.string() for column in names}, strings_can_be_null=False)
+    parse = pa.csv.ParseOptions(
+        delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted, ignore_empty_lines=True
+    )
+
+    def read(block: int) -> pa.Table:
+        how = pa.csv.ReadOptions(block_size=block)
+        return pa.csv.read_csv(path, read_options=how, parse_options=parse, convert_options=options)
+
+    try:
+        table = _with_blocks(read, path)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            _refuse_empty(name)
+        raise InputError(csv_fault(path, name, delimiter, quoted) or _unread(name, error)) from error
+    table = table.rename_columns([column.strip() for column in table.column_names])
+    return Raw(table.select([i for i, column in enumerate(table.column_names) if column]), name, typed=False)
+
+
+def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
+    """Read in small blocks; if one record is longer than a block, in one."""
+    try:
+        return read(BLOCK)
+    except pa.ArrowInvalid as error:
+        if "straddling" not in str(error):
+            raise
+        return read(min(path.stat().st_size + 1, 2**31 - 1))
+
+
+def _unread(name: str, error: Exception) -> str:
+    first = str(error).splitlines()[0].rstrip(".")
+    return f"{name} cannot be read ({first}); check that its content fits its extension."
+
+
+def _read_json(path: Path, name: str) -> Raw:
+    refuse_bad_utf8(path, name)
+    start = _first_character(path)
+    if not start:
+        _refuse_empty(name)
+    return _json_list(path, name) if start == "[" else _json_lines(path, name)
+
+
+def _first_character(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        return next((line.strip()[0] for line in file if line.strip()), "")
+
+
+def _json_lines(path: Path, name: str) -> Raw:
+    try:
+        schema = _text_fields(path)
+        parse = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer")
+
+        def read(block: int) -> pa.Table:
+            how = pa.json.ReadOptions(block_size=block)
+            return pa.json.read_json(path, read_options=how, parse_options=parse)
+
+        return Raw(_with_blocks(read, path), name)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        return _records(json_records(path, name), name)
+
+
+def _text_fields(path: Path) -> pa.Schema:
+    """Fix the type of what is text in the first record: Arrow would take texts that look like dates for dates."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = json.loads(next(line for line in file if line.strip()))
+    if not isinstance(first, dict):
+        raise ValueError("not a record")
+    return pa.schema([(key, pa.string()) for key, value in first.items() if isinstance(value, str)])
+
+
+def _json_list(path: Path, name: str) -> Raw:
+    try:
+        records = parse_json(path.read_text("utf-8-sig"), name)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name}, line {error.lineno}: malformed JSON ({error.msg}); mend it there.") from error
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise InputError(f'Row {row + 1} of {name} is not a record such as {{"text": ..., "label": ...}}.')
+    return _records(records, name)
+
+
+def _records(records: list[dict[str, Any]], name: str) -> Raw:
+    keys = dict.fromkeys(key for record in records for key in record)
+    return table_of({key: [record.get(key) for record in records] for key in keys}, name)
+
+
+def _read_parquet(path: Path, name: str) -> Raw:
+    try:
+        table = pa.parquet.ParquetFile(path, memory_map=True).read()
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(_unread(name, error)) from error
+    return Raw(table, name, class_names=class_names_of(table.schema))
+
+
+def class_names_of(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return the class names that the `datasets` library keeps in an Arrow schema."""
+    facts = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = facts.get("info", {}).get("features") or {}
+    classes = {name: f for name, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
+    return {name: tuple(feature["names"]) for name, feature in classes.items() if feature.get("names")}
+
+
+READERS: dict[str, Callable[[Path, str], Raw]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,109 @@
+"""Texts to token ids, cut but not padded; and how long a model lets them be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import datasets
+from datasets.fingerprint import generate_random_fingerprint
+
+from toughen.errors import InputError
+
+# Families whose positions count up from pad_token_id + 1, so that two of RoBERTa's 514 are never used.
+# fmt: off
+OFFSET_POSITIONS = frozenset((
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "longformer", "data2vec-text",
+    "mpnet", "esm", "ibert", "luke", "xmod", "lilt", "layoutlmv3", "markuplm",
+))
+# fmt: on
+NO_LIMIT = 10**9  # tokenizers without a limit say 10**30
+
+
+def tokenise(dataset: datasets.Dataset, tokenizer: Any, *, max_length: int) -> datasets.Dataset:
+    """Add token ids to a dataset with a ``text`` column.
+
+    Args:
+        dataset: from :func:`load_splits`, :func:`load_labelled` or :func:`load_texts`.
+        tokenizer: a Hugging Face tokenizer.
+        max_length: tokens per text, special tokens included; longer texts are cut.
+
+    Returns:
+        The dataset with ``input_ids`` and ``attention_mask`` (and ``token_type_ids`` where the tokenizer makes them),
+        lists of int without padding; ``length`` (int, tokens); and ``labels`` (int) if it has a ``label``.
+    """
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        encoded = dict(tokenizer(rows["text"], truncation=True, max_length=max_length, padding=False))
+        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
+        return encoded | ({"labels": rows["label"]} if "label" in rows else {})
+
+    with _no_progress_bars():
+        return dataset.map(encode, batched=True, new_fingerprint=generate_random_fingerprint())
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
+def cut_share(tokenised: datasets.Dataset, tokenizer: Any, *, max_length: int) -> float:
+    """Return the share of texts, 0 to 1, of which ``max_length`` cut something off.
+
+    Only texts that fill ``max_length`` are looked at again: those that fit it exactly are not cut.
+    """
+    import numpy as np
+
+    if not len(tokenised):
+        return 0.0
+    full = np.flatnonzero(np.asarray(tokenised.data.column("length")) >= max_length).tolist()
+    cut = 0
+    for start in range(0, len(full), 1000):
+        texts = tokenised[full[start : start + 1000]]["text"]
+        longer = tokenizer(texts, truncation=True, max_length=max_length + 1, padding=False)["input_ids"]
+        cut += sum(len(ids) > max_length for ids in longer)
+    return cut / len(tokenised)
+
+
+def effective_max_length(requested: int, tokenizer: Any, config: Any) -> int:
+    """Return the tokens per text that the model can take, at most ``requested``.
+
+    Says so on stderr where it is less.
+
+    Raises:
+        InputError: if ``requested`` leaves no room for text beside the special tokens.
+    """
+    special = int(tokenizer.num_special_tokens_to_add())
+    if requested <= special:
+        raise InputError(
+            f"training.max_length is {requested}, but the tokenizer adds {special} special tokens to every text; "
+            f"set it above {special}."
+        )
+    limit = min(_positions(config), _tokenizer_limit(tokenizer))
+    if requested > limit:
+        print(f"training.max_length lowered from {requested} to {limit}: the model takes no more.", file=sys.stderr)
+    return min(requested, limit)
+
+
+def _positions(config: Any) -> int:
+    """Return how many tokens have a position; relative positions (DeBERTa-v2, T5) have no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions or positions < 0 or getattr(config, "position_biased_input", True) is False:
+        return NO_LIMIT
+    if getattr(config, "model_type", "") in OFFSET_POSITIONS:
+        padding = getattr(config, "pad_token_id", 1)
+        return int(positions) - 1 - (1 if padding is None else int(padding))
+    return int(positions)
+
+
+def _tokenizer_limit(tokenizer: Any) -> int:
+    limit = getattr(tokenizer, "model_max_length", None)
+    return int(limit) if limit and limit < NO_LIMIT else NO_LIMIT
