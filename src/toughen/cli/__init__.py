@@ -1,0 +1,56 @@
+"""The command: `toughen demo | train | evaluate | predict | recipes`. Exit 0 done, 2 wrong input, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+WRONG_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    Wrong input is one sentence on stderr; any other exception passes through with its traceback (status 1).
+
+    Args:
+        argv: the arguments; default those of the process.
+    """
+    import typer
+
+    from toughen.cli.commands import app
+    from toughen.errors import InputError
+
+    try:
+        status = app(list(sys.argv[1:] if argv is None else argv), prog_name="toughen", standalone_mode=False)
+    except InputError as error:
+        return _refuse(str(error))
+    except typer.Abort as error:  # how click hands on the end of input, and in some versions an interrupt
+        if error.__cause__ is not None and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        status = INTERRUPTED
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except Exception as error:
+        # typer carries its own click or depends on it, by version: its base class is reached through what it exports.
+        if not isinstance(error, typer.BadParameter.__mro__[2]):
+            raise
+        return _refuse(_usage(error))
+    if status == INTERRUPTED:
+        return _refuse("interrupted", INTERRUPTED)
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: Any) -> str:
+    """Return what click found wrong with the call, and where to read more."""
+    command = getattr(getattr(error, "ctx", None), "command_path", "toughen")
+    message = error.format_message()
+    stop = "" if message.endswith((".", "?")) else "."
+    return f"{command}: {message}{stop} See '{command} --help'."
+
+
+def _refuse(sentence: str, status: int = WRONG_INPUT) -> int:
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return status

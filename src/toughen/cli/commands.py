@@ -1,0 +1,193 @@
+"""The verbs. Each imports what it needs when it runs, so that help costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import toughen
+from toughen.cli import show
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.errors import InputError
+from toughen.recipes import DEFAULT
+
+if TYPE_CHECKING:
+    from toughen.recipe import Recipe
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Fine-tune transformer text classifiers that generalise, hold up under attack, and ship.",
+    epilog="Exit status: 0 done, 2 your input is wrong (one sentence on stderr), 1 anything else, 130 interrupted.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_NAMES,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a training wrote.", show_default=False)]
+TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN", help="Text column; default: found.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"toughen {toughen.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _toughen(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def train(
+    ctx: typer.Context,
+    named: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help=f"Shipped recipe or YAML file; default {DEFAULT}.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The same, as an option.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder for the result.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a model by a recipe and score the result.
+
+    toughen train --model roberta-base --data reviews.csv --output run
+    """
+    if named and recipe and named != recipe:
+        raise InputError(f"Two recipes are named, {named} and {recipe}; name one.")
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite contradict each other; choose one.")
+    resolved = _recipe(named or recipe, output if resume else None, ctx.meta[OVERRIDES])
+    if print_config:
+        _print_config(resolved, as_json)
+        return
+    if output is None or not resolved.data.source:
+        missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None)
+        raise InputError(f"toughen train needs {' and '.join(missing)}; see 'toughen train --help'.")
+    with show.only_json(as_json):
+        from toughen.run import train as start
+
+        run = start(recipe=resolved, output=output, resume=resume, overwrite=overwrite)
+    if not show.is_main_process():
+        return
+    metrics = run.metrics
+    if as_json:
+        show.print_json({"run": str(run.path), **metrics})
+        return
+    show.print_metrics({name: metrics[name] for name in ("validation", "test") if metrics.get(name)})
+    typer.echo(f"The model, metrics.json and the TensorBoard log are in {run.path}")
+
+
+def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
+    """Load the recipe named, or the one of the run that goes on, or the default."""
+    from toughen.recipe import load_recipe
+
+    own = resumed / "recipe.yaml" if resumed else None
+    if name is None and own is not None and own.is_file():
+        return load_recipe(own, overrides)
+    return load_recipe(name or DEFAULT, overrides)
+
+
+def _print_config(recipe: Recipe, as_json: bool) -> None:
+    from toughen.recipe import as_tree, dump
+
+    if as_json:
+        show.print_json(as_tree(recipe))
+    else:
+        typer.echo(dump(recipe), nl=False)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")],
+    also: Annotated[list[str] | None, typer.Option(metavar="NAME=SOURCE", help="More of them; repeatable.")] = None,
+    text: TextColumn = None,
+    label: Annotated[
+        str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a trained model on labelled texts."""
+    more = _named_sources(also or ())
+    columns = {name: column for name, column in (("text", text), ("label", label)) if column}
+    with show.only_json(as_json):
+        from toughen.run import Run
+
+        result = Run.open(run).evaluate(data, also=more, **columns)
+    if as_json:
+        show.print_json(result)
+    else:
+        show.print_metrics(result if more else {"data": result})
+
+
+def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, source = pair.partition("=")
+        if not (name and equals and source):
+            raise InputError(f"--also {pair}: must be NAME=SOURCE, such as reviews=reviews.csv.")
+        if name in sources:
+            raise InputError(f"--also {pair}: the name {name} is taken; choose another.")
+        sources[name] = source
+    return sources
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    source: Annotated[str, typer.Option("--input", metavar="FILE", help="Texts: .csv .tsv .jsonl .json .parquet.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write labels and probabilities.")],
+    text: TextColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label a file of texts: label, score and one probability per class."""
+    with show.only_json(as_json):
+        from toughen.predict_file import predict_file
+        from toughen.run import Run
+
+        rows = predict_file(Run.open(run), source, output, text=text)
+    if as_json:
+        show.print_json({"output": str(output), "rows": rows})
+    else:
+        typer.echo(f"{rows:,} rows in {output}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the demo's runs go.")] = Path("demo-run"),
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a small model on the sample corpus, plain and toughened, and compare the two."""
+    with show.only_json(as_json):
+        from toughen.demo import main
+
+        result: dict[str, Any] = main(output=output)
+    if as_json:
+        show.print_json(result)
+
+
+@app.command(name="recipes")
+def list_recipes(as_json: AsJson = False) -> None:
+    """List the recipes that ship with toughen."""
+    from toughen.recipes import shipped
+
+    if as_json:
+        show.print_json({"recipes": [{"name": name, "description": text} for name, text in shipped()]})
+    else:
+        show.print_pairs(shipped())
+        typer.echo("\nSee one in full: toughen train NAME --print-config")

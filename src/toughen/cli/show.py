@@ -1,0 +1,82 @@
+"""What the command prints: one JSON object, or tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+
+def is_main_process() -> bool:
+    """Tell whether this process speaks for all of a launcher's."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def only_json(wanted: bool) -> Iterator[None]:
+    """Send to stderr whatever is printed inside, where stdout must hold nothing but one JSON object."""
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object; a number that JSON has no word for (NaN, infinity) becomes null."""
+    print(json.dumps(_plain(value), ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def print_pairs(pairs: list[tuple[str, str]]) -> None:
+    """Print two columns, the second wrapped to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in pairs:
+        table.add_row(name, text)
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print one column per split, one row per metric, and below why one is undefined."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", box=None, pad_edge=False)
+    for name in splits:
+        table.add_column(name, justify="right")
+    rows = dict.fromkeys(key for split in splits.values() for key, value in split.items() if _is_score(value))
+    for row in rows:
+        table.add_row(row, *(_number(split.get(row)) for split in splits.values()))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for name, split in splits.items():
+        for metric, reason in (split.get("undefined") or {}).items():
+            console.print(f"{name}: {metric} is undefined: {reason}")
+
+
+def _is_score(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
