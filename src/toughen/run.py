@@ -68,12 +68,21 @@ class Run:
 
         return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
 
-    def evaluate(self, data: object, *, also: Mapping[str, object] | None = None) -> dict[str, Any]:
+    def evaluate(
+        self,
+        data: object,
+        *,
+        also: Mapping[str, object] | None = None,
+        text: str | None = None,
+        label: str | None = None,
+    ) -> dict[str, Any]:
         """Score labelled data.
 
         Args:
             data: a hub id, file, folder (its test split), DataFrame, Dataset or list, with this run's label names.
             also: further data by name, each scored alike.
+            text: column that holds the text; default the one named in the recipe, or found.
+            label: column that holds the label; likewise.
 
         Returns:
             The metrics; with ``also``, one mapping of metrics per name, ``data`` among them.
@@ -81,10 +90,11 @@ class Run:
         Raises:
             InputError: if a source is wrong or has a label that this run never saw.
         """
-        metrics = self._score(data)
+        columns = (text or self.recipe.data.text, label or self.recipe.data.label)
+        metrics = self._score(data, *columns)
         if not also:
             return metrics
-        return {"data": metrics} | {name: self._score(source) for name, source in also.items()}
+        return {"data": metrics} | {name: self._score(source, *columns) for name, source in also.items()}
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return for each text its ``label``, that label's ``score`` and all ``probabilities`` by label name."""
@@ -104,12 +114,11 @@ class Run:
             for row in rows
         ]
 
-    def _score(self, data: object) -> dict[str, Any]:
+    def _score(self, data: object, text: str | None, label: str | None) -> dict[str, Any]:
         from toughen.assess.score import score
         from toughen.data import load_labelled
 
-        columns = self.recipe.data
-        rows = load_labelled(data, text=columns.text, label=columns.label, label_names=self.classifier.label_names)
+        rows = load_labelled(data, text=text, label=label, label_names=self.classifier.label_names)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
 
 
@@ -204,7 +213,7 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
     fit.check(recipe, splits)
     for line in splits.summary.lines():
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
         prepared = fit.prepare(recipe, splits.label_names)
         with main_process_first() as is_main:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from toughen.assess.metrics import Metrics, classification_metrics
 from toughen.errors import InputError
+from toughen.train.launch import quiet_libraries
+from toughen.train.runtime import best_device
 
 
 @dataclass
@@ -41,8 +43,9 @@ class Classifier:
 
         if not (folder / "config.json").exists():
             raise InputError(f"{folder} holds no model (no config.json); give the folder of a finished run.")
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-        model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        with quiet_libraries():
+            model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        model.to(best_device()).eval()
         names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
         return cls(model, AutoTokenizer.from_pretrained(folder), names, max_length)
 

@@ -93,7 +93,7 @@ class Engine:
                 and optionally ``weight`` [B] (0 leaves a row out).
             examples: rows of the whole optimiser step (all its micro-batches; under DDP the mean over processes);
                 default: the rows of this batch.
-            labelled: those of them with a label; default: the labelled rows of this batch.
+            labelled: those of them with a label; default: the share that has one in this batch.
             sync: False on all but the last micro-batch of an accumulated step.
 
         Returns:
@@ -184,13 +184,12 @@ class Engine:
 
     def _label_scale(
         self, batch: Mapping[str, Tensor], examples: Tensor | float, labelled: Tensor | float | None
-    ) -> Tensor | float:
-        if not self.takes_unlabelled:
-            return 1.0
-        if labelled is None:
-            known = (batch["labels"] != IGNORED).to(torch.float32)
-            labelled = (known if "weight" not in batch else known * batch["weight"]).sum()
-        return examples / torch.as_tensor(labelled).clamp(min=1)
+    ) -> Tensor:
+        if labelled is not None:
+            return examples / torch.as_tensor(labelled).clamp(min=1)
+        known = (batch["labels"] != IGNORED).to(torch.float32)
+        weight = batch.get("weight", torch.ones_like(known))
+        return weight.sum().clamp(min=1) / (known * weight).sum().clamp(min=1)
 
     @property
     def takes_unlabelled(self) -> bool:

@@ -28,7 +28,7 @@ from toughen.errors import InputError
 from toughen.recipe import Recipe
 from toughen.train.objectives import resolve_class_weights
 from toughen.train.progress import ProgressLog
-from toughen.train.runtime import resolve_precision
+from toughen.train.runtime import best_device, resolve_precision
 from toughen.train.schedules import NAMES
 from toughen.train.tensorboard import TensorBoardLog
 from toughen.train.trainer import ToughTrainer
@@ -113,7 +113,8 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
     counts = np.bincount(np.asarray(read["train"]["labels"]), minlength=len(splits.label_names))
     recipe = replace(recipe, objective=resolve_class_weights(recipe.objective, counts.tolist()))
     # Longest first in full batches: the order does not matter to the score, but padding costs time.
-    validation = read["validation"].sort("length", reverse=True)
+    longest_first = np.argsort(-np.asarray(read["validation"]["length"]), kind="stable")
+    validation = read["validation"].select(longest_first)
     inputs = [*[n for n in tokenizer.model_input_names if n in validation.column_names], "labels"]
     args = training_arguments(recipe, folder)
     unlabelled = read.get("unlabelled")
@@ -149,7 +150,7 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     """Say a recipe's training settings in transformers' words."""
     training = recipe.training
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     precision = resolve_precision(training.precision, device)
     when = "epoch" if training.save_steps is None else "steps"
     return TrainingArguments(
@@ -173,6 +174,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         load_best_model_at_end=True,
         metric_for_best_model=training.metric,
         greater_is_better=training.metric not in ("log_loss", "loss"),
+        use_cpu=device.type == "cpu",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         seed=training.seed,

@@ -61,7 +61,7 @@ class ProgressLog(TrainerCallback):
             )
         elif "eval_loss" in logs:
             scores = "  ".join(f"{n} {logs[f'eval_{n}']:.4f}" for n in SHOWN if logs.get(f"eval_{n}") is not None)
-            self._console.print(f"{where}  validation: {scores}", highlight=False)
+            self._console.print(f"{where}  validation: {scores}", highlight=False, soft_wrap=True)
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the bar away."""

@@ -38,4 +38,4 @@ def count_rows(batch: dict[str, Any]) -> tuple[Any, Any]:
     if "weight" in batch:
         weight = batch["weight"]
         return weight.sum(), (weight * (labels != IGNORED)).sum()
-    return float(len(labels)), float(len(labels))
+    return float(len(labels)), (labels != IGNORED).sum()

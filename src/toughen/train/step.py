@@ -50,6 +50,7 @@ class Step:
         self._inputs = {name: value for name, value in batch.items() if name not in FACTS}
         self.labels = batch["labels"]
         self._ids = batch["input_ids"]
+        self._weight = batch.get("weight")
         mask = batch.get("attention_mask")
         self.mask = torch.ones_like(self._ids, dtype=torch.bool) if mask is None else mask.bool()
         self.label_scale = label_scale
@@ -104,6 +105,9 @@ class Step:
         if self._context.site is None:
             raise RuntimeError("this engine has no adversary, so it has no site for a perturbation")
         keep = self.mask
+        if self._weight is not None:
+            # With scope: vocabulary a row that only fills up would otherwise move the rows that count.
+            keep = keep & (self._weight > 0).unsqueeze(1)
         if not adversary.special_tokens:
             special = torch.tensor(self._context.special_ids, device=self._ids.device)
             keep = keep & ~torch.isin(self._ids, special)
