@@ -157,6 +157,8 @@ class Rows(Dataset[dict[str, Any]]):
     lists of int, ``labels`` int and ``weight`` float.
     """
 
+    filler_aware = True  # the trainer need not wrap it to give repeats weight 0
+
     def __init__(self, labelled: datasets.Dataset, unlabelled: datasets.Dataset | None = None) -> None:
         columns = [name for name in TOKEN_COLUMNS if name in labelled.column_names]
         self.labelled = labelled.select_columns([*columns, "labels"])

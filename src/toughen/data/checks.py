@@ -84,8 +84,8 @@ def check_classes(raw: Raw, column: str, labels: Labels) -> None:
     classes = labels.names.unique().drop_null()
     if len(classes) == 1:
         raise InputError(
-            f"All {len(labels.names)} rows of {raw.name} have one class only, {classes[0].as_py()!r} in column "
-            f"{column!r}; a classifier needs at least two."
+            f"{raw.name} has one class only: every row of column {column!r} says {classes[0].as_py()!r}; "
+            "a classifier needs at least two."
         )
 
 

@@ -8,6 +8,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,21 @@ def refuse_bad_utf8(path: Path, name: str) -> None:
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        line, where = _bad_line(path), ""
-        if path.suffix.lower() in (".csv", ".tsv"):
-            row = _csv_row_at(path, line)
-            where = f" (row {row})" if row else " (the header)"
-        raise InputError(f"{name}, line {line}{where}: invalid UTF-8; save the file as UTF-8.") from error
+        line = _bad_line(path)
+        where = f"{name}, line {line}{_row_at(path, line)}"
+        raise InputError(f"{where}: invalid UTF-8; save the file as UTF-8.") from error
+
+
+def _row_at(path: Path, line: int) -> str:
+    """Return, in brackets, the row that stands at a line, where the format has rows."""
+    kind = path.suffix.lower()
+    if kind == ".jsonl":
+        with path.open("rb") as file:
+            return f" (row {sum(1 for text in islice(file, line) if text.strip())})"
+    if kind in (".csv", ".tsv"):
+        row = _csv_row_at(path, line)
+        return f" (row {row})" if row else " (the header)"
+    return ""
 
 
 def _bad_line(path: Path) -> int:

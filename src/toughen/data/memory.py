@@ -95,11 +95,11 @@ def _from_list(data: Sequence[Any], name: str) -> Raw:
     _require_all(data, name, tuple | list, "a (text, label) pair")
     wrong = next((row for row, pair in enumerate(data) if len(pair) != 2), None)
     if wrong is not None:
-        raise InputError(f"Row {wrong + 1} of {name} has {len(data[wrong])} values; give (text, label).")
+        raise InputError(f"{name}, row {wrong + 1} has {len(data[wrong])} values; give (text, label).")
     return table_of({"text": [text for text, _ in data], "label": [label for _, label in data]}, name)
 
 
 def _require_all(data: Sequence[Any], name: str, kind: Any, what: str) -> None:
     wrong = next((row for row, value in enumerate(data) if not isinstance(value, kind)), None)
     if wrong is not None:
-        raise InputError(f"Row {wrong + 1} of {name} is a {type(data[wrong]).__name__}, not {what}; use one form.")
+        raise InputError(f"{name}, row {wrong + 1} is a {type(data[wrong]).__name__}, not {what}; use one form.")

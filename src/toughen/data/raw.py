@@ -43,7 +43,7 @@ class Raw:
 
     def place(self, row: int) -> str:
         """Say where row ``row`` (from 0) stands, counting from 1 as people do."""
-        return self.files[row] if self.files else f"row {row + 1} of {self.name}"
+        return self.files[row] if self.files else f"{self.name}, row {row + 1}"
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column with dictionary encoding undone.

@@ -155,7 +155,7 @@ def _json_list(path: Path, name: str) -> Raw:
         raise InputError(f"{name}, line {error.lineno}: malformed JSON ({error.msg}); mend it there.") from error
     for row, record in enumerate(records):
         if not isinstance(record, dict):
-            raise InputError(f'Row {row + 1} of {name} is not a record such as {{"text": ..., "label": ...}}.')
+            raise InputError(f'{name}, row {row + 1} is not a record such as {{"text": ..., "label": ...}}.')
     return _records(records, name)
 
 

@@ -46,12 +46,12 @@ def tokenise(dataset: datasets.Dataset, tokenizer: Any, *, max_length: int) -> d
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    shown = datasets.is_progress_bar_enabled()
+    hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         yield
     finally:
-        if shown:
+        if not hidden:
             datasets.enable_progress_bars()
 
 
