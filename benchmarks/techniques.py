@@ -50,7 +50,7 @@ TASKS = {
         training={"epochs": 1, "learning_rate": 1e-4, "max_length": 256},
     ),
 }
-RUNS = ("plain", "rdrop", "fgm", "pgd", "freelb", "vat", "ema", "tough-stack", "vat+unlabelled")
+RUNS = ("plain", "ema", "rdrop", "fgm", "vat", "freelb", "pgd", "tough-stack", "vat+unlabelled")
 
 
 def main() -> None:

@@ -208,7 +208,7 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
     from toughen.data import load_splits
     from toughen.train import fit
     from toughen.train.checkpoint import last_complete
-    from toughen.train.launch import main_process_first, quiet_libraries
+    from toughen.train.launch import main_process_alone, quiet_libraries
 
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
     fit.check(recipe, splits)
@@ -216,13 +216,13 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
         prepared = fit.prepare(recipe, splits.label_names)
-        with main_process_first() as is_main:
+        with main_process_alone() as is_main:
             if is_main:
                 _start_folder(folder, recipe, keep=resume)
         trainer = fit.make_trainer(recipe, splits, prepared, folder, console)
         trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
         trainer.save_model(str(folder / MODEL))
-        with main_process_first() as is_main:
+        with main_process_alone() as is_main:
             if is_main:
                 _write_metrics(folder, recipe, splits, trainer)
     return Run.open(folder)
@@ -238,7 +238,7 @@ def _start_folder(folder: Path, recipe: Recipe, *, keep: bool) -> None:
 def _write_metrics(folder: Path, recipe: Recipe, splits: Splits, trainer: Any) -> None:
     """Score validation and, once, test with the saved model; ``metrics.json`` appears whole or not at all."""
     from toughen.assess.score import Classifier, score
-    from toughen.train.fit import environment
+    from toughen.train.environment import environment
 
     classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
     scored = {"validation": splits.validation, "test": splits.test}

@@ -41,13 +41,16 @@ class Classifier:
         """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+        from toughen.data.tokens import effective_max_length
+
         if not (folder / "config.json").exists():
             raise InputError(f"{folder} holds no model (no config.json); give the folder of a finished run.")
         with quiet_libraries():
             model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         model.to(best_device()).eval()
         names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
-        return cls(model, AutoTokenizer.from_pretrained(folder), names, max_length)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return cls(model, tokenizer, names, effective_max_length(max_length, tokenizer, model.config))
 
     def probabilities(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
@@ -63,7 +66,7 @@ class Classifier:
         lengths = np.asarray(tokens["length"])
         order = np.argsort(-lengths, kind="stable")
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
-        collate = Collator(self.tokenizer)
+        collate = Collator(self.tokenizer, max_length=self.max_length)
         result = np.empty((len(tokens), len(self.label_names)))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]

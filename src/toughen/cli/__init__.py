@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from toughen.cli.commands import app
     from toughen.errors import InputError
 
+    warnings.showwarning = _warn
     try:
         status = app(list(sys.argv[1:] if argv is None else argv), prog_name="toughen", standalone_mode=False)
     except InputError as error:
@@ -49,6 +51,19 @@ def _usage(error: Any) -> str:
     message = error.format_message()
     stop = "" if message.endswith((".", "?")) else "."
     return f"{command}: {message}{stop} See '{command} --help'."
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as a sentence; where in the code it was raised tells a user nothing."""
+    kind = "warning" if category is UserWarning else category.__name__
+    print(f"{kind}: {message}", file=sys.stderr)
 
 
 def _refuse(sentence: str, status: int = WRONG_INPUT) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,8 +75,6 @@ def cut_share(tokenised: datasets.Dataset, tokenizer: Any, *, max_length: int) -
 def effective_max_length(requested: int, tokenizer: Any, config: Any) -> int:
     """Return the tokens per text that the model can take, at most ``requested``.
 
-    Says so on stderr where it is less.
-
     Raises:
         InputError: if ``requested`` leaves no room for text beside the special tokens.
     """
@@ -88,8 +85,6 @@ def effective_max_length(requested: int, tokenizer: Any, config: Any) -> int:
             f"set it above {special}."
         )
     limit = min(_positions(config), _tokenizer_limit(tokenizer))
-    if requested > limit:
-        print(f"training.max_length lowered from {requested} to {limit}: the model takes no more.", file=sys.stderr)
     return min(requested, limit)
 
 

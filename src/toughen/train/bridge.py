@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -84,12 +86,13 @@ class Bridge(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Start counting hits."""
         if self._trainer.engine is not None:
-            self._watch = MajorityWatch(self._trainer.engine)
+            accelerator = self._trainer.accelerator
+            self._watch = MajorityWatch(self._trainer.engine, partial(accelerator.reduce, reduction="sum"))
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Warn of collapse."""
         if self._watch is not None:
-            self._watch.check(state.epoch)
+            self._watch.check(state.epoch, say=state.is_world_process_zero)
 
 
 MIN_ROWS, TOLERANCE = 50, 0.02
@@ -99,15 +102,21 @@ MIN_ROWS, TOLERANCE = 50, 0.02
 class MajorityWatch:
     """Compares an epoch's training accuracy with the majority rate of the labels it saw."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reduce: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Start counting; ``reduce`` adds the counts of all processes up."""
         self._engine = engine
+        self._reduce = reduce or (lambda counts: counts)
         engine.tally.reset()
 
-    def check(self, epoch: float | None) -> None:
-        """Warn by name if the epoch's accuracy is that of always answering the majority."""
-        rows, hits, majority = self._engine.tally.totals()
-        rate = majority / max(rows, 1)
-        if rows < MIN_ROWS or rate == 1 or hits / rows > rate + TOLERANCE:
+    def check(self, epoch: float | None, *, say: bool = True) -> None:
+        """Warn by name (one process ``say``s it) if the epoch's accuracy is that of always answering the majority."""
+        counts = self._engine.tally.counts()
+        if counts is None:
+            return
+        hits, *classes = self._reduce(counts).tolist()
+        rows = sum(classes)
+        rate = max(classes) / max(rows, 1)
+        if not say or rows < MIN_ROWS or rate == 1 or hits / rows > rate + TOLERANCE:
             return
         adversary = self._engine.adversary
         cause = "the learning rate may be too high, too low or still warming up"

@@ -68,11 +68,11 @@ class Tally:
         self._hits = hits if self._hits is None else self._hits + hits
         self._classes = classes if self._classes is None else self._classes + classes
 
-    def totals(self) -> tuple[int, int, int]:
-        """Return rows, hits and rows of the most frequent class."""
+    def counts(self) -> Tensor | None:
+        """Return [hits, rows of class 0, rows of class 1, ...], or None if nothing was counted."""
         if self._hits is None or self._classes is None:
-            return 0, 0, 0
-        return int(self._classes.sum()), int(self._hits), int(self._classes.max())
+            return None
+        return torch.cat([self._hits.view(1), self._classes])
 
 
 class Clock:

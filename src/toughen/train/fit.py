@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from transformers import (
 from toughen.assess.metrics import classification_metrics
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
-from toughen.data.tokens import effective_max_length
+from toughen.data.tokens import cut_share, effective_max_length
 from toughen.errors import InputError
 from toughen.recipe import Recipe
 from toughen.train.objectives import resolve_class_weights
@@ -103,40 +103,21 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
         console: where progress is shown.
     """
     training = recipe.training
-    tokenizer = prepared.tokenizer
-    tokens = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
-    read = {
-        name: tokenise(rows, tokenizer, max_length=prepared.max_length)
-        for name, rows in tokens.items()
-        if rows is not None
-    }
-    counts = np.bincount(np.asarray(read["train"]["labels"]), minlength=len(splits.label_names))
+    tokens = _tokenised(splits, prepared)
+    for line in _length_notes(tokens["train"], prepared, training.max_length):
+        console.print(line, highlight=False, soft_wrap=True)
+    counts = np.bincount(np.asarray(tokens["train"]["labels"]), minlength=len(splits.label_names))
     recipe = replace(recipe, objective=resolve_class_weights(recipe.objective, counts.tolist()))
-    # Longest first in full batches: the order does not matter to the score, but padding costs time.
-    longest_first = np.argsort(-np.asarray(read["validation"]["length"]), kind="stable")
-    validation = read["validation"].select(longest_first)
-    inputs = [*[n for n in tokenizer.model_input_names if n in validation.column_names], "labels"]
     args = training_arguments(recipe, folder)
-    unlabelled = read.get("unlabelled")
-    batches = LengthBuckets(
-        read["train"]["length"][:],
-        training.batch_size,
-        seed=training.seed,
-        world_size=args.world_size,
-        rank=args.process_index,
-        unlabelled_lengths=None if unlabelled is None else unlabelled["length"][:],
-        unlabelled_ratio=recipe.data.unlabelled_ratio if unlabelled is not None else 0.0,
-        bucket=training.length_buckets,
-    )
     trainer = ToughTrainer(
         prepared.model,
         args,
         recipe=recipe,
-        batches=batches,
-        train_dataset=Rows(read["train"], unlabelled),
-        eval_dataset=validation.select_columns(inputs),
-        data_collator=Collator(tokenizer),
-        processing_class=tokenizer,
+        batches=_batches(recipe, tokens, args),
+        train_dataset=Rows(tokens["train"], tokens.get("unlabelled")),
+        eval_dataset=tokens["validation"],
+        data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
+        processing_class=prepared.tokenizer,
         compute_metrics=lambda prediction: _validation_metrics(prediction, splits.label_names, training.metric),
         callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
     )
@@ -145,6 +126,42 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)
         trainer.add_callback(stopping)
     return trainer
+
+
+def _tokenised(splits: Splits, prepared: Prepared) -> dict[str, Any]:
+    """Tokenise train, validation and unlabelled texts; validation longest first, because padding costs time."""
+    rows = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
+    tokens = {
+        name: tokenise(part, prepared.tokenizer, max_length=prepared.max_length)
+        for name, part in rows.items()
+        if part is not None
+    }
+    validation = tokens["validation"]
+    validation = validation.select(np.argsort(-np.asarray(validation["length"]), kind="stable"))
+    inputs = [name for name in prepared.tokenizer.model_input_names if name in validation.column_names]
+    return tokens | {"validation": validation.select_columns([*inputs, "labels"])}
+
+
+def _length_notes(train: Any, prepared: Prepared, asked: int) -> Iterator[str]:
+    if prepared.max_length < asked:
+        yield f"training.max_length lowered from {asked} to {prepared.max_length}: the model takes no more"
+    cut = cut_share(train, prepared.tokenizer, max_length=prepared.max_length)
+    if cut:
+        yield f"{cut:.1%} of the training texts are cut to {prepared.max_length} tokens"
+
+
+def _batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArguments) -> LengthBuckets:
+    unlabelled = tokens.get("unlabelled")
+    return LengthBuckets(
+        tokens["train"]["length"][:],
+        recipe.training.batch_size,
+        seed=recipe.training.seed,
+        world_size=args.world_size,
+        rank=args.process_index,
+        unlabelled_lengths=None if unlabelled is None else unlabelled["length"][:],
+        unlabelled_ratio=recipe.data.unlabelled_ratio if unlabelled is not None else 0.0,
+        bucket=recipe.training.length_buckets,
+    )
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
@@ -187,38 +204,6 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         report_to=[],
         disable_tqdm=True,
     )
-
-
-def environment(args: TrainingArguments) -> dict[str, Any]:
-    """Describe what the run was computed with."""
-    import accelerate
-    import transformers
-
-    import toughen
-
-    device = args.device
-    return {
-        "toughen": toughen.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "accelerate": accelerate.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
-        "threads": torch.get_num_threads(),
-        "processes": args.world_size,
-        "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
-        "platform": platform.platform(),
-    }
-
-
-def _cpu() -> str:
-    with_name = [line for line in _cpuinfo() if line.startswith("model name")]
-    return with_name[0].partition(":")[2].strip() if with_name else platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def _validation_metrics(prediction: EvalPrediction, names: tuple[str, ...], chosen: str) -> dict[str, float]:

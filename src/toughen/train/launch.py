@@ -44,11 +44,12 @@ def main_process_console(quiet: bool) -> Console:
 
 
 @contextmanager
-def main_process_first() -> Iterator[bool]:
-    """Run a block that only the main process acts in (it gets True); the others wait until it is done."""
+def main_process_alone() -> Iterator[bool]:
+    """Run a block that the main process alone acts in (it gets True), once all are here; the others wait for it."""
     from accelerate import PartialState
 
     state = PartialState()
+    state.wait_for_everyone()
     try:
         yield state.is_main_process
     finally:

@@ -124,10 +124,12 @@ def resolve_class_weights(objective: CrossEntropy, counts: Sequence[int]) -> Cro
     """Replace ``balanced`` by rows / (classes x count) for these training counts per class.
 
     Raises:
-        InputError: if there are not as many weights as classes.
+        InputError: if there are not as many weights as classes, or a class to balance has no rows.
     """
     weights = objective.class_weights
     if weights == "balanced":
+        rule = f"cannot be balanced without rows of every class (rows per class: {', '.join(map(str, counts))})"
+        require(all(counts), "objective.class_weights", weights, rule)
         return replace(objective, class_weights=tuple(sum(counts) / (len(counts) * n) for n in counts))
     if weights is not None:
         rule = f"must have one weight per class ({len(counts)})"

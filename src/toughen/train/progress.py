@@ -56,9 +56,8 @@ class ProgressLog(TrainerCallback):
             names = [name for name in logs if name == "loss" or name.startswith("loss/")]
             terms = "  ".join(f"{name.removeprefix('loss/')} {logs[name]:.4f}" for name in names)
             left = (state.max_steps - state.global_step) / max(self._rate(state), 1e-9)
-            self._console.print(
-                f"{where}  {terms}  {self._rate(state):.2f} steps/s  {left:.0f} s left", highlight=False
-            )
+            line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {left:.0f} s left"
+            self._console.print(line, highlight=False, soft_wrap=True)
         elif "eval_loss" in logs:
             scores = "  ".join(f"{n} {logs[f'eval_{n}']:.4f}" for n in SHOWN if logs.get(f"eval_{n}") is not None)
             self._console.print(f"{where}  validation: {scores}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -161,11 +162,17 @@ class ToughTrainer(Trainer):
         objective = replace(objective, label_smoothing=smoothing or objective.label_smoothing)
         self.args.label_smoothing_factor = 0.0  # or the Trainer would smooth the validation loss only
         self.label_smoother = None
-        return objective if objective.class_weights is None else resolve_class_weights(objective, self._counts(model))
+        if objective.class_weights is None:
+            return objective
+        counts = self._counts(model) if objective.class_weights == "balanced" else [1] * int(model.config.num_labels)
+        return resolve_class_weights(objective, counts)
 
     def _counts(self, model: Any) -> list[int]:
-        column = "labels" if "labels" in self.train_dataset.column_names else "label"
-        labels = torch.as_tensor(self.train_dataset[column][:])
+        rows = self.train_dataset
+        columns = getattr(rows, "column_names", None) or rows[0]
+        column = "labels" if "labels" in columns else "label"
+        values = rows[column][:] if hasattr(rows, "column_names") else [rows[i][column] for i in range(len(rows))]
+        labels = torch.as_tensor(values)
         return torch.bincount(labels[labels != IGNORED], minlength=int(model.config.num_labels)).tolist()
 
     # ---- batches
@@ -238,7 +245,10 @@ class ToughTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         loop: Any = super()
-        prepared = loop._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        with warnings.catch_warnings():
+            # accelerate knows only the old name of this setting of DDP.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            prepared = loop._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
         if self.recipe is not None and self.recipe.average is not None:
             self.average = make_average(self.recipe.average, self.model, total_steps=max_steps)
             if resume_from_checkpoint is not None:
