@@ -15,9 +15,9 @@ import yaml
 from toughen import recipes, slots, yaml_core
 from toughen.errors import InputError
 from toughen.recipe import Recipe, as_tree, dump, fields_of, load_recipe, shipped
-from toughen.train.adversaries import Fgm, Pgd
-from toughen.train.averages import Ema, Swa
-from toughen.train.objectives import CrossEntropy, RDrop
+from toughen.training.adversaries import Fgm, Pgd
+from toughen.training.averages import Ema, Swa
+from toughen.training.objectives import CrossEntropy, RDrop
 
 SETTINGS = [
     (slot, name, setting)

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CrossEntropy": "toughen.train.objectives",
+    "CrossEntropy": "toughen.training.objectives",
     "Data": "toughen.data.config",
-    "Ema": "toughen.train.averages",
-    "Engine": "toughen.train.engine",
-    "Fgm": "toughen.train.adversaries",
-    "Fgsm": "toughen.train.adversaries",
-    "FreeLb": "toughen.train.adversaries",
+    "Ema": "toughen.training.averages",
+    "Engine": "toughen.training.engine",
+    "Fgm": "toughen.training.adversaries",
+    "Fgsm": "toughen.training.adversaries",
+    "FreeLb": "toughen.training.adversaries",
     "InputError": "toughen.errors",
-    "Pgd": "toughen.train.adversaries",
-    "RDrop": "toughen.train.objectives",
+    "Pgd": "toughen.training.adversaries",
+    "RDrop": "toughen.training.objectives",
     "Recipe": "toughen.recipe",
     "Run": "toughen.run",
-    "Swa": "toughen.train.averages",
-    "ToughTrainer": "toughen.train.trainer",
-    "Training": "toughen.train.config",
-    "Vat": "toughen.train.adversaries",
-    "WeightAverage": "toughen.train.averaging",
+    "Swa": "toughen.training.averages",
+    "ToughTrainer": "toughen.training.trainer",
+    "Training": "toughen.training.config",
+    "Vat": "toughen.training.adversaries",
+    "WeightAverage": "toughen.training.averaging",
     "load_recipe": "toughen.recipe",
-    "make_average": "toughen.train.averaging",
+    "make_average": "toughen.training.averaging",
     "train": "toughen.run",
 }
 
@@ -73,10 +73,10 @@ if TYPE_CHECKING:
     from toughen.errors import InputError
     from toughen.recipe import Recipe, load_recipe
     from toughen.run import Run, train
-    from toughen.train.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
-    from toughen.train.averages import Ema, Swa
-    from toughen.train.averaging import WeightAverage, make_average
-    from toughen.train.config import Training
-    from toughen.train.engine import Engine
-    from toughen.train.objectives import CrossEntropy, RDrop
-    from toughen.train.trainer import ToughTrainer
+    from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+    from toughen.training.averages import Ema, Swa
+    from toughen.training.averaging import WeightAverage, make_average
+    from toughen.training.config import Training
+    from toughen.training.engine import Engine
+    from toughen.training.objectives import CrossEntropy, RDrop
+    from toughen.training.trainer import ToughTrainer

@@ -14,10 +14,10 @@ from toughen.errors import InputError
 from toughen.fields import setting
 from toughen.recipes import DEFAULT, shipped
 from toughen.slots import FlagText, Setting
-from toughen.train.adversaries import EmbeddingAdversary
-from toughen.train.averages import Average
-from toughen.train.config import Training
-from toughen.train.objectives import CrossEntropy, Objective
+from toughen.training.adversaries import EmbeddingAdversary
+from toughen.training.averages import Average
+from toughen.training.config import Training
+from toughen.training.objectives import CrossEntropy, Objective
 
 __all__ = ["DEFAULT", "Recipe", "dump", "fields_of", "load_recipe", "shipped"]
 

@@ -154,7 +154,7 @@ def train(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
-    from toughen.train.launch import main_process_console
+    from toughen.training.launch import main_process_console
 
     folder = Path(output)
     changes = dict(overrides)
@@ -206,9 +206,9 @@ def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
 
 def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Console) -> Run:
     from toughen.data import load_splits
-    from toughen.train import fit
-    from toughen.train.checkpoint import last_complete
-    from toughen.train.launch import main_process_alone, quiet_libraries
+    from toughen.training import fit
+    from toughen.training.checkpoint import last_complete
+    from toughen.training.launch import main_process_alone, quiet_libraries
 
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
     fit.check(recipe, splits)
@@ -238,7 +238,7 @@ def _start_folder(folder: Path, recipe: Recipe, *, keep: bool) -> None:
 def _write_metrics(folder: Path, recipe: Recipe, splits: Splits, trainer: Any) -> None:
     """Score validation and, once, test with the saved model; ``metrics.json`` appears whole or not at all."""
     from toughen.assess.score import Classifier, score
-    from toughen.train.environment import environment
+    from toughen.training.environment import environment
 
     classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
     scored = {"validation": splits.validation, "test": splits.test}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from toughen.assess.metrics import Metrics, classification_metrics
 from toughen.errors import InputError
-from toughen.train.launch import quiet_libraries
-from toughen.train.runtime import best_device
+from toughen.training.launch import quiet_libraries
+from toughen.training.runtime import best_device
 
 
 @dataclass

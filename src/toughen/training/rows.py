@@ -1,0 +1,41 @@
+"""Counting the rows of an optimiser step, and rows that only fill up the last batch of a process."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from toughen.training.objectives import IGNORED
+
+
+class FillerRows:
+    """The training rows with a weight each: a negative index ~i is row i as a filler, with weight 0."""
+
+    filler_aware = True
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        filler = index < 0
+        return dict(self._dataset[~index if filler else index]) | {"weight": 0.0 if filler else 1.0}
+
+
+class Window(NamedTuple):
+    """Rows of one optimiser step, over all its micro-batches and the mean over processes."""
+
+    examples: Tensor | float
+    labelled: Tensor | float
+
+
+def count_rows(batch: dict[str, Any]) -> tuple[Any, Any]:
+    """Count the rows of a batch and those of them that have a label, leaving fillers (weight 0) out."""
+    labels = batch["labels"] if "labels" in batch else batch["label"]
+    if "weight" in batch:
+        weight = batch["weight"]
+        return weight.sum(), (weight * (labels != IGNORED)).sum()
+    return float(len(labels)), (labels != IGNORED).sum()

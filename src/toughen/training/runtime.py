@@ -1,0 +1,103 @@
+"""How a pass is run and a loss sent back on this machine: precision, gradient scaling, communication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from toughen.errors import InputError
+from toughen.training.config import Precision
+
+
+class Runtime(Protocol):
+    """What the engine asks of the loop it stands in."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which the model runs."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Back-propagate a scalar, scaled by :meth:`scaled`."""
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Multiply by the gradient scale (on the device, without a synchronisation)."""
+
+    def local(self) -> AbstractContextManager[Any]:
+        """Return the context in which nothing is communicated between processes."""
+
+    def outer(self, sync: bool) -> AbstractContextManager[Any]:
+        """Return the context of a whole micro-batch: :meth:`local` where it must not communicate (``sync`` false)."""
+
+
+class PlainRuntime:
+    """A hand-written PyTorch loop, with or without DDP around the model.
+
+    Attributes:
+        precision: bf16, fp16 or fp32, as resolved on this hardware.
+        scaler: the gradient scaler of fp16, else None.
+    """
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        device = next(model.parameters()).device
+        self.precision = resolve_precision(precision, device)
+        self.scaler = torch.amp.GradScaler(device.type) if self.precision == "fp16" else None
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        self._autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if dtype is not None:
+            self._autocast = partial(torch.autocast, device.type, dtype=dtype)
+        self._no_sync: Callable[[], AbstractContextManager[Any]] = getattr(model, "no_sync", nullcontext)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """See :class:`Runtime`."""
+        return self._autocast()
+
+    def backward(self, loss: Tensor) -> None:
+        """See :class:`Runtime`."""
+        torch.autograd.backward(self.scaled(loss))
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """See :class:`Runtime`."""
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def local(self) -> AbstractContextManager[Any]:
+        """See :class:`Runtime`."""
+        return self._no_sync()
+
+    def outer(self, sync: bool) -> AbstractContextManager[Any]:
+        """See :class:`Runtime`."""
+        return nullcontext() if sync else self._no_sync()
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf16", "fp16", "fp32"]:
+    """Choose ``auto``'s precision: bf16 where the hardware is fast at it, fp16 on GPUs without, else fp32.
+
+    Raises:
+        InputError: if bf16 or fp16 is asked for where it cannot be computed.
+    """
+    if precision == "auto":
+        if fast_bf16(device):
+            return "bf16"
+        return "fp16" if device.type == "cuda" else "fp32"
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(
+            f"training.precision bf16 is not supported by {torch.cuda.get_device_name(device)}; use fp16 or auto."
+        )
+    return precision
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Say whether matrix products in bfloat16 have hardware of their own here (GPU from Ampere; AMX or AVX512-BF16)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return False
+
+
+def best_device() -> torch.device:
+    """Return the accelerator of this machine, or the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

@@ -1,0 +1,405 @@
+"""`ToughTrainer`: transformers' Trainer with the engine as its training step. Only this module knows its internals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+
+from toughen.errors import InputError
+from toughen.training import checkpoint
+from toughen.training.averaging import WeightAverage, make_average
+from toughen.training.bridge import Bridge, TrainerRuntime
+from toughen.training.counters import Clock
+from toughen.training.engine import Engine
+from toughen.training.groups import parameter_groups
+from toughen.training.launch import one_device
+from toughen.training.objectives import IGNORED, CrossEntropy, resolve_class_weights
+from toughen.training.rows import FillerRows, Window, count_rows
+from toughen.training.schedules import with_average_tail
+
+if TYPE_CHECKING:
+    from toughen.data.batches import LengthBuckets
+    from toughen.recipe import Recipe
+
+
+class ToughTrainer(Trainer):
+    """Transformers' ``Trainer`` plus ``recipe=``: its objective, adversary, average and layer-wise rate decay.
+
+    Everything else is as the ``TrainingArguments`` say. The weights that are scored are the weights that are saved and
+    loaded as best: the average where there is one, while the optimiser goes on with the raw ones. After ``train()`` the
+    model holds the scored weights.
+    """
+
+    # The engine reduces once; the Trainer must neither divide again nor pass counts into the model.
+    loss_is_scaled_for_ga = False
+    model: Any
+    model_init: Any
+    train_dataset: Any
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        args: TrainingArguments | None = None,
+        *positional: Any,
+        recipe: Recipe | str | None = None,
+        batches: LengthBuckets | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Build the trainer.
+
+        Args:
+            model: a transformers model with one row of logits per text.
+            args: TrainingArguments, obeyed as they are.
+            positional: the Trainer's further positional arguments.
+            recipe: a Recipe, the name of a shipped one or a file; None trains plainly.
+            batches: a batch sampler of our own instead of the Trainer's; its indices go to ``train_dataset``.
+            kwargs: the Trainer's other arguments.
+
+        Raises:
+            InputError: if the recipe does not fit the model or the arguments.
+        """
+        args = TrainingArguments() if args is None else args
+        one_device(args)
+        if kwargs.get("compute_loss_func") is not None:
+            raise InputError(
+                "compute_loss_func cannot be combined with ToughTrainer, whose loss is the recipe's objective; "
+                "leave it out or use transformers' Trainer."
+            )
+        self.recipe = _resolved(recipe)
+        self._batches = batches
+        self.average: WeightAverage | None = None
+        self.engine: Engine | None = None
+        self.clock = Clock()
+        self._window: Window | None = None
+        self._stopped = False
+        self._restored: dict[str, Any] | None = None
+        # A second forward would otherwise overwrite buffers that the first backward still needs.
+        args.ddp_broadcast_buffers = False
+        super().__init__(model, args, *positional, **kwargs)
+        # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
+        self.model_accepts_loss_kwargs = False
+        self.add_callback(Bridge(self))
+        if self.model_init is None:
+            self._the_engine()
+
+    # ---- the step
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Run the engine on one micro-batch; returns its detached loss."""
+        engine = self._the_engine()
+        model.train()
+        optimizer: Any = self.optimizer
+        if callable(getattr(optimizer, "train", None)):  # schedule-free optimisers
+            optimizer.train()
+        batch = self._prepare_inputs(inputs)
+        batch["labels"] = batch.pop("label") if "label" in batch else batch["labels"]
+        window = self._window or Window(*count_rows(batch))
+        engine.model = model
+        self.clock.rows += len(batch["labels"])
+        sync = self.accelerator.gradient_state.sync_gradients
+        return engine.backward(batch, examples=window.examples, labelled=window.labelled, sync=sync)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], None]:
+        """Collect one optimiser step's micro-batches and count their rows over all processes."""
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not samples:
+            return samples, None
+        counts = [count_rows(batch) for batch in samples]
+        examples, labelled = (sum(column) for column in zip(*counts, strict=True))
+        world = self.accelerator.num_processes
+        if world > 1:
+            both = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=device) for n in (examples, labelled)])
+            # DDP averages over processes, so each one divides by the mean count.
+            examples, labelled = self.accelerator.reduce(both, reduction="sum") / world
+        self._window = Window(examples, labelled)
+        return samples, None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Add what accelerate leaves out on a CPU: fp16 with a gradient scaler (it would silently train in fp32)."""
+        super().create_accelerator_and_postprocess()
+        if self.args.fp16 and self.accelerator.device.type == "cpu":
+            self.accelerator.native_amp = True
+            self.accelerator.scaler = torch.amp.GradScaler("cpu")
+
+    def _the_engine(self) -> Engine:
+        if self.engine is None:
+            self.engine = self._make_engine()
+        return self.engine
+
+    def _make_engine(self) -> Engine:
+        tokenizer = self.processing_class
+        bare = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        return Engine(
+            bare,
+            self._objective(bare),
+            self.recipe.adversary if self.recipe else None,
+            special_ids=getattr(tokenizer, "all_special_ids", None),
+            runtime=TrainerRuntime(self),
+        )
+
+    def _objective(self, model: Any) -> CrossEntropy:
+        objective = self.recipe.objective if self.recipe else CrossEntropy()
+        smoothing = self.args.label_smoothing_factor
+        if smoothing and objective.label_smoothing:
+            raise InputError(
+                f"label smoothing is set twice: TrainingArguments.label_smoothing_factor={smoothing} and the recipe's "
+                f"objective.label_smoothing={objective.label_smoothing}; set one of them to 0."
+            )
+        objective = replace(objective, label_smoothing=smoothing or objective.label_smoothing)
+        self.args.label_smoothing_factor = 0.0  # or the Trainer would smooth the validation loss only
+        self.label_smoother = None
+        if objective.class_weights is None:
+            return objective
+        counts = self._counts(model) if objective.class_weights == "balanced" else [1] * int(model.config.num_labels)
+        return resolve_class_weights(objective, counts)
+
+    def _counts(self, model: Any) -> list[int]:
+        rows = self.train_dataset
+        columns = getattr(rows, "column_names", None) or rows[0]
+        column = "labels" if "labels" in columns else "label"
+        values = rows[column][:] if hasattr(rows, "column_names") else [rows[i][column] for i in range(len(rows))]
+        labels = torch.as_tensor(values)
+        return torch.bincount(labels[labels != IGNORED], minlength=int(model.config.num_labels)).tolist()
+
+    # ---- batches
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the Trainer's loader, or one over our own batches: always when there are several processes."""
+        if self._batches is None and self.accelerator.num_processes > 1:
+            self._batches = self._sharded_batches()
+        if self._batches is None:
+            return super().get_train_dataloader()
+        dataset: Any = self.train_dataset if hasattr(self.train_dataset, "filler_aware") else self._with_fillers()
+        return DataLoader(
+            dataset,
+            batch_sampler=self._batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+        )
+
+    def _with_fillers(self) -> FillerRows:
+        import datasets
+
+        dataset = self.train_dataset
+        if isinstance(dataset, datasets.Dataset):
+            dataset = self._remove_unused_columns(dataset, description="training")
+        return FillerRows(dataset)
+
+    def _sharded_batches(self) -> LengthBuckets:
+        from toughen.data.batches import LengthBuckets
+
+        return LengthBuckets(
+            [0] * len(self.train_dataset),
+            self.args.per_device_train_batch_size,
+            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            world_size=self.accelerator.num_processes,
+            rank=self.accelerator.process_index,
+            drop_last=self.args.dataloader_drop_last,
+            bucket=False,
+        )
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self._stopped:
+            # The run was stopped early before it was saved: nothing is left to train.
+            self.control.should_training_stop = True
+            return
+        if self._batches is not None:
+            self._batches.set_epoch(kwargs["epoch"])
+        loop: Any = super()
+        loop._run_epoch(*args, **kwargs)
+
+    # ---- optimiser and schedule
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Build the Trainer's optimiser; with layer-wise rate decay, over groups of our own."""
+        decay = self.recipe.training.layer_decay if self.recipe else 1.0
+        if self.optimizer is None and decay < 1:
+            cls, kwargs = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            bare = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+            groups = parameter_groups(bare, self.args.learning_rate, self.args.weight_decay, decay)
+            self.optimizer = cls(groups, **kwargs)
+        return super().create_optimizer(model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Build the Trainer's schedule, with SWA's tail where the recipe asks for it."""
+        created = self.lr_scheduler is None
+        scheduler: Any = super().create_scheduler(num_training_steps, optimizer)
+        if created and self.recipe is not None:
+            with_average_tail(scheduler, self.recipe.average, num_training_steps)
+        return scheduler
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        loop: Any = super()
+        with warnings.catch_warnings():
+            # accelerate knows only the old name of this setting of DDP.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            prepared = loop._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        if self.recipe is not None and self.recipe.average is not None:
+            self.average = make_average(self.recipe.average, self.model, total_steps=max_steps)
+            if resume_from_checkpoint is not None:
+                checkpoint.load_average(Path(resume_from_checkpoint), self.average)
+        return prepared
+
+    # ---- the average: scored, saved, loaded
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train as the Trainer does; afterwards the model holds the scored weights.
+
+        ``resume_from_checkpoint=True`` takes the last *complete* checkpoint of ``output_dir``.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = checkpoint.last_complete(Path(str(self.args.output_dir)))
+            if resume_from_checkpoint is None:
+                raise InputError(f"there is no complete checkpoint in {self.args.output_dir} to resume from.")
+        self._stopped = False
+        self.average = None
+        self.clock = Clock()
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        self._check_fired()
+        self._retire_average()
+        return output
+
+    def call_model_init(self, trial: Any = None) -> Any:
+        """Make a new model, which gets an engine of its own."""
+        if self.engine is not None:
+            self.engine.close()
+        self.engine = None
+        return super().call_model_init(trial)
+
+    def _retire_average(self) -> None:
+        if self.average is not None:
+            self.average.copy_to_model()
+            self.average = None
+
+    def report(self) -> dict[str, float]:
+        """Return what training cost: the loop's seconds (without validation and checkpoints), rows and passes."""
+        engine = self._the_engine()
+        steps = max(engine.cost.steps, 1)
+        return {
+            "seconds": self.clock.seconds,
+            "samples_per_second": self.clock.rows / max(self.clock.seconds, 1e-9),
+            "passes_per_step": engine.cost.forwards / steps,
+            "units_per_step": engine.cost.units / steps,
+            "steps": self.state.global_step,
+            "epochs": self.state.epoch or 0.0,
+            "best_step": self.state.best_global_step or self.state.global_step,
+        }
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score as the Trainer does; the clock of the loop stands still."""
+        with self.clock.paused():
+            return super().evaluate(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self.clock.paused():
+            super()._save_checkpoint(*args, **kwargs)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Score the average, if there is one; the raw weights come back afterwards."""
+        with self._scored_weights():
+            return super().evaluation_loop(*args, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the scored weights; a checkpoint gets the raw ones and the average's state beside them."""
+        with self._scored_weights():
+            super().save_model(output_dir, _internal_call=_internal_call)
+        if _internal_call and output_dir is not None and self.args.should_save:
+            checkpoint.save_beside(Path(output_dir), self.model, self.average, self._trained_state())
+
+    def _trained_state(self) -> dict[str, Any]:
+        """What a checkpoint must know beside weights, optimiser and generators."""
+        engine = self._the_engine()
+        return {
+            "updates": engine.updates,
+            "seconds": self.clock.seconds,
+            "rows": self.clock.rows,
+            "stopped": self.control.should_training_stop,
+            "unit": engine.site.unit if engine.site else None,
+            "log": engine.log_state(),
+            "loss_since_log": float(self._tr_loss),
+            "logged_loss": self._total_loss_scalar,
+            "last_logged_step": self._globalstep_last_logged,
+        }
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        checkpoint.load_raw(Path(resume_from_checkpoint), model or self.model)
+        state = checkpoint.read_state(Path(resume_from_checkpoint))
+        engine = self._the_engine()
+        if state is not None:
+            engine.updates = state["updates"]
+            engine.load_log_state(state["log"], self.args.device)
+            if engine.site is not None:
+                engine.site.unit = state["unit"]
+            self._stopped = state["stopped"]
+            self.clock.before = (state["seconds"], state["rows"])
+            self._restored = state
+
+    def restore_losses(self) -> None:
+        """Put the unlogged loss of a checkpoint back: the Trainer has just zeroed it."""
+        state, self._restored = self._restored, None
+        if state is not None:
+            self._tr_loss += state["loss_since_log"]
+            self._total_loss_scalar = state["logged_loss"]
+            self._globalstep_last_logged = state["last_logged_step"]
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        # The best checkpoint's weights are scored weights already; later evaluation must not swap the last average in.
+        self.average = None
+
+    def _scored_weights(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.average is None else self.average.applied()
+
+    # ---- the log
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add every term of the loss, the perturbation's size and the average's decay to a training log line."""
+        if "loss" in logs and self.engine is not None:
+            logs = logs | self._log_terms(self.engine)
+        super().log(logs, start_time)
+
+    def _log_terms(self, engine: Engine) -> dict[str, float]:
+        terms = engine.terms()
+        if self.accelerator.num_processes > 1 and terms:
+            values = torch.tensor(list(terms.values()), dtype=torch.float64).to(self.args.device, torch.float32)
+            means = self.accelerator.reduce(values, reduction="mean").tolist()
+            terms = dict(zip(terms, means, strict=True))
+        named = {name if name in ("perturbation_norm",) else f"loss/{name}": value for name, value in terms.items()}
+        if self.average is not None:
+            named["average_decay"] = self.average.decay
+        return named
+
+    def _check_fired(self) -> None:
+        engine = self.engine
+        if engine is None or engine.adversary is None or engine.updates == 0 or engine.ascents:
+            return
+        if engine.updates > engine.adversary.start_step:
+            raise RuntimeError("the adversary was configured but never perturbed a batch")
+        raise InputError(
+            f"adversary.start_step={engine.adversary.start_step} is not before the end of training "
+            f"({engine.updates} steps), so the adversary never acted; lower it or train longer."
+        )
+
+
+def _resolved(recipe: Recipe | str | None) -> Recipe | None:
+    if not isinstance(recipe, str):
+        return recipe
+    from toughen.recipe import load_recipe
+
+    return load_recipe(recipe)

@@ -1,0 +1,130 @@
+"""Each shipped recipe computes what its article intends: a naive loop with the numbers written out beside it.
+
+The numbers stand here a second time on purpose: a changed recipe file has to fail.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from toughen.recipe import load_recipe
+from toughen.recipes import shipped
+from toughen.training.averaging import make_average
+from toughen.training.engine import Engine
+from training import naive
+from training.models import FAMILIES, ScriptedNoise, batch, distance, gradients, pin_dropout, tiny
+
+S1 = {"smoothing": 0.1, "alpha": 1.0}
+S0 = {"smoothing": 0.1, "alpha": 5.0}
+RELATIVE = {"relative": True}
+PGD = {"radius": 0.2, "step_size": 0.1, "steps": 3}
+# name: (naive loop, its settings, the objective and unit it runs in)
+RECIPES = {
+    "plain": (naive.plain, {}, {}),
+    "rdrop": (naive.plain, {}, S1),
+    "fgm": (naive.fgm, {"radius": 0.2}, RELATIVE),
+    "fgsm": (naive.fgsm, {"radius": 0.002}, RELATIVE),
+    "pgd": (naive.pgd, PGD, RELATIVE),
+    "freelb": (naive.freelb, {"radius": 0.2, "step_size": 0.1, "steps": 3, "start_size": 0.2}, RELATIVE),
+    "vat": (naive.vat, {"radius": 0.2, "probe_size": 0.1}, RELATIVE),
+    "ema": (naive.plain, {}, {}),
+    "swa": (naive.plain, {}, {}),
+    "full-stack": (
+        naive.pgd_table,
+        {"radius": 1.0, "step_size": 0.3, "steps": 3, "search_loss": "objective", "loss": "objective"},
+        S0,
+    ),
+    "tough-stack": (naive.pgd, PGD | {"search_loss": "task", "loss": "objective"}, S1 | RELATIVE),
+}
+
+
+def test_every_shipped_recipe_has_its_loop_here():
+    assert {name for name, *_ in shipped()} == RECIPES.keys()
+
+
+def naive_step(model, rows, name, pin, **changes):
+    recipe, settings, objective = RECIPES[name]
+    loop = naive.Loop(model, rows, pin=pin, noise=ScriptedNoise(), **(objective | changes))
+    return float(recipe(loop, **settings))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", RECIPES)
+def test_gradient_equals_the_articles_loop(name, family):
+    recipe, model, rows = load_recipe(name), tiny(family), batch(family)
+    pin = pin_dropout(model, 4)
+    want = naive_step(model, rows, name, pin), gradients(model)
+    model.zero_grad()
+    with Engine(model, recipe.objective, recipe.adversary, noise=ScriptedNoise()) as engine:
+        loss = float(engine.backward(rows))
+    got = gradients(model)
+    assert loss == pytest.approx(want[0], rel=0, abs=1e-9)
+    assert distance(got, want[1]) < 1e-9
+    if recipe.adversary is not None:
+        model.zero_grad()
+        naive_step(model, rows, name, pin, still=True)
+        assert distance(got, gradients(model)) > 1e-6
+
+
+def warm(n):
+    return min(0.999, (1 + n) / (10 + n))
+
+
+# name: the share of the old average that update n of 8 keeps; SWA starts after 6: its first weights are step 7's
+AVERAGES = {"ema": warm, "tough-stack": warm, "full-stack": lambda n: 0.999, "swa": lambda n: [0, 1 / 2][max(0, n - 7)]}
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_whole_recipe_equals_a_naive_training_loop(name):
+    """Eight steps: raw weights and the average agree to 1e-9, and the average is not the raw weights.
+
+    The unit of a relative radius is the mean embedding row when training starts.
+    """
+    recipe = load_recipe(name)
+    results = []
+    for product in (True, False):
+        model = tiny("bert")
+        pin = pin_dropout(model, 4)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+        weights, unit = list(model.parameters()), naive.mean_row(model.get_input_embeddings())
+        fixed = {"relative": unit} if RECIPES[name][2].get("relative") else {}
+        shadow = [w.detach().clone() for w in weights]
+        average = make_average(recipe.average, model, total_steps=8)
+        engine = Engine(model, recipe.objective, recipe.adversary) if product else None
+        for n in range(1, 9):
+            rows = batch(seed=n)
+            optimizer.zero_grad()
+            engine.backward(rows) if engine else naive_step(model, rows, name, pin, **fixed)
+            optimizer.step()
+            average.update()
+            d = AVERAGES[name](n)
+            shadow = [d * s + (1 - d) * w.detach() for s, w in zip(shadow, weights, strict=True)]
+        raw = {str(i): w.detach().clone() for i, w in enumerate(weights)}
+        with average.applied():
+            averaged = {str(i): w.detach().clone() for i, w in enumerate(weights)}
+        results.append((raw, averaged, {str(i): s for i, s in enumerate(shadow)}))
+    (ours, our_average, _), (theirs, _, their_average) = results
+    assert distance(ours, theirs) < 1e-9
+    assert distance(our_average, their_average) < 1e-9
+    assert distance(our_average, ours) > 1e-6
+
+
+def test_recipes_that_only_average_compute_the_plain_gradient():
+    plain = load_recipe("plain")
+    for name in ("ema", "swa"):
+        recipe = load_recipe(name)
+        assert replace(recipe, average=None, description="") == replace(plain, description="")
+
+
+def test_full_stack_has_the_articles_schedule():
+    """S0: 5 epochs, batch 16, 2e-5, decay .01, warm-up .1, cosine, stop after 3 by F1 with threshold .01, seed 42."""
+    training = load_recipe("full-stack").training
+    listed = {
+        "epochs": 5, "batch_size": 16, "learning_rate": 2e-5, "weight_decay": 0.01, "warmup": 0.1, "schedule": "cosine",
+        "early_stopping": 3, "early_stopping_threshold": 0.01, "metric": "f1", "seed": 42, "save_total_limit": 2,
+        "log_steps": 50, "save_steps": None, "precision": "auto", "accumulation": 1, "layer_decay": 1.0,
+    }  # fmt: skip
+    assert {name: getattr(training, name) for name in listed} == listed
+    assert load_recipe("full-stack").model == "roberta-base"
+    assert load_recipe("tough-stack").training.early_stopping_threshold == 0.0

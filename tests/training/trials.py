@@ -1,0 +1,79 @@
+"""Small runs of ToughTrainer: rows of uneven length, a collator without a tokenizer, arguments that write little."""
+
+from pathlib import Path
+
+import torch
+from training.models import batch, tiny
+from transformers import TrainingArguments
+
+from toughen.recipe import Recipe
+from toughen.training.trainer import ToughTrainer
+
+
+def make_rows(count, seed=1):
+    """Return ``count`` rows; the label is whether the first word's id is even, so that there is something to learn."""
+    lengths = [3 + (7 * i + seed) % 9 for i in range(count)]
+    whole = batch(lengths=lengths, labels=[0] * count, seed=seed)
+    return [
+        {
+            "input_ids": ids[:length].tolist(),
+            "attention_mask": [1] * length,
+            "labels": int(ids[1] % 2),
+        }
+        for ids, length in zip(whole["input_ids"], lengths, strict=True)
+    ]
+
+
+def collate(rows):
+    """Pad rows to the longest of them."""
+    width = max(len(row["input_ids"]) for row in rows)
+    padded = {
+        name: torch.tensor([row[name] + [0] * (width - len(row[name])) for row in rows])
+        for name in ("input_ids", "attention_mask")
+    }
+    facts = {name: torch.tensor([row[name] for row in rows]) for name in ("labels", "weight") if name in rows[0]}
+    return padded | facts
+
+
+def arguments(folder, **changes):
+    """Return TrainingArguments for a CPU, silent, with a constant-free default schedule."""
+    settings = {"use_cpu": True, "report_to": "none", "disable_tqdm": True, "save_strategy": "no", "seed": 7}
+    settings |= {"per_device_train_batch_size": 4, "num_train_epochs": 2, "learning_rate": 1e-3, "logging_steps": 1}
+    return TrainingArguments(output_dir=str(folder), **settings | changes)
+
+
+def trainer(folder, recipe=None, *, model=None, rows=None, cls=ToughTrainer, keep=None, **changes):
+    """Return a trainer on tiny BERT; ``keep`` holds further arguments of the trainer, ``changes`` TrainingArguments."""
+    keep = dict(keep or {})
+    if cls is ToughTrainer:
+        keep["recipe"] = recipe if recipe is None or isinstance(recipe, (str, Recipe)) else Recipe(**recipe)
+    data = make_rows(13) if rows is None else rows
+    return cls(
+        tiny("bert", dtype=torch.float32) if model is None else model,
+        arguments(folder, **changes),
+        train_dataset=data,
+        eval_dataset=keep.pop("eval_dataset", make_rows(12, seed=4)),
+        data_collator=collate,
+        **keep,
+    )
+
+
+def weights(model):
+    """Return a copy of the weights by name."""
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def same(first, second):
+    """Whether two nested structures of tensors and plain values are bitwise equal."""
+    if isinstance(first, torch.Tensor):
+        return isinstance(second, torch.Tensor) and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+def checkpoints(folder):
+    """Return the checkpoints of a run by step."""
+    return {int(path.name.rpartition("-")[2]): path for path in Path(folder).glob("checkpoint-*")}
