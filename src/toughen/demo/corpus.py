@@ -1,11 +1,11 @@
 """Write the sample corpus: about 1,500 short English reviews that a bag of words cannot read.
 
-All phrases are our own (`phrases/*.yaml`). Every bank of phrases, names, adjectives and sentence forms is dealt out to
-the splits first, so that no phrase, name or form of the test split ever stands in train: a model has to know what the
-words mean and how "not", "but" and "even though" turn them. Both labels use the same forms, and each form uses words of
-either polarity as bait.
+All phrases are our own (`phrases/*.yaml`). Every bank of phrases, names and parts of things is dealt out to the splits
+first, so that no phrase and no name of the test split ever stands in train; of each family of sentence forms, some are
+kept for validation and some for test. Adjectives are common to all. Both labels use the same forms, with words of
+either polarity as bait, so a model has to know how "not", "but" and "even though" turn what the words mean.
 
-Run `python -m toughen.demo.corpus` to write the files again after a change of the phrases.
+`python -m toughen.demo.corpus` writes the files again after a change of the phrases.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,13 @@ _SHARED = ("thing", "who", "good", "bad", "fine_part", "poor_part")  # the langu
 # Half of the clauses about a part of the thing are put together from two banks.
 _PARTS = {"praise": "fine_part", "nicety": "fine_part", "gripe": "poor_part", "quibble": "poor_part"}
 _PARTS_SHARE = 0.5
+_RUDE = re.compile(r"\bshat\b", re.I)  # what a typo makes of "what"
 _IMPERSONAL = {"claim": "praise", "slur": "gripe"}  # what somebody else can say: "my sister thinks that {claim}"
 _FIRST_PERSON = re.compile(r"\b(I|me|my|we|us|our)\b")
 _MIRRORS = {"praise": "gripe", "sorry": "glad", "no_merit": "no_fault", "hoped": "feared"}
-_COMMON = frozenset(
+_COMMON = (
     "about after again every from have into than that their them then there they this what when which with would never "
-    "nothing were been could does even just like more must once only still until very well will your".split()
+    "nothing were been could does even just like more must once only still until very well will your"
 )
 _TYPO_SHARE, _TYPO_RATE = 0.15, 0.15
 _LOWER_SHARE, _BARE_SHARE, _LOUD_SHARE = 0.05, 0.08, 0.06
@@ -93,6 +95,7 @@ def dealt(split: str, size: int, key: str, seed: int, at_least: int = 2) -> list
     return {"test": order[:test], "validation": order[test:validation], "train": order[validation:]}[split]
 
 
+@cache
 def _load(name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((_PHRASES / f"{name}.yaml").read_text(encoding="utf-8"))
     return content
@@ -105,7 +108,7 @@ def _decks(domain: str, split: str, seed: int, rng: random.Random) -> dict[str, 
         for name, bank in _load(source).items():
             # Banks that mirror each other are dealt alike, so that no topic leans to one label in train and to the
             # other in test.
-            key = f"{source}:{min(name, _MIRRORS.get(name, name))}"
+            key = f"{source}:{_MIRRORS.get(name, name)}"
             indices = range(len(bank)) if name in _SHARED else dealt(split, len(bank), key, seed)
             decks[name] = Deck([bank[i] for i in indices], rng)
     for name, source in _IMPERSONAL.items():
@@ -148,27 +151,28 @@ class _Writer:
     def new_text(self, family: str, label: str, seen: set[str]) -> str:
         """Write texts until one is new and does not trip over its own words."""
         while True:
-            text, phrases = self.filled(self.forms[family, label].draw())
-            if text.casefold() not in seen and not _repetitive(phrases):
-                seen.add(text.casefold())
-                return self.styled(text)
+            plain, phrases = self.filled(self.forms[family, label].draw())
+            text = self.styled(plain)
+            if plain.casefold() not in seen and not _repetitive(phrases) and not _RUDE.search(text):
+                seen.add(plain.casefold())
+                return text
 
     def filled(self, form: str) -> tuple[str, list[str]]:
         """Fill the slots of a form for one domain; return the text and the phrases drawn for it."""
         decks = self.banks[self.domains.draw()]
-        phrases: dict[str, str] = {}
+        phrases: list[str] = []
 
         def phrase(match: re.Match[str]) -> str:
             bank = match[1]
             if bank in _PARTS and self.rng.random() < _PARTS_SHARE:
-                phrases[match[0]] = f"{decks['aspect'].draw()} {decks[_PARTS[bank]].draw()}"
-            elif match[0] not in phrases:
-                phrases[match[0]] = decks[bank].draw()
-            return phrases[match[0]]
+                phrases.append(f"{decks['aspect'].draw()} {decks[_PARTS[bank]].draw()}")
+            else:
+                phrases.append(decks[bank].draw())
+            return phrases[-1]
 
         text = re.sub(r"\{(\w{2,}?)\d?\}", phrase, form)
         text = re.sub(r"\{a\} (\w)", lambda m: f"{'an' if m[1] in 'aeiou' else 'a'} {m[1]}", text)
-        return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text), list(phrases.values())
+        return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text), phrases
 
     def styled(self, text: str) -> str:
         """Write as some people do: with typos, without capitals, without the full stop or with exclamation marks."""
@@ -184,7 +188,9 @@ class _Writer:
 
 def _repetitive(phrases: Sequence[str]) -> bool:
     """Tell whether two phrases share a word that carries meaning: they would repeat or contradict each other."""
-    words = [word for phrase in phrases for word in set(re.findall(r"[a-z]{4,}", phrase.lower())) - _COMMON]
+    words = [
+        word for phrase in phrases for word in set(re.findall(r"[a-z]{4,}", phrase.lower())) - set(_COMMON.split())
+    ]
     return len(words) > len(set(words))
 
 
