@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from training.models import batch, tiny
 from transformers import TrainingArguments
 
 from toughen.recipe import Recipe
 from toughen.training.trainer import ToughTrainer
+from training.models import batch, tiny
 
 
 def make_rows(count, seed=1):

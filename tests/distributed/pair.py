@@ -1,0 +1,127 @@
+"""Two gloo processes that run every combination, through the engine and ToughTrainer, and write what came out."""
+
+import gc
+import os
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from contract.bench import Bench, Injected, pick
+from contract.table import ADVERSARIES, AVERAGES, OBJECTIVES, PAIRS
+from toughen.data.batches import LengthBuckets
+from toughen.recipe import Recipe
+from toughen.training.averaging import make_average
+from toughen.training.trainer import ToughTrainer
+from training.models import batch, tiny
+from training.trials import make_rows, trainer, weights
+
+LENGTHS = (7, 4, 5, 2, 9, 3, 6, 4, 8, 5, 7, 3, 4, 6, 5, 9)
+LABELS = (0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 0)
+BATCHES = [batch(lengths=LENGTHS, labels=LABELS, seed=seed) for seed in (1, 2, 3)]
+SHARES = [
+    [[range(0, 4), range(4, 8)], [range(8, 12), range(12, 16)]],
+    [[range(0, 5), range(5, 8)], [range(8, 10), range(10, 16)]],
+    [[range(0, 4), range(4, 8)], [range(8, 12), range(12, 16)]],
+]
+"""Per optimiser step and rank, the rows of each micro-batch; the second step's are uneven."""
+
+ROWS = 13
+TRIALS = {
+    "plain": {},
+    "rdrop+pgd+ema": {
+        "objective": OBJECTIVES["rdrop"],
+        "adversary": ADVERSARIES["pgd"],
+        "average": AVERAGES["ema"],
+    },
+    "vat+swa": {"adversary": ADVERSARIES["vat"], "average": AVERAGES["swa"]},
+    "freelb": {"adversary": ADVERSARIES["freelb"]},
+}
+ACCUMULATION = {"equal windows": 2, "a window of one row": 3}
+
+
+def run_engine(objective, adversary, rank=None, *, sync=True):
+    """Train three optimiser steps; ``rank`` None is the single process. Return weights and averages."""
+    bench = Bench(objective, adversary, wrap=None if rank is None else DistributedDataParallel)
+    averages = [make_average(c, bench.model, total_steps=3) for c in AVERAGES.values() if c]
+    optimizer = torch.optim.SGD(bench.model.parameters(), lr=0.1)
+    for whole, shares in zip(BATCHES, SHARES, strict=True):
+        if rank is None:
+            bench.backward(whole)
+        else:
+            parts = [pick(whole, share) for share in shares[rank]]
+            counts = {"examples": 8.0, "labelled": 8.0}  # 16 rows over 2 processes
+            bench.backward(parts[0], sync=False, **counts)
+            bench.backward(parts[1], sync=sync, **counts)
+        bench.engine.step(optimizer)
+        for average in averages:
+            average.update()
+    states = [weights(bench.model), *(average.state_dict() for average in averages)]
+    return {f"{i} {name}": tensor for i, state in enumerate(states) for name, tensor in state.items()}
+
+
+class Injecting(ToughTrainer):
+    """ToughTrainer whose random starts are a function of each row's content."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        self.injected.about(inputs)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+
+def run_trainer(folder, recipe, accumulation, world=1):
+    """Train 13 rows for two epochs in batches of 4 over all processes; return weights and the validation loss."""
+    model = tiny("bert")
+    injected = Injected(model)
+    own = LengthBuckets([0] * ROWS, 4, seed=7, bucket=False) if world == 1 else None
+    made = trainer(
+        folder,
+        cls=Injecting,
+        model=model,
+        rows=make_rows(ROWS),
+        keep={"recipe": Recipe(**recipe), "batches": own},
+        per_device_train_batch_size=4 // world,
+        per_device_eval_batch_size=6 // world,
+        gradient_accumulation_steps=accumulation,
+        ddp_backend="gloo" if world > 1 else None,
+    )
+    made.injected = made.engine._noise = injected
+    made.train()
+    found = weights(made.model) | {"validation loss": torch.tensor(made.evaluate()["eval_loss"])}
+    for name in ("loss", "grad_norm", "loss/task", "loss/adversarial", "perturbation_norm"):
+        found |= {f"{line['step']} {name}": torch.tensor(line[name]) for line in made.state.log_history if name in line}
+    made.engine.close()
+    return found
+
+
+def spread(state):
+    """Return the largest difference between the two ranks' states."""
+    names = sorted(state)
+    mine = torch.cat([state[name].double().flatten() for name in names])
+    both = [torch.empty_like(mine) for _ in range(2)]
+    distributed.all_gather(both, mine)
+    return float((both[0] - both[1]).abs().max())
+
+
+def work(rank, folder):
+    """Be one of the two processes."""
+    folder = Path(folder)
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
+    states = {f"{objective}+{adversary}": run_engine(objective, adversary, rank) for objective, adversary in PAIRS}
+    states["silent"] = run_engine("cross-entropy", "none", rank, sync=False)
+    for name, recipe in TRIALS.items():
+        for window, accumulation in ACCUMULATION.items():
+            states[f"{name}, {window}"] = run_trainer(folder / name / window, recipe, accumulation, world=2)
+    apart = {name: spread(state) for name, state in states.items()}
+    if rank == 0:
+        torch.save({"apart": apart, "states": states}, folder / "results.pt")
+    shut_down()
+
+
+def shut_down():
+    """End in order: nobody leaves before the other is done, and no wrapper outlives the process group."""
+    gc.collect()
+    distributed.barrier()
+    distributed.destroy_process_group()

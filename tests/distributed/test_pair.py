@@ -1,0 +1,64 @@
+"""Two processes agree with each other to 0.0 and with one process: one spawned pair runs all combinations."""
+
+import multiprocessing
+import os
+
+import pair
+import pytest
+import torch
+
+from contract.table import PAIRS, names, spans_rows
+from training.models import distance
+
+TIMEOUT = 240
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Run the pair, check that both processes ended well, return what rank 0 wrote."""
+    folder = tmp_path_factory.mktemp("pair")
+    context = multiprocessing.get_context("spawn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("MASTER_ADDR", "127.0.0.1")
+        processes = [context.Process(target=pair.work, args=(rank, str(folder))) for rank in range(2)]
+        for process in processes:
+            process.start()
+    try:
+        for process in processes:
+            process.join(TIMEOUT)
+        assert [process.exitcode for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return torch.load(folder / "results.pt")
+
+
+@pytest.mark.parametrize(("objective", "adversary"), PAIRS, ids=names(PAIRS))
+def test_ranks_agree_and_equal_one_process(results, objective, adversary):
+    """After three accumulated steps: weights and averages equal on both ranks, and those of one process to 1e-9."""
+    name = f"{objective}+{adversary}"
+    assert results["apart"][name] == 0.0
+    alone = distance(results["states"][name], pair.run_engine(objective, adversary))
+    assert alone > 1e-6 if spans_rows(adversary) else alone < 1e-9
+
+
+def test_ranks_that_do_not_communicate_drift_apart(results):
+    """Canary: with ``sync`` false throughout, the comparison between ranks does see the difference."""
+    assert results["apart"]["silent"] > 1e-6
+
+
+@pytest.mark.parametrize("window", pair.ACCUMULATION)
+@pytest.mark.parametrize("trial", pair.TRIALS)
+def test_trainer_on_two_processes_equals_one(results, tmp_path, trial, window):
+    """13 rows on two ranks (fillers of weight 0, uneven windows): weights and validation loss as on one process."""
+    name = f"{trial}, {window}"
+    assert results["apart"][name] == 0.0
+    alone = pair.run_trainer(tmp_path, pair.TRIALS[trial], pair.ACCUMULATION[window])
+    assert distance(results["states"][name], alone) < 1e-6
+
+
+def test_nothing_is_left_of_the_environment():
+    """The pair's variables stay with the pair."""
+    assert "RANK" not in os.environ
