@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+
 from tiny import save_tiny_model
 from training.models import FAMILIES, batch, distance, tiny
 
