@@ -128,6 +128,7 @@ def train(
     model: str | Path | None = None,
     recipe: Recipe | str | Path | Mapping[str, Any] | None = None,
     output: str | Path,
+    unlabelled: str | Path | None = None,
     seed: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -142,6 +143,7 @@ def train(
         recipe: a Recipe, the name of a shipped one, a YAML file or a mapping; default tough-stack (or, with
             ``resume``, the one the run was started with).
         output: the run folder to make.
+        unlabelled: source of texts without labels, for the terms that need none (VAT, R-Drop's divergence).
         seed: seed of everything; default the recipe's.
         resume: continue an interrupted run in ``output``.
         overwrite: replace a run in ``output``.
@@ -157,14 +159,11 @@ def train(
     from toughen.training.launch import main_process_console
 
     folder = Path(output)
-    changes = dict(overrides)
-    if model is not None:
-        changes["model"] = str(model)
-    if seed is not None:
-        changes["training.seed"] = seed
     source = str(data) if isinstance(data, (str, Path)) else None
-    if source is not None:
-        changes["data.source"] = source
+    given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
+    changes = overrides | {
+        key: str(value) if isinstance(value, Path) else value for key, value in given.items() if value is not None
+    }
     started = folder / RECIPE
     resolved = load_recipe(started if resume and recipe is None and started.exists() else recipe or DEFAULT, changes)
     console = main_process_console(quiet)
@@ -206,16 +205,19 @@ def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
 
 def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Console) -> Run:
     from toughen.data import load_splits
+
+    splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
+    # Slow to import, and not needed to refuse wrong data.
     from toughen.training import fit
     from toughen.training.checkpoint import last_complete
     from toughen.training.launch import main_process_alone, quiet_libraries
+    from toughen.training.pretrained import prepare
 
-    splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
     fit.check(recipe, splits)
     for line in splits.summary.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
-        prepared = fit.prepare(recipe, splits.label_names)
+        prepared = prepare(recipe, splits.label_names)
         with main_process_alone() as is_main:
             if is_main:
                 _start_folder(folder, recipe, keep=resume)

@@ -160,7 +160,7 @@ def hub(monkeypatch):
         part = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=datasets.Features(features))
         return datasets.DatasetDict({"train": part, "test": part, "unsupervised": part, "extra": part})
 
-    monkeypatch.setattr("toughen.data.sources._hub_answers", lambda name: True)
+    monkeypatch.setattr("toughen.data.sources.hub_answers", lambda kind, name: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     return asked
@@ -187,7 +187,7 @@ def test_an_unreachable_hub_leaves_the_cache_and_says_so(hub, monkeypatch, capsy
     """Asking once, and then only the cache, spares half a minute of retries."""
     offline = []
     load = datasets.load_dataset
-    monkeypatch.setattr("toughen.data.sources._hub_answers", lambda name: False)
+    monkeypatch.setattr("toughen.data.sources.hub_answers", lambda kind, name: False)
     monkeypatch.setattr(
         datasets, "load_dataset", lambda *args: offline.append(datasets.config.HF_HUB_OFFLINE) or load(*args)
     )

@@ -12,11 +12,11 @@ from toughen.data.memory import SPLITS, WHOLE, read_mapping, read_memory, split_
 from toughen.data.raw import Raw, listed, table_of
 from toughen.data.readers import READERS, read_file, read_lines
 from toughen.errors import InputError
+from toughen.hub import hub_answers
 
 UNLABELLED_FOLDERS = SPLITS["unlabelled"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?")
 FILE_LIKE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|txt|xlsx?|arrow|feather|pkl|xml|gz|zip|bz2|xz|tar)$", re.I)
-KNOWN_ANSWERS_S = 10.0  # seconds to wait for the hub before the local cache is tried
 
 
 def read_source(source: object, *, lines: bool = False) -> dict[str, Raw]:
@@ -130,7 +130,7 @@ def _cache_if_unreachable(repository: str) -> Iterator[None]:
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
-    if not before and not _hub_answers(repository):
+    if not before and not hub_answers("dataset", repository):
         datasets.config.HF_HUB_OFFLINE = True
     try:
         yield
@@ -138,19 +138,6 @@ def _cache_if_unreachable(repository: str) -> Iterator[None]:
             print(f"The hub is unreachable: {repository} was read from the local cache.", file=sys.stderr)
     finally:
         datasets.config.HF_HUB_OFFLINE = before
-
-
-def _hub_answers(repository: str) -> bool:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().dataset_info(repository, timeout=KNOWN_ANSWERS_S)
-    except HfHubHTTPError:
-        return True  # an answer, if not the one hoped for: load_dataset says which
-    except Exception:  # every HTTP library has its own name for "nobody there"
-        return False
-    return True
 
 
 def _hub_fault(repository: str, error: Exception) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TrainerRuntime:
-    """The engine's view of a Trainer: accelerate runs, scales and communicates. See :class:`toughen.training.runtime`."""
+    """The engine's view of a Trainer: accelerate runs, scales and communicates. See :mod:`toughen.training.runtime`."""
 
     def __init__(self, trainer: ToughTrainer) -> None:
         self._trainer = trainer

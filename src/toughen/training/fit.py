@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,20 @@ import numpy as np
 import torch
 from rich.console import Console
 from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
     EarlyStoppingCallback,
     EvalPrediction,
     PrinterCallback,
     TrainingArguments,
-    set_seed,
 )
 
 from toughen.assess.metrics import classification_metrics
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
-from toughen.data.tokens import cut_share, effective_max_length
+from toughen.data.tokens import cut_share
 from toughen.errors import InputError
 from toughen.recipe import Recipe
 from toughen.training.objectives import resolve_class_weights
+from toughen.training.pretrained import Prepared
 from toughen.training.progress import ProgressLog
 from toughen.training.runtime import best_device, resolve_precision
 from toughen.training.schedules import NAMES
@@ -35,15 +33,6 @@ from toughen.training.trainer import ToughTrainer
 
 METRICS = ("f1", "accuracy", "roc_auc", "mcc", "precision", "recall", "log_loss", "loss")
 """What can choose the best weights; of the last two, less is better."""
-
-
-@dataclass
-class Prepared:
-    """A model with a new head, its tokenizer, and the tokens it may read at most."""
-
-    model: Any
-    tokenizer: Any
-    max_length: int
 
 
 def check(recipe: Recipe, splits: Splits) -> None:
@@ -60,36 +49,6 @@ def check(recipe: Recipe, splits: Splits) -> None:
             "unlabelled texts were given, but no part of the recipe learns without labels; use objective rdrop or "
             "adversary vat, or leave them out."
         )
-
-
-def prepare(recipe: Recipe, label_names: tuple[str, ...]) -> Prepared:
-    """Load tokenizer and model, with a new head of one output per label name.
-
-    Raises:
-        InputError: if the model cannot be found.
-    """
-    names = dict(enumerate(label_names))
-    set_seed(recipe.training.seed)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(recipe.model)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            recipe.model,
-            num_labels=len(names),
-            id2label=names,
-            label2id={name: i for i, name in names.items()},
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError) as error:
-        kind = "folder" if Path(recipe.model).exists() else "hub id"
-        raise InputError(
-            f"model {recipe.model!r} could not be loaded as a {kind}: {_first_sentence(error)}; give the folder of a "
-            "saved model, or a hub id while the hub can be reached (HF_ENDPOINT, HF_HUB_OFFLINE)."
-        ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
-    return Prepared(model, tokenizer, effective_max_length(recipe.training.max_length, tokenizer, model.config))
 
 
 def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Path, console: Console) -> ToughTrainer:
@@ -215,7 +174,3 @@ def _validation_metrics(prediction: EvalPrediction, names: tuple[str, ...], chos
         # An undefined score is no score: never the best, and written as a number the Trainer can compare.
         numbers.setdefault(chosen, float("inf") if chosen == "log_loss" else float("-inf"))
     return numbers
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
