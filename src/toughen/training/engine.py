@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from types import TracebackType
@@ -11,8 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from toughen.errors import InputError
 from toughen.training.adversaries import EmbeddingAdversary, Teach
+from toughen.training.compose import check_composition
 from toughen.training.config import Precision
 from toughen.training.counters import Cost, Tally
 from toughen.training.objectives import IGNORED, CrossEntropy
@@ -279,41 +278,3 @@ def unwrap(model: nn.Module) -> nn.Module:
 
     bare: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
     return bare
-
-
-def check_composition(
-    model: nn.Module, objective: CrossEntropy, adversary: EmbeddingAdversary | None, special_ids: Iterable[int] | None
-) -> None:
-    """Refuse, in a sentence, what cannot work together; warn of what cannot help.
-
-    Raises:
-        InputError: naming the pair, the reason and what to use instead.
-    """
-    has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
-    if objective.copies > 1 and not has_dropout:
-        warnings.warn(
-            f"{type(model).__name__} has no dropout above 0, so R-Drop's two passes are equal and its divergence is 0.",
-            stacklevel=3,
-        )
-    if adversary is None:
-        return
-    if not adversary.special_tokens and special_ids is None:
-        raise InputError(
-            "adversary.special_tokens: false needs to know which tokens are special; give the engine special_ids "
-            "(tokenizer.all_special_ids) or the Trainer a processing_class."
-        )
-    checkpointing = [m._gradient_checkpointing_func for m in model.modules() if _checkpoints(m)]
-    if any(getattr(f, "keywords", {}).get("use_reentrant", True) for f in checkpointing):
-        raise InputError(
-            "reentrant gradient checkpointing cannot give an adversary its gradient; enable it with "
-            "gradient_checkpointing_kwargs={'use_reentrant': False}."
-        )
-    if checkpointing and adversary.site != "embeddings":
-        raise InputError(
-            f"adversary.site {adversary.site!r} cannot be combined with gradient checkpointing, which runs that layer "
-            "again without the perturbation; use site: embeddings."
-        )
-
-
-def _checkpoints(module: nn.Module) -> bool:
-    return bool(getattr(module, "gradient_checkpointing", False)) and hasattr(module, "_gradient_checkpointing_func")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from toughen.errors import InputError
 from toughen.training import checkpoint
 from toughen.training.averaging import WeightAverage, make_average
 from toughen.training.bridge import Bridge, TrainerRuntime
+from toughen.training.compose import check_trainer, smoothed_once
 from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
@@ -70,11 +70,6 @@ class ToughTrainer(Trainer):
         """
         args = TrainingArguments() if args is None else args
         one_device(args)
-        if kwargs.get("compute_loss_func") is not None:
-            raise InputError(
-                "compute_loss_func cannot be combined with ToughTrainer, whose loss is the recipe's objective; "
-                "leave it out or use transformers' Trainer."
-            )
         self.recipe = _resolved(recipe)
         self._batches = batches
         self.average: WeightAverage | None = None
@@ -88,6 +83,7 @@ class ToughTrainer(Trainer):
         super().__init__(model, args, *positional, **kwargs)
         # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
         self.model_accepts_loss_kwargs = False
+        check_trainer(self.recipe, loss_function=self.compute_loss_func, deepspeed=self.is_deepspeed_enabled)
         self.add_callback(Bridge(self))
         if self.model_init is None:
             self._the_engine()
@@ -153,13 +149,7 @@ class ToughTrainer(Trainer):
 
     def _objective(self, model: Any) -> CrossEntropy:
         objective = self.recipe.objective if self.recipe else CrossEntropy()
-        smoothing = self.args.label_smoothing_factor
-        if smoothing and objective.label_smoothing:
-            raise InputError(
-                f"label smoothing is set twice: TrainingArguments.label_smoothing_factor={smoothing} and the recipe's "
-                f"objective.label_smoothing={objective.label_smoothing}; set one of them to 0."
-            )
-        objective = replace(objective, label_smoothing=smoothing or objective.label_smoothing)
+        objective = smoothed_once(objective, self.args.label_smoothing_factor)
         self.args.label_smoothing_factor = 0.0  # or the Trainer would smooth the validation loss only
         self.label_smoother = None
         if objective.class_weights is None:
