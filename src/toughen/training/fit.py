@@ -28,7 +28,7 @@ from toughen.training.pretrained import Prepared
 from toughen.training.progress import ProgressLog
 from toughen.training.runtime import best_device, resolve_precision
 from toughen.training.schedules import NAMES
-from toughen.training.tensorboard import TensorBoardLog
+from toughen.training.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.training.trainer import ToughTrainer
 
 METRICS = ("f1", "accuracy", "roc_auc", "mcc", "precision", "recall", "log_loss", "loss")
@@ -39,8 +39,9 @@ def check(recipe: Recipe, splits: Splits) -> None:
     """Refuse what does not fit together before anything is loaded or written.
 
     Raises:
-        InputError: if the metric is unknown, or unlabelled texts would have nothing to do.
+        InputError: if TensorBoard is missing, the metric is unknown, or unlabelled texts would have nothing to do.
     """
+    require_tensorboard()
     if recipe.training.metric not in METRICS:
         raise InputError(f"training.metric must be one of {', '.join(METRICS)}, got {recipe.training.metric!r}.")
     label_free = recipe.objective.label_free or (recipe.adversary is not None and recipe.adversary.label_free)

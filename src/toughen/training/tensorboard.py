@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,22 @@ TAGS = {"loss": "loss/total", "grad_norm": "gradient_norm"}
 IGNORED = {"epoch", "step", "total_flos", "train_loss"}
 
 
+def require_tensorboard() -> None:
+    """Refuse early, before a run is started that could not be logged.
+
+    Raises:
+        InputError: if the package is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise InputError("TensorBoard is not installed; install it with: pip install 'toughen[tensorboard]'.")
+
+
 class TensorBoardLog(TrainerCallback):
     """Writes scalars under the run's own names (``loss/task``, ``validation/f1``, ...), main process only."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError(
-                "TensorBoard is not installed; install it with: pip install 'toughen[tensorboard]'."
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         writer: Any = SummaryWriter
         self._make_writer: Any = lambda: writer(str(folder))
         self._writer: Any = None

@@ -377,7 +377,7 @@ class ToughTrainer(Trainer):
 
     def _check_fired(self) -> None:
         engine = self.engine
-        if engine is None or engine.adversary is None or engine.updates == 0 or engine.ascents:
+        if engine is None or engine.adversary is None or engine.cost.steps == 0 or engine.ascents:
             return
         if engine.updates > engine.adversary.start_step:
             raise RuntimeError("the adversary was configured but never perturbed a batch")
