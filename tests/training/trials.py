@@ -58,6 +58,18 @@ def trainer(folder, recipe=None, *, model=None, rows=None, cls=ToughTrainer, kee
     )
 
 
+def run(folder, recipe=None, **changes):
+    """Return a trainer of :func:`trainer` after training."""
+    made = trainer(folder, recipe, **changes)
+    made.train()
+    return made
+
+
+def losses(made):
+    """Return the logged training losses by step."""
+    return {line["step"]: line["loss"] for line in made.state.log_history if "loss" in line}
+
+
 def weights(model):
     """Return a copy of the weights by name."""
     return {name: p.detach().clone() for name, p in model.named_parameters()}
