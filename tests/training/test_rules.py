@@ -11,11 +11,13 @@ from toughen.training.engine import Engine
 from toughen.training.objectives import RDrop
 from training.models import (
     ScriptedNoise,
+    ToyLinear,
     batch,
     distance,
     gradients,
     pin_dropout,
     tiny,
+    toy_batch,
 )
 from training.perturbed import ABSOLUTE, ALL, SMALL, TABLE, deltas, perturbations
 
@@ -321,3 +323,13 @@ def test_delta_stays_float32_with_half_precision_weights(name):
         assert engine.terms()["perturbation_norm"] > 1e-3
     assert set(kinds) <= {torch.float32}
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("examples", [1.0, 1000.0])
+def test_accumulation_does_not_shrink_the_step_of_a_confident_example(examples):
+    """|g| = 2.7e-7: divided by 1,000 examples it would fall under the 1e-8 guard and delta short of its radius."""
+    model = ToyLinear()
+    model.w.data = torch.tensor([18.0, 0.0], dtype=torch.float64)
+    with Engine(model, adversary=Fgm(radius=0.1, **ABSOLUTE)) as engine, deltas(model) as seen:
+        engine.backward(toy_batch(), examples=examples)
+    assert_close(seen[-1].flatten().tolist(), [-0.1, 0.0], 1e-12)
