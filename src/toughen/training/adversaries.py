@@ -262,9 +262,9 @@ class Vat(Adversary):
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
         space = step.space(self)
+        leaf = space.random_direction(self.probe_size)  # before the masks, whose draws are replayed
         with step.frozen():
             yield Teach(step.clean())
-            leaf = space.random_direction(self.probe_size)
             for k in range(self.steps):
                 length = self.radius if k == self.steps - 1 else self.probe_size
                 gradient = yield Search(self._divergence(step, space.expand(leaf)), leaf)

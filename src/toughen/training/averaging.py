@@ -26,8 +26,7 @@ class WeightAverage(ABC):
         if not named:
             raise InputError("the model has no trainable weights to average; unfreeze some or set average: none.")
         self._names = [name for name, _ in named]
-        self._weights: list[Tensor] = [p.detach() for _, p in named]
-        self._shadow = [_wide_copy(w) for w in self._weights]
+        self._shadow = [_wide_copy(p.detach()) for _, p in named]
         self._buffers = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
         self._buffer_copies = {name: b.detach().clone() for name, b in self._buffers.items()}
         self._parameters = [p for _, p in named]
@@ -36,8 +35,7 @@ class WeightAverage(ABC):
     @torch.no_grad()
     def update(self) -> None:
         """Take the current weights in. Call it after each optimiser step that was really taken."""
-        self._weights = [p.detach() for p in self._parameters]
-        self._take_in(self._weights)
+        self._take_in([p.detach() for p in self._parameters])
         for name, buffer in self._buffers.items():
             self._buffer_copies[name].copy_(buffer)
 

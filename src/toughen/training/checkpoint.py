@@ -50,8 +50,9 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 def last_complete(folder: Path) -> str | None:
     """Return the newest checkpoint whose last-written file is whole; half-written folders are passed over."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
+    steps = {path.name.rpartition("-")[2]: path for path in folder.glob("checkpoint-*")}
+    for step in sorted((int(step) for step in steps if step.isdecimal()), reverse=True):
+        checkpoint = steps[str(step)]
         with contextlib.suppress(OSError, ValueError):
             json.loads((checkpoint / "trainer_state.json").read_text())
             return str(checkpoint)

@@ -318,7 +318,8 @@ class ToughTrainer(Trainer):
             "updates": engine.updates,
             "seconds": self.clock.seconds,
             "rows": self.clock.rows,
-            "stopped": self.control.should_training_stop,
+            # A run that merely reached its last step can be prolonged; one that was stopped early is over.
+            "stopped": self.control.should_training_stop and self.state.global_step < self.state.max_steps,
             "unit": engine.site.unit if engine.site else None,
             "log": engine.log_state(),
             "loss_since_log": float(self._tr_loss),
