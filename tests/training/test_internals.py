@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from accelerate.optimizer import AcceleratedOptimizer
 from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import CallbackHandler
 
@@ -136,3 +137,9 @@ def test_the_state_has_the_fields_we_read():
     assert {"global_step", "epoch", "max_steps", "best_global_step", "is_world_process_zero"} <= {
         name for name in dir(state) if not name.startswith("_")
     }
+
+
+def test_accelerate_keeps_the_skip_of_a_step_where_we_set_it():
+    """The bridge tells the Trainer of a skip that accelerate cannot see (a fused optimiser's)."""
+    assert "return self._is_overflow" in inspect.getsource(AcceleratedOptimizer.step_was_skipped.fget)
+    assert "self.accelerator.optimizer_step_was_skipped" in inspect.getsource(Trainer._run_epoch)

@@ -76,6 +76,8 @@ class Bridge(TrainerCallback):
         assert trainer.engine is not None
         if scaler is not None and scaler.get_scale() < self._scale:
             trainer.engine.skipped()
+            optimizer: Any = trainer.optimizer
+            optimizer._is_overflow = True  # or the schedule would move on
         elif trainer.average is not None:
             trainer.average.update()
 
