@@ -103,10 +103,9 @@ def take(task: Task, root: Path) -> dict[str, Any]:
 
 def one(name: str, task: Task, splits: dict[str, Any], seed: int) -> dict[str, Any]:
     """Run one recipe and return its row of the table."""
-    from toughen.demo.encoder import find_minilm
-
     import toughen
     from toughen.assess.intervals import bootstrap_intervals
+    from toughen.demo.encoder import find_minilm
 
     folder = Path(tempfile.mkdtemp(prefix="techniques-"))
     overrides: dict[str, Any] = {"training": task.training | {"save_total_limit": 1}}
