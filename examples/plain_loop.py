@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="folder or hub id; default: the MiniLM of make demo")
     parser.add_argument("--data", default=CORPUS, help="labelled texts, a file or folder; default: the sample corpus")
     parser.add_argument("--output", type=Path, help="folder to save the averaged model in")
-    parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="fp32")
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of --epochs")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     numbers = {"epochs": 3, "batch-size": 8, "accumulation": 2, "log-steps": 10, "eval-steps": 50, "seed": 42}

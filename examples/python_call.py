@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="folder or hub id; default: the MiniLM of make demo")
     parser.add_argument("--recipe", default="tough-stack", help="shipped recipe or YAML file")
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps")
-    parser.add_argument("--output", default="python-run", help="folder for the run")
+    parser.add_argument("--output", default="runs/python", help="folder for the run")
     return parser.parse_args()
 
 

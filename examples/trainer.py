@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="folder or hub id; default: the MiniLM of make demo")
     parser.add_argument("--recipe", default="tough-stack", help="shipped recipe or YAML file")
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps")
-    parser.add_argument("--output", default="trainer-run", help="folder for checkpoints and the model")
+    parser.add_argument("--output", default="runs/trainer", help="folder for checkpoints and the model")
     return parser.parse_args()
 
 

@@ -80,7 +80,7 @@ def test_the_python_call_leaves_a_run_and_labels_texts(example, tmp_path):
     assert re.search(rf"validation F1 ({NUMBER}|None)", printed)
     assert "'accuracy'" in line(printed, "test")
     assert len(re.findall(r"^(?:negative|positive) [01]\.\d\d  ", printed, re.M)) == 2
-    assert (tmp_path / "python-run/metrics.json").exists()
+    assert (tmp_path / "runs/python/metrics.json").exists()
 
 
 # ---- from_attack_restore.md
