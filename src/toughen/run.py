@@ -91,6 +91,8 @@ class Run:
             InputError: if a source is wrong or has a label that this run never saw.
         """
         columns = (text or self.recipe.data.text, label or self.recipe.data.label)
+        if also and "data" in also:
+            raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
         metrics = self._score(data, *columns)
         if not also:
             return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -128,7 +129,7 @@ class MajorityWatch:
                 "strong: lower adversary.radius, or let it wait with adversary.start_step"
             )
         warnings.warn(
-            f"training accuracy {hits / rows:.1%} sat at the majority rate {rate:.1%} for the whole epoch "
-            f"{epoch or 0:.0f}: the model may have collapsed to one class; {cause}.",
+            f"training accuracy {hits / rows:.1%} sat at the majority rate {rate:.1%} for epoch "
+            f"{math.ceil(epoch or 0)}: the model may have collapsed to one class; {cause}.",
             stacklevel=2,
         )

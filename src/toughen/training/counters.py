@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -27,6 +27,14 @@ class Cost:
         self.forwards = 0
         self.units = 0
         self._open = 0
+
+    def state(self) -> dict[str, int]:
+        """Return the counts, for a checkpoint."""
+        return {"steps": self.steps, "forwards": self.forwards, "units": self.units}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Count on from a checkpoint."""
+        self.steps, self.forwards, self.units = state["steps"], state["forwards"], state["units"]
 
     def passed(self, copies: int) -> None:
         """Count a forward pass."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from toughen.data.batches import Collator, LengthBuckets, Rows
 from toughen.data.tokens import cut_share
 from toughen.errors import InputError
 from toughen.recipe import Recipe
+from toughen.training.config import Training
 from toughen.training.objectives import resolve_class_weights
 from toughen.training.pretrained import Prepared
 from toughen.training.progress import ProgressLog
@@ -44,12 +47,28 @@ def check(recipe: Recipe, splits: Splits) -> None:
     require_tensorboard()
     if recipe.training.metric not in METRICS:
         raise InputError(f"training.metric must be one of {', '.join(METRICS)}, got {recipe.training.metric!r}.")
+    counts = np.bincount(splits.train["label"][:], minlength=len(splits.label_names))
+    resolve_class_weights(recipe.objective, counts.tolist())
+    adversary, steps = recipe.adversary, planned_steps(recipe.training, len(splits.train))
+    if adversary is not None and adversary.start_step >= steps:
+        raise InputError(
+            f"adversary.start_step is {adversary.start_step}, but training has only {steps} steps, so the adversary "
+            "would never act; lower it or train longer."
+        )
     label_free = recipe.objective.label_free or (recipe.adversary is not None and recipe.adversary.label_free)
     if splits.unlabelled is not None and not label_free:
         raise InputError(
             "unlabelled texts were given, but no part of the recipe learns without labels; use objective rdrop or "
             "adversary vat, or leave them out."
         )
+
+
+def planned_steps(training: Training, rows: int) -> int:
+    """Return the optimiser steps of a whole training on so many rows, over all processes there are."""
+    if training.max_steps is not None:
+        return training.max_steps
+    batches = math.ceil(rows / (training.batch_size * int(os.environ.get("WORLD_SIZE", "1"))))
+    return math.ceil(training.epochs * math.ceil(batches / training.accumulation))
 
 
 def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Path, console: Console) -> ToughTrainer:

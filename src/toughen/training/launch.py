@@ -11,13 +11,25 @@ from typing import Any
 
 from rich.console import Console
 
+from toughen.errors import InputError
+from toughen.training.runtime import best_device
+
 
 def one_device(args: Any) -> None:
     """Keep the Trainer from ``torch.nn.DataParallel``, which would not scatter perturbations; warn how to use all GPUs.
 
     Args:
         args: TrainingArguments; ``n_gpu`` becomes 1.
+
+    Raises:
+        InputError: if a launcher started several processes that the arguments know nothing of.
     """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched > 1 and args.world_size == 1:
+        raise InputError(
+            f"a launcher started {launched} processes, but TrainingArguments form no group of them, so each would "
+            "train alone; on machines without a GPU pass use_cpu=True."
+        )
     found = args.n_gpu
     if found <= 1:
         return
@@ -48,7 +60,7 @@ def main_process_alone() -> Iterator[bool]:
     """Run a block that the main process alone acts in (it gets True), once all are here; the others wait for it."""
     from accelerate import PartialState
 
-    state = PartialState()
+    state = PartialState(cpu=best_device().type == "cpu")  # as TrainingArguments(use_cpu=) will make it
     state.wait_for_everyone()
     try:
         yield state.is_main_process

@@ -41,6 +41,10 @@ def prepare(recipe: Recipe, label_names: tuple[str, ...]) -> Prepared:
 
 def _load(recipe: Recipe, names: dict[int, str]) -> tuple[Any, Any]:
     local = Path(recipe.model).exists()
+    if Path(recipe.model).is_file():
+        raise InputError(
+            f"model {recipe.model!r} is a file; give the folder of a saved transformers model, or a hub id."
+        )
     cached_only = not local and not hub_answers("model", recipe.model)
     set_seed(recipe.training.seed)  # the new head's weights
     try:

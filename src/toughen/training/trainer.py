@@ -70,7 +70,7 @@ class ToughTrainer(Trainer):
         """
         args = TrainingArguments() if args is None else args
         one_device(args)
-        self.recipe = _resolved(recipe)
+        self.recipe: Recipe | None = None if recipe is None else _load(recipe)
         self._batches = batches
         self.average: WeightAverage | None = None
         self.engine: Engine | None = None
@@ -259,6 +259,8 @@ class ToughTrainer(Trainer):
         self._stopped = False
         self.average = None
         self.clock = Clock()
+        if self.engine is not None:
+            self.engine.updates = 0
         output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._check_fired()
         self._retire_average()
@@ -282,7 +284,7 @@ class ToughTrainer(Trainer):
         steps = max(engine.cost.steps, 1)
         return {
             "seconds": self.clock.seconds,
-            "samples_per_second": self.clock.rows / max(self.clock.seconds, 1e-9),
+            "samples_per_second": self.clock.rows * self.accelerator.num_processes / max(self.clock.seconds, 1e-9),
             "passes_per_step": engine.cost.forwards / steps,
             "units_per_step": engine.cost.units / steps,
             "steps": self.state.global_step,
@@ -318,6 +320,8 @@ class ToughTrainer(Trainer):
             "updates": engine.updates,
             "seconds": self.clock.seconds,
             "rows": self.clock.rows,
+            "cost": engine.cost.state(),
+            "ascents": engine.ascents,
             # A run that merely reached its last step can be prolonged; one that was stopped early is over.
             "stopped": self.control.should_training_stop and self.state.global_step < self.state.max_steps,
             "unit": engine.site.unit if engine.site else None,
@@ -335,6 +339,8 @@ class ToughTrainer(Trainer):
         if state is not None:
             engine.updates = state["updates"]
             engine.load_log_state(state["log"], self.args.device)
+            engine.cost.restore(state["cost"])
+            engine.ascents = state["ascents"]
             if engine.site is not None:
                 engine.site.unit = state["unit"]
             self._stopped = state["stopped"]
@@ -388,9 +394,7 @@ class ToughTrainer(Trainer):
         )
 
 
-def _resolved(recipe: Recipe | str | None) -> Recipe | None:
-    if not isinstance(recipe, str):
-        return recipe
+def _load(recipe: Recipe | str) -> Recipe:
     from toughen.recipe import load_recipe
 
     return load_recipe(recipe)
