@@ -27,7 +27,8 @@ SHARES = [
 ]
 """Per optimiser step and rank, the rows of each micro-batch; the second step's are uneven."""
 
-ROWS = 13
+ROWS = make_rows(13)
+FEW_LABELS = [row | {"labels": -100} if i % 3 else row for i, row in enumerate(ROWS)]
 TRIALS = {
     "plain": {},
     "rdrop+pgd+ema": {
@@ -41,17 +42,21 @@ TRIALS = {
 ACCUMULATION = {"equal windows": 2, "a window of one row": 3}
 
 
-def run_engine(objective, adversary, rank=None, *, sync=True):
-    """Train three optimiser steps; ``rank`` None is the single process. Return weights and averages."""
+def run_engine(objective, adversary, rank=None, *, sync=True, labelled=16):
+    """Train three optimiser steps; ``rank`` None is the single process. Return weights and averages.
+
+    Of the 16 rows of each step the first ``labelled`` have a label: with 6 of them rank 1 sees none.
+    """
     bench = Bench(objective, adversary, wrap=None if rank is None else DistributedDataParallel)
     averages = [make_average(c, bench.model, total_steps=3) for c in AVERAGES.values() if c]
     optimizer = torch.optim.SGD(bench.model.parameters(), lr=0.1)
     for whole, shares in zip(BATCHES, SHARES, strict=True):
+        whole = whole | {"labels": torch.where(torch.arange(16) < labelled, whole["labels"], -100)}
         if rank is None:
             bench.backward(whole)
         else:
             parts = [pick(whole, share) for share in shares[rank]]
-            counts = {"examples": 8.0, "labelled": 8.0}  # 16 rows over 2 processes
+            counts = {"examples": 16 / 2, "labelled": labelled / 2}  # means over the 2 processes
             bench.backward(parts[0], sync=False, **counts)
             bench.backward(parts[1], sync=sync, **counts)
         bench.engine.step(optimizer)
@@ -69,16 +74,16 @@ class Injecting(ToughTrainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
 
-def run_trainer(folder, recipe, accumulation, world=1):
-    """Train 13 rows for two epochs in batches of 4 over all processes; return weights and the validation loss."""
+def run_trainer(folder, recipe, accumulation, world=1, rows=ROWS):
+    """Train 13 rows for two epochs in batches of 4 over all processes; return weights, validation loss and log."""
     model = tiny("bert")
     injected = Injected(model)
-    own = LengthBuckets([0] * ROWS, 4, seed=7, bucket=False) if world == 1 else None
+    own = LengthBuckets([0] * len(rows), 4, seed=7, bucket=False) if world == 1 else None
     made = trainer(
         folder,
         cls=Injecting,
         model=model,
-        rows=make_rows(ROWS),
+        rows=rows,
         keep={"recipe": Recipe(**recipe), "batches": own},
         per_device_train_batch_size=4 // world,
         per_device_eval_batch_size=6 // world,
@@ -87,11 +92,38 @@ def run_trainer(folder, recipe, accumulation, world=1):
     )
     made.injected = made.engine._noise = injected
     made.train()
-    found = weights(made.model) | {"validation loss": torch.tensor(made.evaluate()["eval_loss"])}
-    for name in ("loss", "grad_norm", "loss/task", "loss/adversarial", "perturbation_norm"):
-        found |= {f"{line['step']} {name}": torch.tensor(line[name]) for line in made.state.log_history if name in line}
+    found = weights(made.model) | log_of(made) | {"validation loss": torch.tensor(made.evaluate()["eval_loss"])}
     made.engine.close()
     return found
+
+
+def log_of(made):
+    """Return the numbers that were logged, by step."""
+    wanted = ("loss", "grad_norm", "loss/task", "loss/rdrop", "loss/adversarial", "perturbation_norm")
+    lines = made.state.log_history
+    return {f"{line['step']} {name}": torch.tensor(line[name]) for line in lines for name in wanted if name in line}
+
+
+def run_resumed(folder):
+    """Train 4 steps with dropout, log every 2; once whole, once continued at step 3 by a new trainer."""
+    ends = []
+    for name, seed in (("whole", 0), ("continued", 5)):
+        made = trainer(
+            folder / name,
+            TRIALS["rdrop+pgd+ema"],
+            model=tiny("bert", dtype=torch.float32, dropout=0.1, seed=seed),
+            rows=ROWS,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=2,
+            logging_steps=2,
+            save_strategy="steps",
+            save_steps=1,
+            ddp_backend="gloo",
+        )
+        made.train(str(folder / "whole" / "checkpoint-3") if ends else None)
+        ends.append(weights(made.model) | log_of(made))
+        made.engine.close()
+    return ends
 
 
 def spread(state):
@@ -114,6 +146,9 @@ def work(rank, folder):
     for name, recipe in TRIALS.items():
         for window, accumulation in ACCUMULATION.items():
             states[f"{name}, {window}"] = run_trainer(folder / name / window, recipe, accumulation, world=2)
+    states["few labels"] = run_engine("rdrop", "vat", rank, labelled=6)
+    states["few labels, trainer"] = run_trainer(folder / "few", TRIALS["vat+swa"], 2, world=2, rows=FEW_LABELS)
+    states["whole"], states["continued"] = run_resumed(folder)
     apart = {name: spread(state) for name, state in states.items()}
     if rank == 0:
         torch.save({"apart": apart, "states": states}, folder / "results.pt")

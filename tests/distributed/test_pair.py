@@ -59,6 +59,26 @@ def test_trainer_on_two_processes_equals_one(results, tmp_path, trial, window):
     assert distance(results["states"][name], alone) < 1e-6
 
 
+def test_labels_on_one_process_only(results, tmp_path):
+    """6 of 16 rows have a label and all of them are on rank 0: still the task is their mean, in engine and Trainer."""
+    assert results["apart"]["few labels"] == 0.0
+    assert distance(results["states"]["few labels"], pair.run_engine("rdrop", "vat", labelled=6)) < 1e-9
+    alone = pair.run_trainer(tmp_path, pair.TRIALS["vat+swa"], 2, rows=pair.FEW_LABELS)
+    assert distance(results["states"]["few labels, trainer"], alone) < 1e-6
+    assert distance(results["states"]["vat+swa, equal windows"], alone) > 1e-3, "canary: labels do matter"
+
+
+def test_two_processes_resume_as_if_uninterrupted(results):
+    """Killed in the second epoch, dropout on: weights and average bitwise, the logged terms to 1e-6."""
+    whole, continued = results["states"]["whole"], results["states"]["continued"]
+    assert results["apart"]["continued"] == results["apart"]["whole"] == 0.0
+    assert whole.keys() == continued.keys()
+    logged = {name for name in whole if name[0].isdigit()}
+    assert {"2 loss", "4 loss", "4 loss/rdrop"} <= logged
+    for name in whole:
+        assert distance({name: whole[name]}, {name: continued[name]}) <= (1e-6 if name in logged else 0), name
+
+
 def test_nothing_is_left_of_the_environment():
     """The pair's variables stay with the pair."""
     assert "RANK" not in os.environ

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
@@ -96,6 +97,14 @@ class Bridge(TrainerCallback):
         """Warn of collapse."""
         if self._watch is not None:
             self._watch.check(state.epoch, say=state.is_world_process_zero)
+
+
+def mean_over_processes(accelerator: Any, values: dict[str, float]) -> dict[str, float]:
+    """Return the mean of each value; every process must ask, with the same names in the same order."""
+    if accelerator.num_processes == 1 or not values:
+        return values
+    own = torch.tensor(list(values.values()), dtype=torch.float32, device=accelerator.device)
+    return dict(zip(values, accelerator.reduce(own, reduction="mean").tolist(), strict=True))
 
 
 MIN_ROWS, TOLERANCE = 50, 0.02

@@ -190,6 +190,7 @@ class Engine:
             examples, labelled = weight.sum(), (known * weight).sum()
         # Under DDP these are means over processes, which may lie between 0 and 1.
         labelled = torch.as_tensor(labelled)
+        labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
         return torch.where(labelled > 0, examples / labelled, 1.0)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from toughen.training.objectives import IGNORED
@@ -39,3 +40,12 @@ def count_rows(batch: dict[str, Any]) -> tuple[Any, Any]:
         weight = batch["weight"]
         return weight.sum(), (weight * (labels != IGNORED)).sum()
     return float(len(labels)), (labels != IGNORED).sum()
+
+
+def rows_per_class(dataset: Any, classes: int) -> list[int]:
+    """Count the labelled rows of each class, in a ``datasets.Dataset`` or any other indexable one."""
+    columns = getattr(dataset, "column_names", None) or dataset[0]
+    column = "labels" if "labels" in columns else "label"
+    by_column = hasattr(dataset, "column_names")
+    labels = torch.as_tensor(dataset[column][:] if by_column else [dataset[i][column] for i in range(len(dataset))])
+    return torch.bincount(labels[labels != IGNORED], minlength=classes).tolist()

@@ -17,14 +17,14 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from toughen.errors import InputError
 from toughen.training import checkpoint
 from toughen.training.averaging import WeightAverage, make_average
-from toughen.training.bridge import Bridge, TrainerRuntime
+from toughen.training.bridge import Bridge, TrainerRuntime, mean_over_processes
 from toughen.training.compose import check_trainer, smoothed_once
 from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
 from toughen.training.launch import one_device
-from toughen.training.objectives import IGNORED, CrossEntropy, resolve_class_weights
-from toughen.training.rows import FillerRows, Window, count_rows
+from toughen.training.objectives import CrossEntropy, resolve_class_weights
+from toughen.training.rows import FillerRows, Window, count_rows, rows_per_class
 from toughen.training.schedules import with_average_tail
 
 if TYPE_CHECKING:
@@ -154,16 +154,11 @@ class ToughTrainer(Trainer):
         self.label_smoother = None
         if objective.class_weights is None:
             return objective
-        counts = self._counts(model) if objective.class_weights == "balanced" else [1] * int(model.config.num_labels)
-        return resolve_class_weights(objective, counts)
-
-    def _counts(self, model: Any) -> list[int]:
-        rows = self.train_dataset
-        columns = getattr(rows, "column_names", None) or rows[0]
-        column = "labels" if "labels" in columns else "label"
-        values = rows[column][:] if hasattr(rows, "column_names") else [rows[i][column] for i in range(len(rows))]
-        labels = torch.as_tensor(values)
-        return torch.bincount(labels[labels != IGNORED], minlength=int(model.config.num_labels)).tolist()
+        classes = int(model.config.num_labels)
+        balanced = objective.class_weights == "balanced"
+        return resolve_class_weights(
+            objective, rows_per_class(self.train_dataset, classes) if balanced else [1] * classes
+        )
 
     # ---- batches
 
@@ -310,12 +305,18 @@ class ToughTrainer(Trainer):
         """Save the scored weights; a checkpoint gets the raw ones and the average's state beside them."""
         with self._scored_weights():
             super().save_model(output_dir, _internal_call=_internal_call)
-        if _internal_call and output_dir is not None and self.args.should_save:
-            checkpoint.save_beside(Path(output_dir), self.model, self.average, self._trained_state())
+        if _internal_call and output_dir is not None:
+            state = self._trained_state()
+            if self.args.should_save:
+                checkpoint.save_beside(Path(output_dir), self.model, self.average, state)
 
     def _trained_state(self) -> dict[str, Any]:
         """What a checkpoint must know beside weights, optimiser and generators."""
         engine = self._the_engine()
+        log = engine.log_state()
+        # Every process goes on with the mean, so that the next log line is the one of an uninterrupted run.
+        log["terms"] = mean_over_processes(self.accelerator, log["terms"])
+        loss = mean_over_processes(self.accelerator, {"": float(self._tr_loss)})[""]
         return {
             "updates": engine.updates,
             "seconds": self.clock.seconds,
@@ -325,8 +326,8 @@ class ToughTrainer(Trainer):
             # A run that merely reached its last step can be prolonged; one that was stopped early is over.
             "stopped": self.control.should_training_stop and self.state.global_step < self.state.max_steps,
             "unit": engine.site.unit if engine.site else None,
-            "log": engine.log_state(),
-            "loss_since_log": float(self._tr_loss),
+            "log": log,
+            "loss_since_log": loss,
             "logged_loss": self._total_loss_scalar,
             "last_logged_step": self._globalstep_last_logged,
         }
@@ -372,11 +373,7 @@ class ToughTrainer(Trainer):
         super().log(logs, start_time)
 
     def _log_terms(self, engine: Engine) -> dict[str, float]:
-        terms = engine.terms()
-        if self.accelerator.num_processes > 1 and terms:
-            values = torch.tensor(list(terms.values()), dtype=torch.float64).to(self.args.device, torch.float32)
-            means = self.accelerator.reduce(values, reduction="mean").tolist()
-            terms = dict(zip(terms, means, strict=True))
+        terms = mean_over_processes(self.accelerator, engine.terms())
         named = {name if name in ("perturbation_norm",) else f"loss/{name}": value for name, value in terms.items()}
         if self.average is not None:
             named["average_decay"] = self.average.decay
