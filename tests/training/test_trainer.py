@@ -16,6 +16,9 @@ from toughen.training.trainer import ToughTrainer
 from training.models import distance, tiny
 from training.trials import arguments, checkpoints, collate, losses, make_rows, run, same, trainer, weights
 
+# transformers 5.23 has new names for what 5.20 calls gradient_checkpointing.
+old_names = pytest.mark.filterwarnings("ignore:`gradient_checkpointing:FutureWarning")
+
 
 class Recorder(TrainerCallback):
     """Keeps the gradients of every optimiser step."""
@@ -251,3 +254,32 @@ def test_compute_loss_func_is_refused_in_its_place_too(tmp_path):
     """Trainer's eighth positional argument is refused like the keyword."""
     with pytest.raises(InputError, match="compute_loss_func cannot be combined"):
         ToughTrainer(tiny("bert"), arguments(tmp_path), collate, make_rows(4), None, None, None, lambda *_: None)
+
+
+def test_a_second_run_of_a_trainer_counts_from_0(tmp_path):
+    """Trained again, it lets the adversary wait for ``start_step`` again."""
+    made = run(tmp_path, {"adversary": Fgm(start_step=5)})
+    made.train()
+    assert (made.engine.updates, made.engine.ascents) == (8, 3)
+
+
+@old_names
+def test_gradient_checkpointing_changes_nothing(tmp_path):
+    """Without reentrancy the weights are bitwise those without checkpointing."""
+    recipe = {"adversary": Pgd(radius=0.4, step_size=0.3)}
+    ends = [
+        weights(run(tmp_path, recipe, gradient_checkpointing=on, gradient_checkpointing_kwargs=how).model)
+        for on, how in ((False, None), (True, {"use_reentrant": False}))
+    ]
+    assert distance(*ends) == 0
+
+
+@old_names
+def test_checkpointing_that_the_adversary_cannot_live_with_is_refused(tmp_path):
+    """The Trainer enables it after the engine was made: refused when training starts; without adversary it is not."""
+    reentrant = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}}
+    with pytest.raises(InputError, match="reentrant gradient checkpointing"):
+        run(tmp_path, {"adversary": Fgm()}, **reentrant)
+    with pytest.raises(InputError, match=r"adversary.site 'layer 1' cannot be combined"):
+        run(tmp_path, {"adversary": Fgm(site="layer 1")}, gradient_checkpointing=True)
+    run(tmp_path, {}, **reentrant)

@@ -38,6 +38,17 @@ def check_composition(
             "adversary.special_tokens: false needs to know which tokens are special; give the engine special_ids "
             "(tokenizer.all_special_ids) or the Trainer a processing_class."
         )
+    check_checkpointing(model, adversary)
+
+
+def check_checkpointing(model: nn.Module, adversary: EmbeddingAdversary | None) -> None:
+    """Refuse gradient checkpointing that the adversary cannot live with; the Trainer enables it late.
+
+    Raises:
+        InputError: naming the reason and what to use instead.
+    """
+    if adversary is None:
+        return
     checkpointing = [m._gradient_checkpointing_func for m in model.modules() if _checkpoints(m)]
     if any(getattr(f, "keywords", {}).get("use_reentrant", True) for f in checkpointing):
         raise InputError(

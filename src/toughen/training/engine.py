@@ -63,7 +63,6 @@ class Engine:
         """
         self.objective = objective or CrossEntropy()
         self.adversary = adversary
-        self.updates = 0
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
         check_composition(bare, self.objective, adversary, special_ids)
@@ -71,9 +70,14 @@ class Engine:
         self.model: nn.Module = model
         self._noise = noise
         self._special_ids = tuple(special_ids or ())
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from 0 again: optimiser steps, perturbations, passes, hits and the log."""
+        self.updates = 0
+        self.ascents = 0
         self.cost = Cost()
         self.tally = Tally()
-        self.ascents = 0
         self._log: dict[str, Tensor] = {}
         self._logged_updates = 0
 

@@ -18,7 +18,7 @@ from toughen.errors import InputError
 from toughen.training import checkpoint
 from toughen.training.averaging import WeightAverage, make_average
 from toughen.training.bridge import Bridge, TrainerRuntime, mean_over_processes
-from toughen.training.compose import check_trainer, smoothed_once
+from toughen.training.compose import check_checkpointing, check_trainer, smoothed_once
 from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
@@ -230,6 +230,7 @@ class ToughTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         loop: Any = super()
+        check_checkpointing(self.model, self._the_engine().adversary)
         with warnings.catch_warnings():
             # accelerate knows only the old name of this setting of DDP.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
@@ -251,9 +252,9 @@ class ToughTrainer(Trainer):
             resume_from_checkpoint = checkpoint.last_complete(Path(str(self.args.output_dir)))
             if resume_from_checkpoint is None:
                 raise InputError(f"there is no complete checkpoint in {self.args.output_dir} to resume from.")
-        self._stopped = False
-        self.average = None
-        self.clock = Clock()
+        self._stopped, self.average, self.clock = False, None, Clock()
+        if self.engine is not None:
+            self.engine.restart()
         if self.engine is not None:
             self.engine.updates = 0
         output = super().train(resume_from_checkpoint, *args, **kwargs)
