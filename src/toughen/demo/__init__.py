@@ -126,7 +126,7 @@ _ROWS: Mapping[str, Any] = {
     "accuracy": lambda r: _with_interval(r["accuracy"], r["intervals"]["accuracy"]),
     "F1": lambda r: _with_interval(r["f1"], r["intervals"]["f1"]),
     "AUC": lambda r: _with_interval(r["roc_auc"], r["intervals"]["roc_auc"]),
-    f"accuracy, {TYPO_RATE:.0%} of the words mistyped": lambda r: _with_interval(
+    f"accuracy under typos ({TYPO_RATE:.0%})": lambda r: _with_interval(
         r["accuracy_under_typos"], r["accuracy_under_typos_interval"]
     ),
     "training time, seconds": lambda r: f"{r['seconds']:.0f}",
