@@ -112,7 +112,7 @@ def one(name: str, task: Task, splits: dict[str, Any], seed: int) -> dict[str, A
     if name.endswith("+unlabelled"):
         splits["unlabelled"][["text"]].to_parquet(folder / "unlabelled.parquet")
         ratio = task.rows["unlabelled"] / task.rows["train"]
-        overrides["data"] = {"unlabelled": str(folder / "unlabelled.parquet"), "unlabelled_ratio": ratio}
+        overrides |= {"data.unlabelled": str(folder / "unlabelled.parquet"), "data.unlabelled_ratio": ratio}
     data = {part: splits[part] for part in ("train", "validation", "test")}
     cpu = time.process_time()
     run = toughen.train(

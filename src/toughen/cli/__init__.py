@@ -40,9 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, typer.BadParameter.__mro__[2]):
             raise
         return _refuse(_usage(error))
+    finally:
+        _leave_group()
     if status == INTERRUPTED:
         return _refuse("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0
+
+
+def _leave_group() -> None:
+    """Leave the group of processes, if there is one: a process that ends inside it aborts now and then."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _usage(error: Any) -> str:
