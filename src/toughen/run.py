@@ -161,18 +161,28 @@ def train(
     from toughen.training.launch import main_process_console
 
     folder = Path(output)
-    source = str(data) if isinstance(data, (str, Path)) else None
+    source = data if isinstance(data, (str, Path)) else None
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
-    changes = overrides | {
-        key: str(value) if isinstance(value, Path) else value for key, value in given.items() if value is not None
-    }
-    started = folder / RECIPE
-    resolved = load_recipe(started if resume and recipe is None and started.exists() else recipe or DEFAULT, changes)
+    resolved = _resolved(recipe, folder if resume else None, given, overrides)
     console = main_process_console(quiet)
     if _is_finished(folder, resolved, resume=resume, overwrite=overwrite):
         console.print(f"the run in {folder} has finished already; nothing to do.")
         return Run.open(folder)
     return _train(resolved, None if source is not None else data, folder, resume, console)
+
+
+def _resolved(
+    recipe: Recipe | str | Path | Mapping[str, Any] | None,
+    resumed: Path | None,
+    given: Mapping[str, object],
+    overrides: Mapping[str, object],
+) -> Recipe:
+    """Return the recipe named, or that of the run to be resumed, or the default, with what was given on top."""
+    if recipe is None and resumed is not None and (resumed / RECIPE).exists():
+        recipe = resumed / RECIPE
+    named = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    changes = {key: value for key, value in named.items() if value is not None}
+    return load_recipe(recipe or DEFAULT, {**overrides, **changes})
 
 
 def _is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> bool:

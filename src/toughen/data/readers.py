@@ -134,6 +134,7 @@ def _json_lines(path: Path, name: str) -> Raw:
 
         return Raw(_with_blocks(read, path), name)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        # Arrow reads fast but refuses vaguely: read row by row, which either succeeds or says where it fails.
         if isinstance(error, InputError):
             raise
         return _records(json_records(path, name), name)
