@@ -231,3 +231,62 @@ def test_a_data_loader_serves_the_batches_in_order(rows, tokenizer):
     seen = [batch["labels"].tolist() for batch in loader]
     assert seen == [[rows[i]["labels"] for i in batch] for batch in plan]
     assert [labels[-1] for labels in seen] == [-100, -100]
+
+
+# ---------------------------------------------------------------- labels of other kinds
+
+
+def kinds(tokenizer, label, **how):
+    """Return rows of two labelled texts and one without a label, in one batch."""
+    known = datasets.Dataset.from_dict({"text": ["bad", "a film"], "label": label})
+    free = datasets.Dataset.from_dict({"text": ["one"]})
+    rows = Rows(tokenise(known, tokenizer, max_length=8, **how), tokenise(free, tokenizer, max_length=8))
+    return Collator(tokenizer)([rows[i] for i in (0, ~1, 2)])
+
+
+def test_sets_of_labels_make_a_matrix(tokenizer):
+    batch = kinds(tokenizer, [[0.0, 1.0], [1.0, 1.0]], task="multi-label")
+    assert batch["labels"].dtype == torch.float32
+    assert batch["labels"].tolist() == [[0, 1], [1, 1], [-100, -100]]
+    assert batch["weight"].tolist() == [1, 0, 1]
+
+
+def test_numbers_make_a_vector_of_floats(tokenizer):
+    batch = kinds(tokenizer, [0.5, 2.0], task="regression")
+    assert batch["labels"].dtype == torch.float32
+    assert batch["labels"][:2].tolist() == [0.5, 2.0]
+    assert batch["labels"][2].isnan()
+
+
+def test_whole_numbers_of_regression_stay_floats(tokenizer):
+    assert kinds(tokenizer, [1.0, 2.0], task="regression")["labels"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_labels_of_tokens_are_padded_where_the_tokens_are(side, tokenizer):
+    tokenizer.padding_side = side
+    rows = datasets.Dataset.from_dict({"text": [["bad"], ["a", "film"]], "label": [[1], [0, 2]]})
+    rows = Rows(tokenise(rows, tokenizer, max_length=8, task="tokens"))
+    batch = Collator(tokenizer)([rows[0], rows[1]])
+    assert batch["labels"].dtype == torch.int64
+    assert batch["labels"].shape == batch["input_ids"].shape == (2, 8)
+    assert batch["labels"][batch["attention_mask"] == 0].eq(-100).all()
+    kept = [row[mask == 1].tolist() for row, mask in zip(batch["labels"], batch["attention_mask"], strict=True)]
+    assert kept == [[-100, 1, -100], [-100, 0, 2, -100]]
+    assert (batch["labels"] != -100).sum() == 3
+
+
+def test_rows_without_labels_have_no_place_beside_tags(tokenizer):
+    known = datasets.Dataset.from_dict({"text": [["bad"]], "label": [[1]]})
+    free = tokenise(datasets.Dataset.from_dict({"text": ["one"]}), tokenizer, max_length=8)
+    with pytest.raises(ValueError, match="no place beside labels of tokens"):
+        Rows(tokenise(known, tokenizer, max_length=8, task="tokens"), free)
+
+
+def test_windows_weigh_as_their_share_of_the_text_and_repeats_nothing(tokenizer):
+    texts = datasets.Dataset.from_dict({"text": ["a film is good", "bad"], "label": [1, 0]})
+    tokens = tokenise(texts, tokenizer, max_length=4, truncation="windows")
+    rows = Rows(tokens, tokens.remove_columns("labels"))
+    assert [rows[i]["weight"] for i in (0, 1, 2, ~0, 3, 5)] == [0.5, 0.5, 1, 0, 0.5, 1]
+    assert [rows[i]["labels"] for i in (0, 1, 2, 3)] == [1, 1, 0, -100]
+    assert "window" not in rows[0]

@@ -90,3 +90,18 @@ def test_nothing_given_is_said():
 def test_a_path_may_be_given_as_data(tmp_path):
     FRAME.to_csv(tmp_path / "data.csv", index=False)
     assert len(load_splits(Data(), seed=0, data=tmp_path / "data.csv").train) == 4
+
+
+def test_a_dict_of_splits_may_name_files(tmp_path):
+    FRAME.to_csv(tmp_path / "any.csv", index=False)
+    splits = load_splits(Data(drop_shared=False), seed=0, data={"train": str(tmp_path / "any.csv"), "test": FRAME})
+    assert [len(splits.train) + len(splits.validation), len(splits.test)] == [6, 6]
+    with pytest.raises(InputError, match=r"file .* is missing"):
+        load_splits(Data(), seed=0, data={"train": tmp_path / "none.csv"})
+
+
+def test_rows_of_three_are_pairs_and_all_rows_are_alike():
+    rows = [(text, f"{text} too", label) for text, label in PAIRS]
+    assert read_memory(rows)[WHOLE].columns == ["text", "text_pair", "label"]
+    with pytest.raises(InputError, match=r"row 2 has 2 values; give \(text, text_pair, label\)"):
+        read_memory([rows[0], PAIRS[0]])

@@ -12,6 +12,8 @@ from toughen.data.config import Data
 
 if TYPE_CHECKING:
     from toughen.data.batches import Collator, LengthBuckets, Rows, padding_share
+    from toughen.data.folds import fold_assignment
+    from toughen.data.overlap import text_hashes
     from toughen.data.splits import Splits, load_labelled, load_splits, load_texts
     from toughen.data.summary import Summary
     from toughen.data.tokens import cut_share, effective_max_length, tokenise
@@ -25,15 +27,19 @@ __all__ = [
     "Summary",
     "cut_share",
     "effective_max_length",
+    "fold_assignment",
     "load_labelled",
     "load_splits",
     "load_texts",
     "padding_share",
+    "text_hashes",
     "tokenise",
 ]
 
 _HOMES = {
     "batches": ("Collator", "LengthBuckets", "Rows", "padding_share"),
+    "folds": ("fold_assignment",),
+    "overlap": ("text_hashes",),
     "splits": ("Splits", "load_labelled", "load_splits", "load_texts"),
     "summary": ("Summary",),
     "tokens": ("cut_share", "effective_max_length", "tokenise"),

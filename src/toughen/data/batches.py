@@ -153,16 +153,20 @@ class Rows(Dataset[dict[str, Any]]):
     """Tokenised rows by the numbers that :class:`LengthBuckets` deals.
 
     Number i of the N labelled rows is i, or ``~i`` for a repeat of weight 0; number j of the rows without label is
-    N + j, with ``labels`` -100. Each row is a dict of ``input_ids``, ``attention_mask`` (and ``token_type_ids``) as
-    lists of int, ``labels`` int and ``weight`` float.
+    N + j. Each row is a dict of ``input_ids``, ``attention_mask`` (and ``token_type_ids``) as lists of int, ``labels``
+    and ``weight`` float. Labels are an int (-100 for a row without), a list of K floats (-100.0 each), a float (nan),
+    or a list of int per token. The weight is 1, or what the column ``weight`` says.
     """
 
     filler_aware = True  # the trainer need not wrap it to give repeats weight 0
 
     def __init__(self, labelled: datasets.Dataset, unlabelled: datasets.Dataset | None = None) -> None:
         columns = [name for name in TOKEN_COLUMNS if name in labelled.column_names]
-        self.labelled = labelled.select_columns([*columns, "labels"])
-        self.unlabelled = None if unlabelled is None else unlabelled.select_columns(columns)
+        self.labelled = labelled.select_columns([*columns, *_present(labelled, "weight"), "labels"])
+        self.unlabelled = None
+        if unlabelled is not None:
+            self.unlabelled = unlabelled.select_columns([*columns, *_present(unlabelled, "weight")])
+            self.no_label = _no_label(self.labelled)
 
     def __len__(self) -> int:
         return len(self.labelled) + (0 if self.unlabelled is None else len(self.unlabelled))
@@ -177,11 +181,27 @@ class Rows(Dataset[dict[str, Any]]):
         rows = _take(self.labelled, [n for n in numbers if n < known])
         texts = _take(self.unlabelled, [n - known for n in numbers if n >= known])
         return [
-            {**next(rows), "weight": 0.0 if index < 0 else 1.0}
-            if number < known
-            else {**next(texts), "labels": NO_LABEL, "weight": 1.0}
+            _weighted(next(rows), index < 0) if number < known else _weighted(next(texts) | {"labels": self.no_label})
             for index, number in zip(indices, numbers, strict=True)
         ]
+
+
+def _present(dataset: datasets.Dataset, name: str) -> list[str]:
+    return [name] if name in dataset.column_names else []
+
+
+def _weighted(row: dict[str, Any], repeat: bool = False) -> dict[str, Any]:
+    return {**row, "weight": 0.0 if repeat else row.get("weight", 1.0)}
+
+
+def _no_label(labelled: datasets.Dataset) -> Any:
+    """Return what stands for "no label" beside the labels that there are."""
+    label = labelled[0]["labels"]
+    if isinstance(label, list):
+        if not all(isinstance(part, float) for part in label):
+            raise ValueError("rows without labels have no place beside labels of tokens")
+        return [float(NO_LABEL)] * len(label)
+    return math.nan if isinstance(label, float) else NO_LABEL
 
 
 def _take(dataset: datasets.Dataset | None, numbers: list[int]) -> Iterator[dict[str, Any]]:
@@ -213,17 +233,29 @@ class Collator:
         """Return a batch.
 
         Returns:
-            ``input_ids``, ``attention_mask`` (and ``token_type_ids``) int64 [B, T]; ``labels`` int64 [B] and
-            ``weight`` float32 [B] where the rows have them.
+            ``input_ids``, ``attention_mask`` (and ``token_type_ids``) int64 [B, T]; and where the rows have them
+            ``weight`` float32 [B] and ``labels``: int64 [B] of int, float32 [B] of float, float32 [B, K] of lists of
+            float, int64 [B, T] of lists of int, padded with -100 on the side of the tokens' padding.
         """
         features = [{name: row[name] for name in TOKEN_COLUMNS if name in row} for row in rows]
         longest = max(len(row["input_ids"]) for row in rows)
         batch = self._pad(features, self._width(longest))
         if "labels" in rows[0]:
-            batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=torch.int64)
+            batch["labels"] = self._labels([row["labels"] for row in rows], batch["input_ids"].shape[1])
         if "weight" in rows[0]:
             batch["weight"] = torch.tensor([row["weight"] for row in rows], dtype=torch.float32)
         return batch
+
+    def _labels(self, labels: list[Any], width: int) -> torch.Tensor:
+        first = np.asarray(labels[0])
+        if first.dtype.kind == "f":
+            return torch.tensor(np.asarray(labels), dtype=torch.float32)
+        if first.ndim == 0:
+            return torch.tensor(labels, dtype=torch.int64)
+        left = self.tokenizer.padding_side == "left"
+        fills = [[NO_LABEL] * (width - len(row)) for row in labels]
+        padded = [fill + list(row) if left else list(row) + fill for row, fill in zip(labels, fills, strict=True)]
+        return torch.tensor(padded, dtype=torch.int64)
 
     def _width(self, longest: int) -> int:
         width = math.ceil(longest / self.multiple_of) * self.multiple_of

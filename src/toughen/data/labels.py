@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,10 +133,34 @@ def name_classes(labels: Labels) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name.casefold(), name)))
 
 
-def match_names(labels: Labels, raw: Raw, column: str, label_names: Sequence[str]) -> Labels:
+def put_last(names: tuple[str, ...], positive: str, raw: Raw) -> tuple[str, ...]:
+    """Return two classes in the order that makes ``positive`` id 1.
+
+    Raises:
+        InputError: if there are not two classes, or none of that name.
+    """
+    if len(names) != 2:
+        raise InputError(
+            f"data.positive_label {positive!r} is for two classes, but {raw.name} has {len(names)} ({listed(names)}); "
+            "leave it out."
+        )
+    found = [name for name in names if name == positive] or [n for n in names if n.casefold() == positive.casefold()]
+    if len(found) != 1:
+        raise InputError(f"data.positive_label {positive!r} is no class of {raw.name}; it has {listed(names)}.")
+    return names if names[1] == found[0] else names[::-1]
+
+
+def match_names(
+    labels: Labels,
+    raw: Raw,
+    column: str,
+    label_names: Sequence[str],
+    place: Callable[[int], str] | None = None,
+) -> Labels:
     """Rewrite a column of names or ids into a model's label names.
 
     Names go first; then names whose case alone differs; then ids, unless the model's names are numbers themselves.
+    ``place`` says where a label stands, if the labels are not one per row.
 
     Raises:
         InputError: naming the first label that the model does not know.
@@ -147,8 +171,9 @@ def match_names(labels: Labels, raw: Raw, column: str, label_names: Sequence[str
             return _translated(labels.names, table)
     unknown = pc.invert(pc.is_in(labels.names, value_set=pa.array(label_names, pa.string())))
     row = first_row(pc.and_(unknown, pc.is_valid(labels.names))) or 0
+    where = (place or raw.place)(row)
     raise InputError(
-        f"{raw.place(row)}: label {labels.names[row].as_py()!r} in column {column!r} is unknown to the model, whose "
+        f"{where}: label {labels.names[row].as_py()!r} in column {column!r} is unknown to the model, whose "
         f"labels are {listed(label_names)}; rename it to one of them."
     )
 

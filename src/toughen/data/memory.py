@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
 import pandas as pd
 
 from toughen.data.raw import Raw, refuse_duplicate_columns, table_of
+from toughen.data.readers import read_file
 from toughen.errors import InputError
 
 WHOLE = "whole"  # the key of data that is not divided into splits
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
+    "test": ("test", "test_labelled", "test_labeled"),
     "unlabelled": ("unsupervised", "unlabelled", "unlabeled", "unsup"),
 }
 ACCEPTED = "a DataFrame, a Dataset, a list of (text, label) or of dicts, or a dict of splits of those"
@@ -38,14 +40,15 @@ def read_memory(data: object) -> dict[str, Raw]:
 
 
 def read_mapping(data: Mapping[Any, object], owner: str) -> dict[str, Raw]:
-    """Return the splits of a dict of splits; keys that name no split are left out."""
+    """Return the splits of a dict of splits, each an object or a file; keys that name no split are left out."""
     named = [(split_of(str(key)), str(key), value) for key, value in data.items()]
     splits: dict[str, Raw] = {}
     for split, key, value in named:
         if split in splits:
             raise InputError(f"Several keys {owner} name the {split} split; keep one.")
         if split:
-            splits[split] = read_rows(value, f"split {key!r} {owner}")
+            path = isinstance(value, str | Path)
+            splits[split] = read_file(Path(str(value))) if path else read_rows(value, f"split {key!r} {owner}")
     return splits
 
 
@@ -64,8 +67,14 @@ def read_rows(data: object, name: str) -> Raw:
 
 def _from_dataset(data: datasets.Dataset, name: str) -> Raw:
     features = data.features.items()
-    classes = {key: tuple(f.names) for key, f in features if isinstance(f, datasets.ClassLabel) and f.names}
+    classes = {key: tuple(names) for key, feature in features if (names := _class_names(feature))}
     return Raw(data.with_format("arrow")[:], name, class_names=classes)
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """Return the class names of a column of ids, or of lists of ids."""
+    inner = getattr(feature, "feature", feature)
+    return inner.names if isinstance(inner, datasets.ClassLabel) else None
 
 
 def _from_frame(data: pd.DataFrame, name: str) -> Raw:
@@ -93,10 +102,11 @@ def _from_list(data: Sequence[Any], name: str) -> Raw:
         keys = dict.fromkeys(str(key) for row in data for key in row)
         return table_of({key: [row.get(key) for row in data] for key in keys}, name)
     _require_all(data, name, tuple | list, "a (text, label) pair")
-    wrong = next((row for row, pair in enumerate(data) if len(pair) != 2), None)
+    names = ("text", "text_pair", "label") if len(data[0]) == 3 else ("text", "label")
+    wrong = next((row for row, values in enumerate(data) if len(values) != len(names)), None)
     if wrong is not None:
-        raise InputError(f"{name}, row {wrong + 1} has {len(data[wrong])} values; give (text, label).")
-    return table_of({"text": [text for text, _ in data], "label": [label for _, label in data]}, name)
+        raise InputError(f"{name}, row {wrong + 1} has {len(data[wrong])} values; give ({', '.join(names)}).")
+    return table_of({key: [values[i] for values in data] for i, key in enumerate(names)}, name)
 
 
 def _require_all(data: Sequence[Any], name: str, kind: Any, what: str) -> None:

@@ -90,8 +90,10 @@ def table_of(columns: Mapping[str, Sequence[Any]], name: str, **facts: Any) -> R
 
 
 def _two_types(values: Sequence[Any]) -> str | None:
+    """Name two values of different types, also within lists."""
     first: tuple[int, Any] | None = None
-    for row, value in enumerate(values):
+    lists = ((row, value if isinstance(value, list | tuple) else [value]) for row, value in enumerate(values))
+    for row, value in ((row, value) for row, parts in lists for value in parts):
         if _is_null(value):
             continue
         if first is None:

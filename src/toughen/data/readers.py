@@ -132,12 +132,20 @@ def _json_lines(path: Path, name: str) -> Raw:
             how = pa.json.ReadOptions(block_size=block)
             return pa.json.read_json(path, read_options=how, parse_options=parse)
 
-        return Raw(_with_blocks(read, path), name)
+        table = _with_blocks(read, path)
+        if any(_guessed(kind) for kind in table.schema.types):
+            raise ValueError("Arrow took texts for dates")
+        return Raw(table, name)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         # Arrow reads fast but refuses vaguely: read row by row, which either succeeds or says where it fails.
         if isinstance(error, InputError):
             raise
         return _records(json_records(path, name), name)
+
+
+def _guessed(kind: pa.DataType) -> bool:
+    """Tell lists of dates, which JSON does not have."""
+    return bool(pa.types.is_list(kind) and pa.types.is_temporal(kind.value_type))
 
 
 def _text_fields(path: Path) -> pa.Schema:
@@ -177,8 +185,17 @@ def class_names_of(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """Return the class names that the `datasets` library keeps in an Arrow schema."""
     facts = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = facts.get("info", {}).get("features") or {}
-    classes = {name: f for name, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
+    inner = {name: _inner_feature(feature) for name, feature in features.items()}
+    classes = {name: f for name, f in inner.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
     return {name: tuple(feature["names"]) for name, feature in classes.items() if feature.get("names")}
+
+
+def _inner_feature(feature: Any) -> Any:
+    """Return what a list holds, in each way in which `datasets` has written it; other features as they are."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    lists = isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence")
+    return feature.get("feature") if lists else feature
 
 
 READERS: dict[str, Callable[[Path, str], Raw]] = {

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.fingerprint import generate_random_fingerprint
 
-from toughen.data.checks import check_classes, check_labels, check_seen, check_texts, has_no_labels
-from toughen.data.columns import find_columns, find_text
+from toughen.data.checks import check_groups, check_texts, check_words
+from toughen.data.choice import Columns, choose, choose_scored, choose_texts
+from toughen.data.columns import find_text, find_words, is_list, present
 from toughen.data.config import Data
-from toughen.data.labels import Labels, match_names, name_classes, read_labels
+from toughen.data.divide import Facts, divide, scored
+from toughen.data.labels import put_last
 from toughen.data.memory import WHOLE
-from toughen.data.overlap import count_repeats, count_shared, hold_out, without
+from toughen.data.overlap import without
 from toughen.data.raw import Raw, listed
 from toughen.data.sources import read_source
-from toughen.data.summary import Summary, count_labels, measure
+from toughen.data.summary import Summary
+from toughen.data.targets import TARGETS
 from toughen.errors import InputError
+from toughen.tasks import TaskName
 
 LABELLED = ("train", "validation", "test")
-PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
 @dataclass(frozen=True)
 class Splits:
     """Data ready for the tokenizer.
 
-    Every labelled dataset has exactly the columns ``text`` (str), ``label`` (int, position in ``label_names``) and
-    ``row`` (int, row number in its source split, from 0); ``unlabelled`` has ``text`` and ``row``.
+    Every labelled dataset has the columns ``text`` (str; for tokens list of str), ``text_pair`` (str) where the data
+    are pairs, ``label``, ``row`` (int, row number in its source split, from 0) and ``group`` (str) where one is named.
+    A label is an int (single-label: position in ``label_names``), a list of K floats 0 or 1 (multi-label), a float
+    (regression, whose one label name is the column's) or a list of int, one per word (tokens). ``unlabelled`` has
+    ``text``, ``text_pair`` and ``row``. ``held_out`` says that validation was taken from train, none being given.
     """
 
     train: datasets.Dataset
@@ -39,6 +47,8 @@ class Splits:
     unlabelled: datasets.Dataset | None
     label_names: tuple[str, ...]
     summary: Summary
+    task: TaskName = "single-label"
+    held_out: bool = False
 
 
 def load_splits(config: Data, *, seed: int, data: object | None = None) -> Splits:
@@ -47,8 +57,8 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
     Args:
         config: the `data` part of a recipe.
         seed: fixes which rows are held out when the source has no validation split.
-        data: in place of ``config.source``: a path, DataFrame, Dataset, DatasetDict, list of (text, label) or of
-            dicts, or a dict of splits of those.
+        data: in place of ``config.source``: a path, DataFrame, Dataset, DatasetDict, list of (text, label), of
+            (text, text_pair, label) or of dicts, or a dict of splits of those.
 
     Raises:
         InputError: in one sentence, at the first thing that is wrong with the data.
@@ -57,14 +67,41 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
-    columns = find_columns(train, config.text, config.label)
-    tables, names, notes = _read_splits({**raws, "train": train}, columns)
-    divided, summary = _divide(tables, names, config, seed, train.name)
-    unlabelled, more = _read_unlabelled(config, divided)
-    summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes + summary.notes + more)
+    columns, task = choose(train, config)
+    _check_fit(config, task, train)
+    tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config.positive_label)
+    divided, summary = divide(tables, Facts(task, names, train.name), config, seed)
+    unlabelled, more = _read_unlabelled(config, divided, columns)
+    notes = (*_said(task, names, columns), *notes, *summary.notes, *more)
+    summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
     made = {split: _dataset(table) for split, table in divided.items()}
     texts = _dataset(unlabelled) if unlabelled else None
-    return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary)
+    held_out = "validation" not in tables
+    return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary, task, held_out)
+
+
+def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
+    """Refuse settings that the task has no use for, where the task was told from the data."""
+    if config.positive_label is not None and task != "single-label":
+        raise InputError(
+            f"data.positive_label {config.positive_label!r} is for two classes of which a text has one, but "
+            f"{train.name} is {task}; leave it out."
+        )
+    if config.unlabelled is not None and task == "tokens":
+        raise InputError(
+            f"data.unlabelled was given, but {train.name} is tokens, whose every term needs labels; leave it out."
+        )
+
+
+def _said(task: TaskName, names: tuple[str, ...], columns: Columns) -> list[str]:
+    """Return what was told from the data, where it is not one class for one text."""
+    notes = []
+    if task != "single-label":
+        what = f"label {names[0]!r}" if task == "regression" else f"{len(names)} labels"
+        notes.append(f"task: {task}, {what}")
+    if columns.pair is not None:
+        notes.append(f"pairs: {columns.text!r} with {columns.pair!r}")
+    return notes
 
 
 def load_labelled(
@@ -74,18 +111,24 @@ def load_labelled(
     label: str | None = None,
     label_names: Sequence[str],
     split: str = "test",
+    task: TaskName = "single-label",
+    text_pair: str | None = None,
+    pairs: bool | None = None,
 ) -> datasets.Dataset:
     """Read labelled texts to score a model on: the asked split, or the whole of undivided data.
 
     Args:
         source: hub id, file, folder or an object in memory.
-        text: text column; None = found.
-        label: label column; None = found.
-        label_names: the model's names by id; the labels may be these names or the ids.
+        text: text column (tokens: of lists of words); None = found.
+        label: label column, or several ``a,b,c``; None = found, as in the training data where they had no usual name.
+        label_names: the model's names by id; labels may be these or the ids. Regression: the column it learnt from.
         split: which split of a divided source.
+        task: what the model does.
+        text_pair: column of the second text; None = found.
+        pairs: whether the model takes pairs; None = whatever is found in the data.
 
     Returns:
-        A dataset with the columns ``text``, ``label`` and ``row``.
+        A dataset with the columns ``text``, ``text_pair`` (of pairs), ``label`` and ``row``, as in :class:`Splits`.
 
     Raises:
         InputError: in one sentence, also at a label that the model does not know.
@@ -94,127 +137,118 @@ def load_labelled(
     raw = raws.get(WHOLE) or raws.get(split)
     if raw is None:
         raise InputError(f"The data has no {split} split, only {listed(list(raws))}; give a single file or name one.")
-    text, label = find_columns(raw, text, label)
-    texts, labels = check_texts(raw, text), read_labels(raw, label)
-    check_labels(raw, label, labels)
-    return _dataset(_table(texts, match_names(labels, raw, label, label_names), label_names))
+    config = Data(task=task, text=text, text_pair=text_pair, label=label)
+    columns, _ = choose_scored(raw, config, label_names, pairs=pairs)
+    texts, target = _texts(raw, columns, task), TARGETS[task](raw, columns)
+    target.check()
+    target.match(tuple(label_names))
+    return _dataset(_table(texts, target.values(tuple(label_names))))
 
 
-def load_texts(source: object, *, text: str | None = None, split: str | None = None) -> datasets.Dataset:
+def load_texts(
+    source: object,
+    *,
+    text: str | None = None,
+    split: str | None = None,
+    text_pair: str | None = None,
+    pairs: bool = False,
+    task: TaskName = "single-label",
+) -> datasets.Dataset:
     """Read texts and leave labels alone.
 
     Args:
         source: hub id, file (also ``.txt`` with one text per line), folder or an object in memory.
         text: text column; None = found.
         split: which split of a divided source; None = the unlabelled one, or else train, or else the only one.
+        text_pair: column of the second text; None = none, or found where ``pairs`` is true.
+        pairs: whether every text must have a second one.
+        task: tokens reads lists of words; texts that are strings are divided at white space.
 
     Returns:
-        A dataset with the columns ``text`` and ``row``.
+        A dataset with the columns ``text``, ``text_pair`` (if asked for) and ``row``.
 
     Raises:
         InputError: in one sentence, at the first thing that is wrong.
     """
+    raw = _pick(source, split)
+    if task == "tokens":
+        return _dataset(_table({"text": _words(raw, text)}, None))
+    found, second = choose_texts(raw, text, text_pair, pairs=pairs or text_pair is not None)
+    return _dataset(_table(_texts(raw, Columns(found or find_text(raw), pair=second), task), None))
+
+
+def _pick(source: object, split: str | None) -> Raw:
+    """Return the split that holds texts without labels, if there are several."""
     raws = read_source(source, lines=True)
     wanted = (split,) if split else (WHOLE, "unlabelled", "train", *(raws if len(raws) == 1 else ()))
     raw = next((raws[name] for name in wanted if name in raws), None)
     if raw is None:
         raise InputError(f"The data has no {split or 'train'} split, only {listed(list(raws))}; name one of them.")
-    texts = check_texts(raw, find_text(raw, text))
-    return _dataset(pa.table({"text": texts, "row": np.arange(len(texts))}))
+    return raw
+
+
+def _words(raw: Raw, text: str | None) -> pa.ChunkedArray:
+    """Return lists of words; a text is divided at white space."""
+    lists = any(is_list(raw, name, of_text=True) for name in raw.columns)
+    name = present(raw, text, "text") if text else find_words(raw) if lists else find_text(raw)
+    return (
+        check_words(raw, name)
+        if is_list(raw, name)
+        else pc.utf8_split_whitespace(pc.utf8_trim_whitespace(check_texts(raw, name)))
+    )
+
+
+def _texts(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.ChunkedArray]:
+    """Return the checked texts of a split by the names that they get."""
+    if task == "tokens":
+        return {"text": check_words(raw, columns.text)}
+    texts = {"text": check_texts(raw, columns.text)}
+    return texts if columns.pair is None else texts | {"text_pair": check_texts(raw, columns.pair, "text_pair")}
 
 
 def _read_splits(
-    raws: Mapping[str, Raw], columns: tuple[str, str]
+    raws: Mapping[str, Raw], columns: Columns, task: TaskName, positive: str | None
 ) -> tuple[dict[str, pa.Table], tuple[str, ...], tuple[str, ...]]:
     """Check every split and return (tables by split, label names, notes)."""
-    text, label = columns
-    texts: dict[str, pa.ChunkedArray] = {}
-    labels: dict[str, Labels] = {}
+    texts: dict[str, dict[str, pa.ChunkedArray]] = {}
+    targets: dict[str, Any] = {}
     notes: list[str] = []
     for split in (split for split in LABELLED if split in raws):
-        raw = raws[split]
-        found = read_labels(raw, label)
-        if split == "test" and label in raw.class_names and has_no_labels(found):
-            notes.append(f"{raw.name} keeps its labels to itself (all -1): there will be no test score")
+        target = TARGETS[task](raws[split], columns)
+        if split == "test" and target.withheld():
+            notes.append(f"{raws[split].name} keeps its labels to itself (all -1): there will be no test score")
             continue
-        texts[split], labels[split] = check_texts(raw, text), found
-        check_labels(raw, label, found)
-    check_classes(raws["train"], label, labels["train"])
-    names = name_classes(labels["train"])
-    seen = set(labels["train"].names.unique().to_pylist())
-    for split in labels:
-        check_seen(raws[split], labels[split], [name for name in names if name in seen])
-    return {split: _table(texts[split], labels[split], names) for split in texts}, names, tuple(notes)
+        texts[split], targets[split] = _texts(raws[split], columns, task), target
+        target.check()
+    names = targets["train"].label_names()
+    names = names if positive is None else put_last(names, positive, raws["train"])
+    for target in targets.values():
+        target.check_seen(targets["train"], names)
+    groups = {split: _groups(raws[split], columns.group, split) for split in texts}
+    return {s: _table(texts[s], targets[s].values(names), groups[s]) for s in texts}, names, tuple(notes)
 
 
-def _table(texts: pa.ChunkedArray, labels: Labels, names: Sequence[str]) -> pa.Table:
-    return pa.table({"text": texts, "label": labels.ids(names), "row": np.arange(len(texts))})
+def _groups(raw: Raw, column: str | None, split: str) -> pa.ChunkedArray | None:
+    """Return the groups of a split; validation and test may have none."""
+    if column is None or (split != "train" and column not in raw.columns):
+        return None
+    return check_groups(raw, column)
 
 
-def _divide(
-    tables: Mapping[str, pa.Table], names: tuple[str, ...], config: Data, seed: int, where: str
-) -> tuple[dict[str, pa.Table], Summary]:
-    """Drop what recurs, hold out a validation split where none is given, and sum up."""
-    kept = _drop_shared(tables, names, where) if config.drop_shared else dict(tables)
-    repeated, conflicting = count_repeats(kept["train"])
-    divided = _with_validation(kept, names, config.validation_share, seed, where)
-    summary = Summary(
-        counts={split: count_labels(table, names) for split, table in divided.items()},
-        lengths={split: measure(table) for split, table in divided.items()},
-        shared=_count_pairs(divided) | _count_pairs(tables),  # as they were before rows were dropped
-        dropped=tables["train"].num_rows - kept["train"].num_rows,
-        repeated=repeated,
-        conflicting=conflicting,
-        notes=_notes(tables, divided, seed),
-    )
-    return divided, summary
+def _table(texts: Mapping[str, pa.ChunkedArray], labels: Any, groups: pa.ChunkedArray | None = None) -> pa.Table:
+    label = {} if labels is None else {"label": labels}
+    group = {} if groups is None else {"group": groups}
+    return pa.table({**texts, **label, "row": np.arange(len(texts["text"])), **group})
 
 
-def _count_pairs(tables: Mapping[str, pa.Table]) -> dict[tuple[str, str], int]:
-    return {(a, b): count_shared(tables[a], tables[b]) for a, b in PAIRS if a in tables and b in tables}
-
-
-def _drop_shared(tables: Mapping[str, pa.Table], names: tuple[str, ...], where: str) -> dict[str, pa.Table]:
-    train = without(tables["train"], *_scored(tables))
-    before, after = count_labels(tables["train"], names), count_labels(train, names)
-    lost = [name for name in names if before[name] and not after[name]]
-    if lost:
-        raise InputError(
-            f"Every row of class {listed(lost)} in {where} also stands in validation or test and was dropped; "
-            "give splits that differ, or set data.drop_shared to false."
-        )
-    return {**tables, "train": train}
-
-
-def _scored(tables: Mapping[str, pa.Table]) -> list[pa.Table]:
-    return [tables[split] for split in ("validation", "test") if split in tables]
-
-
-def _with_validation(
-    tables: Mapping[str, pa.Table], names: tuple[str, ...], share: float, seed: int, where: str
-) -> dict[str, pa.Table]:
-    found = dict(tables)
-    if "validation" not in found:
-        found["train"], found["validation"] = hold_out(found["train"], share, seed, names, where)
-    return {split: found[split] for split in LABELLED if split in found}
-
-
-def _notes(tables: Mapping[str, pa.Table], divided: Mapping[str, pa.Table], seed: int) -> tuple[str, ...]:
-    notes = []
-    if "validation" not in tables:
-        rows = divided["validation"].num_rows
-        notes.append(f"validation: {rows:,} rows held out of train, stratified by label, seed {seed}")
-    if "test" not in tables:
-        notes.append("no labelled test split: nothing will be scored as test")
-    return tuple(notes)
-
-
-def _read_unlabelled(config: Data, divided: Mapping[str, pa.Table]) -> tuple[pa.Table | None, tuple[str, ...]]:
+def _read_unlabelled(
+    config: Data, divided: Mapping[str, pa.Table], columns: Columns
+) -> tuple[pa.Table | None, tuple[str, ...]]:
     """Read the texts without labels, less those that are scored later."""
     if config.unlabelled is None:
         return None, ()
-    texts = load_texts(config.unlabelled).with_format("arrow")[:]
-    kept = without(texts, *_scored(divided)) if config.drop_shared else texts
+    texts = _unlabelled_texts(_pick(config.unlabelled, None), columns)
+    kept = without(texts, *scored(divided)) if config.drop_shared else texts
     if kept.num_rows == 0:
         raise InputError(
             f"Every text of {config.unlabelled} also stands in validation or test and was dropped; give others."
@@ -222,6 +256,16 @@ def _read_unlabelled(config: Data, divided: Mapping[str, pa.Table]) -> tuple[pa.
     dropped = texts.num_rows - kept.num_rows
     note = f"{dropped:,} unlabelled rows dropped: their text stands in validation or test"
     return kept, (note,) if dropped else ()
+
+
+def _unlabelled_texts(raw: Raw, columns: Columns) -> pa.Table:
+    """Read the texts under usual names; of pairs, under the names of the training data where they stand."""
+    text: str | None = None
+    second: str | None = None
+    if columns.pair is not None:
+        known = {columns.text, columns.pair} <= set(raw.columns)
+        text, second = (columns.text, columns.pair) if known else choose_texts(raw, None, None, pairs=True)
+    return _table(_texts(raw, Columns(text or find_text(raw), pair=second), "single-label"), None)
 
 
 def _dataset(table: pa.Table) -> datasets.Dataset:

@@ -1,4 +1,4 @@
-"""What was read: rows per split and class, lengths, texts that recur."""
+"""What was read: rows per split and label, lengths, texts that recur."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.data.columns import is_string
+from toughen.data.stratify import label_matrix
+from toughen.tasks import TaskName
+
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of the texts of one split, in words (runs of characters without white space)."""
+    """Lengths of the texts of one split, in words (runs of characters without white space; of a pair both texts')."""
 
     median: int
     percentile_95: int
@@ -20,11 +24,21 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The numbers of one split of regression data."""
+
+    mean: float
+    sd: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """The account of the data that is printed before training.
 
     Attributes:
-        counts: rows per split and label name.
+        counts: rows per split and label name (tokens: words; regression: empty).
         lengths: lengths in words per split.
         shared: distinct texts that stand in both splits of a pair, before any was dropped.
         dropped: rows dropped from train because their text stands in validation or test.
@@ -32,6 +46,10 @@ class Summary:
         conflicting: texts among them that carry more than one label.
         unlabelled: rows of text without labels.
         notes: further sentences about choices made on the way.
+        task: what a label is.
+        rows: rows per split; where it is empty, every row has one of the labels counted.
+        bare: multi-label rows per split that have no label.
+        spread: the numbers per split of regression data.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -42,6 +60,10 @@ class Summary:
     conflicting: int = 0
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
+    task: TaskName = "single-label"
+    rows: Mapping[str, int] = field(default_factory=dict)
+    bare: Mapping[str, int] = field(default_factory=dict)
+    spread: Mapping[str, Spread] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Return the account as lines of text."""
@@ -51,13 +73,25 @@ class Summary:
         return lines + self._recurring_lines() + list(self.notes)
 
     def _split_line(self, split: str) -> str:
-        counts, words = self.counts[split], self.lengths[split]
-        rows = max(sum(counts.values()), 1)
-        classes = ", ".join(f"{name} {count:,} ({count / rows:.1%})" for name, count in _largest(counts))
+        words = self.lengths[split]
+        rows = self.rows.get(split, sum(self.counts[split].values()))
         return (
-            f"{split}: {sum(counts.values()):,} rows; {classes}; words: median {words.median:,}, "
+            f"{split}: {rows:,} rows; {self._labels(split, rows)}; words: median {words.median:,}, "
             f"95th percentile {words.percentile_95:,}, longest {words.longest:,}"
         )
+
+    def _labels(self, split: str, rows: int) -> str:
+        counts, spread = self.counts[split], self.spread.get(split)
+        if spread is not None:
+            return (
+                f"label mean {spread.mean:.4g}, sd {spread.sd:.4g}, lowest {spread.lowest:.4g}, "
+                f"highest {spread.highest:.4g}"
+            )
+        whole = max(sum(counts.values()) if self.task == "tokens" else rows, 1)
+        shown = [f"{name} {count:,} ({count / whole:.1%})" for name, count in _largest(counts)]
+        if split in self.bare:
+            shown.append(f"without label {self.bare[split]:,} ({self.bare[split] / whole:.1%})")
+        return ", ".join(shown)
 
     def _recurring_lines(self) -> list[str]:
         lines = [f"{count:,} texts stand in both {a} and {b}" for (a, b), count in self.shared.items() if count]
@@ -81,14 +115,36 @@ def _largest(counts: Mapping[str, int], most: int = 12) -> list[tuple[str, int]]
     return [*ranked[:most], (f"{len(counts) - most} more", rest)]
 
 
-def count_labels(table: pa.Table, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the rows per label name."""
-    counts = np.bincount(np.asarray(table["label"]), minlength=len(names))
+def count_labels(table: pa.Table, names: tuple[str, ...], task: TaskName = "single-label") -> dict[str, int]:
+    """Return the rows per label name (tokens: words; regression: nothing)."""
+    if task == "regression":
+        return {}
+    if task == "multi-label":
+        counts = label_matrix(table["label"]).sum(0)
+    else:
+        ids = pc.list_flatten(table["label"]) if task == "tokens" else table["label"]
+        counts = np.bincount(np.asarray(ids), minlength=len(names))
     return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def count_bare(table: pa.Table) -> int:
+    """Return the multi-label rows that have no label."""
+    return int((label_matrix(table["label"]).sum(1) == 0).sum())
+
+
+def spread_of(table: pa.Table) -> Spread:
+    """Return the numbers of regression data in four: the standard deviation is that of the rows (divided by N)."""
+    numbers = np.asarray(table["label"], np.float64)
+    return Spread(float(numbers.mean()), float(numbers.std()), float(numbers.min()), float(numbers.max()))
 
 
 def measure(table: pa.Table) -> Lengths:
     """Return the lengths of the texts in words."""
-    words = np.asarray(pc.count_substring_regex(table["text"], r"\S+"))
+    words = sum(_words(table[name]) for name in ("text", "text_pair") if name in table.column_names)
     median, high = np.percentile(words, [50, 95])
-    return Lengths(round(median), round(high), int(words.max()))
+    return Lengths(round(median), round(high), int(np.max(words)))
+
+
+def _words(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    counts = pc.count_substring_regex(texts, r"\S+") if is_string(texts.type) else pc.list_value_length(texts)
+    return np.asarray(counts, np.int64)

@@ -1,0 +1,180 @@
+"""One batch of texts to token ids: the pieces of words found again, and what is kept of a text that is too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+Truncation = Literal["head", "tail", "head+tail", "windows"]
+TRUNCATIONS: tuple[Truncation, ...] = ("head", "tail", "head+tail", "windows")
+IGNORED = -100  # the label of a token that has none
+NO_WORD = -1
+Ranges = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encode a batch of rows; arguments as for `tokenise`."""
+
+    tokenizer: Any
+    max_length: int
+    task: TaskName = "single-label"
+    truncation: Truncation = "head"
+    overlap: int = 0
+
+    def check(self, pairs: bool) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            InputError: see `tokenise`.
+        """
+        if self.truncation not in TRUNCATIONS:
+            raise InputError(f"truncation must be one of {', '.join(TRUNCATIONS)}, got {self.truncation!r}.")
+        if pairs and self.truncation != "head":
+            raise InputError(
+                f"truncation {self.truncation} is for single texts, but the data are pairs; use head, which cuts the "
+                "longer text first."
+            )
+        if self.task == "tokens":
+            self._check_tokens()
+        if self.overlap and self.truncation != "windows":
+            raise InputError(
+                f"overlap is for truncation windows, got {self.overlap} with truncation {self.truncation}."
+            )
+        self._check_room()
+
+    def _check_tokens(self) -> None:
+        if self.truncation == "windows":
+            raise InputError(
+                "truncation windows averages the predictions for a text, and tokens have one per word; use head, tail "
+                "or head+tail."
+            )
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise InputError(
+                f"{type(self.tokenizer).__name__} does not say which word a token belongs to, which tokens need; use a "
+                "model with a fast tokenizer."
+            )
+
+    def _check_room(self) -> None:
+        if self.truncation != "head" and self._room() < 1:
+            special = sum(_frame(self.tokenizer))
+            raise InputError(
+                f"training.max_length is {self.max_length}, but the tokenizer adds {special} special tokens to every "
+                f"text; set it above {special}."
+            )
+        if self.truncation == "windows" and not 0 <= self.overlap < self._room():
+            raise InputError(
+                f"overlap must be at least 0 and below the {self._room()} tokens of text that a window of "
+                f"{self.max_length} holds, got {self.overlap}."
+            )
+
+    def __call__(self, rows: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return the columns of the encoded rows."""
+        # The tokenizer itself cuts to the head, and pairs, unless it is set to cut at the left.
+        left = getattr(self.tokenizer, "truncation_side", "right") == "left"
+        own = self.truncation == "head" and ("text_pair" in rows or not left)
+        how = {"truncation": True, "max_length": self.max_length} if own else {"truncation": False, "verbose": False}
+        encoded = self.tokenizer(**texts_of(rows, self.tokenizer), padding=False, **how)
+        columns = {name: list(values) for name, values in encoded.items()}
+        if self.task == "tokens":
+            columns |= self._words(encoded, rows.get("label"))
+        elif "label" in rows:
+            columns["labels"] = list(rows["label"])
+        if not own:
+            columns = self._cut(columns, rows)
+        columns["length"] = [len(ids) for ids in columns["input_ids"]]
+        return columns
+
+    def _words(self, encoded: Any, labels: Sequence[Sequence[int]] | None) -> dict[str, list[Any]]:
+        """Return the word, and the label, of every token: those of a word at its first piece only."""
+        words = [_first_pieces(encoded.word_ids(row)) for row in range(len(encoded["input_ids"]))]
+        if labels is None:
+            return {"word": words}
+        tags = [
+            [IGNORED if word == NO_WORD else row[word] for word in found]
+            for found, row in zip(words, labels, strict=True)
+        ]
+        return {"word": words, "labels": tags}
+
+    def _room(self) -> int:
+        return self.max_length - sum(_frame(self.tokenizer))
+
+    def _cut(self, columns: dict[str, list[Any]], rows: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Cut encoded rows to length, special tokens apart; a row of windows becomes as many rows."""
+        before, after = _frame(self.tokenizer)
+        plans = [self._plan(len(ids) - before - after) for ids in columns["input_ids"]]
+        per_token = [name for name in columns if name != "labels" or self.task == "tokens"]
+        result = {
+            name: [
+                _kept(values, ranges, before, after)
+                for values, plan in zip(columns[name], plans, strict=True)
+                for ranges in plan
+            ]
+            for name in per_token
+        }
+        if "labels" not in per_token and "labels" in columns:
+            result["labels"] = [v for v, plan in zip(columns["labels"], plans, strict=True) for _ in plan]
+        return result | (_window_columns(rows["row"], plans) if self.truncation == "windows" else {})
+
+    def _plan(self, length: int) -> list[Ranges]:
+        """Return, for every row that a text becomes, the ranges of its tokens that are kept."""
+        room = self._room()
+        if length <= room:
+            return [[(0, length)]]
+        if self.truncation == "head":
+            return [[(0, room)]]
+        if self.truncation == "tail":
+            return [[(length - room, length)]]
+        if self.truncation == "head+tail":
+            tail = room // 2
+            return [[(0, room - tail), (length - tail, length)]]
+        step = room - self.overlap
+        return [[(start, min(start + room, length))] for start in range(0, length - self.overlap, step)]
+
+
+def texts_of(rows: Mapping[str, list[Any]], tokenizer: Any) -> dict[str, Any]:
+    """Return the arguments by which a tokenizer takes the texts of some rows: texts, pairs of them, or words."""
+    if rows["text"] and not isinstance(rows["text"][0], str):
+        return {"text": [_spaced(words, tokenizer) for words in rows["text"]], "is_split_into_words": True}
+    return {"text": rows["text"], "text_pair": rows["text_pair"]} if "text_pair" in rows else {"text": rows["text"]}
+
+
+def _spaced(words: Sequence[str], tokenizer: Any) -> list[str]:
+    """Put a space before all words but the first, for tokenizers (GPT-2's, RoBERTa's) to whom it is part of a word."""
+    if getattr(tokenizer, "add_prefix_space", None) is not False:
+        return list(words)
+    return [word if number == 0 else f" {word}" for number, word in enumerate(words)]
+
+
+def _first_pieces(words: Sequence[int | None]) -> list[int]:
+    """Return each token's word where it is the word's first piece, else -1."""
+    before: Sequence[int | None] = [None, *words[:-1]]
+    return [NO_WORD if word is None or word == last else word for word, last in zip(words, before, strict=True)]
+
+
+def _frame(tokenizer: Any) -> tuple[int, int]:
+    """Return how many special tokens stand before a text and after it."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    starts = range(len(full) - len(bare) + 1)
+    before = next((start for start in starts if full[start : start + len(bare)] == bare), 0)
+    return before, len(full) - len(bare) - before
+
+
+def _kept(values: Sequence[Any], ranges: Ranges, before: int, after: int) -> list[Any]:
+    """Return the special tokens and the ranges of the rest."""
+    end = len(values) - after
+    body = values[before:end]
+    return [*values[:before], *(value for start, stop in ranges for value in body[start:stop]), *values[end:]]
+
+
+def _window_columns(rows: Sequence[int], plans: Sequence[Sequence[Ranges]]) -> dict[str, list[Any]]:
+    return {
+        "row": [row for row, plan in zip(rows, plans, strict=True) for _ in plan],
+        "window": [number for plan in plans for number in range(len(plan))],
+        "weight": [1 / len(plan) for plan in plans for _ in plan],
+    }
