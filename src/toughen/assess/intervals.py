@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
-
-Floats = NDArray[np.float64]
+from toughen.assess.multilabel import MultiScored
+from toughen.assess.regression import Measured
+from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, Measure, Measures, S
+from toughen.assess.rules import Floats
+from toughen.tasks import TaskName
 
 _CELLS = 4_000_000  # resampled examples held at a time, 32 MB as float64
+_TABLES: dict[TaskName, Mapping[str, Any]] = {
+    "single-label": SINGLE,
+    "multi-label": MULTI,
+    "regression": NUMBER,
+    "tokens": TAGS,
+}
+MAIN_METRICS: dict[TaskName, tuple[str, ...]] = {
+    "single-label": ("accuracy", "f1", "roc_auc"),
+    "multi-label": ("f1", "f1_micro", "accuracy"),
+    "regression": ("pearson", "spearman", "rmse"),
+    "tokens": ("f1", "precision", "recall", "accuracy"),
+}
+"""The metrics of each task that get an interval unless others are named."""
 
 
 class Interval(tuple[float, float]):
@@ -56,8 +73,46 @@ def bootstrap_intervals(
         RuntimeError: if a probability is not finite.
         ValueError: if a metric is unknown, or `samples` or `level` make no sense.
     """
-    _check(metrics, samples, level)
-    values = bootstrap_values(probabilities, labels, metrics=metrics, samples=samples, seed=seed)
+    return task_intervals("single-label", probabilities, labels, metrics, samples, seed, level=level)
+
+
+def task_intervals(
+    task: TaskName,
+    outputs: Any,
+    labels: Any,
+    metrics: Sequence[str] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    thresholds: Sequence[float] | None = None,
+    *,
+    label_names: Sequence[str] | None = None,
+    level: float = 0.95,
+) -> dict[str, Interval | None]:
+    """Percentile bootstrap intervals of any task's scores, over texts (a sentence's words are drawn together).
+
+    Args:
+        task: decides what `outputs` and `labels` are, as for `task_metrics`.
+        outputs: of N texts.
+        labels: of N texts.
+        metrics: of single-label accuracy, f1, roc_auc; multi-label f1, f1_micro, accuracy, roc_auc; regression
+            pearson, spearman, mse, rmse, mae; tokens f1, precision, recall, accuracy. None: `MAIN_METRICS`.
+        samples: resamples, each of N texts drawn with replacement.
+        seed: of the draws; the same seed draws the same texts whatever the task.
+        thresholds: as for `task_metrics`; they stay as they are in every resample.
+        label_names: tokens' tags; not needed for the other tasks.
+        level: mass between the two ends, in (0, 1).
+
+    Returns:
+        {metric: (low, high)}, or None for a metric that is undefined in every resample; else as
+        `bootstrap_intervals`.
+
+    Raises:
+        RuntimeError: if an output is not finite.
+        ValueError: if a metric is unknown, `samples` or `level` make no sense, or shapes do not fit the task.
+    """
+    chosen = MAIN_METRICS[task] if metrics is None else metrics
+    _check(task, chosen, samples, level)
+    values = task_values(task, outputs, labels, chosen, samples, seed, thresholds, label_names=label_names)
     return {name: _interval(drawn, level) for name, drawn in values.items()}
 
 
@@ -65,21 +120,61 @@ def bootstrap_values(
     probabilities: ArrayLike, labels: ArrayLike, *, metrics: Sequence[str], samples: int, seed: int
 ) -> dict[str, Floats]:
     """Each metric on each resample: {metric: [samples] float, NaN where it is undefined}."""
-    scored = Scored.of(probabilities, labels)
-    measures = {name: _MEASURES[name](scored) for name in metrics}
-    parts: dict[str, list[Floats]] = {name: [] for name in metrics}
-    if scored.n == 0:
+    return task_values("single-label", probabilities, labels, metrics, samples, seed)
+
+
+def task_values(
+    task: TaskName,
+    outputs: Any,
+    labels: Any,
+    metrics: Sequence[str],
+    samples: int,
+    seed: int,
+    thresholds: Sequence[float] | None = None,
+    *,
+    label_names: Sequence[str] | None = None,
+) -> dict[str, Floats]:
+    """Each metric on each resample: {metric: [samples] float, NaN where undefined}; arguments of `task_intervals`."""
+    n, measures = _measures(task, outputs, labels, thresholds, label_names, metrics)
+    if n == 0:
         return {name: np.full(samples, np.nan) for name in metrics}
-    for counts in _resamples(scored.n, samples, np.random.default_rng(seed)):
+    parts: dict[str, list[Floats]] = {name: [] for name in metrics}
+    for counts in _resamples(n, samples, np.random.default_rng(seed)):
         for name, measure in measures.items():
             parts[name].append(measure(counts))
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def _check(metrics: Sequence[str], samples: int, level: float) -> None:
-    unknown = [name for name in metrics if name not in _MEASURES]
+def _measures(
+    task: TaskName,
+    outputs: Any,
+    labels: Any,
+    thresholds: Sequence[float] | None,
+    names: Sequence[str] | None,
+    metrics: Sequence[str],
+) -> tuple[int, dict[str, Measure]]:
+    """Check the inputs as `task_metrics` does; return the number of texts and the metrics' measures."""
+    if task == "single-label":
+        threshold = None if thresholds is None else thresholds[0]
+        return _of(Scored.of(outputs, labels, names, threshold), SINGLE, metrics)
+    if task == "multi-label":
+        return _of(MultiScored.of(outputs, labels, names, thresholds), MULTI, metrics)
+    if task == "regression":
+        return _of(Measured.of(outputs, labels), NUMBER, metrics)
+    if names is None:
+        raise ValueError("tokens are scored by the names of their tags; give label_names")
+    return _of(Tagged.of(outputs, labels, names), TAGS, metrics)
+
+
+def _of(scored: S, table: Measures[S], metrics: Sequence[str]) -> tuple[int, dict[str, Measure]]:
+    return scored.n, {name: table[name](scored) for name in metrics} if scored.n else {}
+
+
+def _check(task: TaskName, metrics: Sequence[str], samples: int, level: float) -> None:
+    known = _TABLES[task]
+    unknown = [name for name in metrics if name not in known]
     if unknown:
-        raise ValueError(f"no bootstrap for {', '.join(unknown)}; there is one for {', '.join(_MEASURES)}")
+        raise ValueError(f"no bootstrap for {', '.join(unknown)}; there is one for {', '.join(known)}")
     if samples < 1 or not 0 < level < 1:
         raise ValueError(f"samples must be at least 1 and level in (0, 1), got {samples} and {level}")
 
@@ -99,54 +194,3 @@ def _resamples(n: int, samples: int, rng: np.random.Generator) -> Iterator[Float
         block = min(rows, samples - start)
         drawn = rng.integers(n, size=(block, n)) + n * np.arange(block)[:, None]
         yield np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
-
-
-_Measure = Callable[[Floats], Floats]  # counts [s, N] -> values [s]
-
-
-def _accuracy(scored: Scored) -> _Measure:
-    right = (scored.predictions == scored.labels).astype(np.float64)
-    return lambda counts: counts @ right / scored.n
-
-
-def _f1(scored: Scored) -> _Measure:
-    """F1 = 2 TP / (examples with the label + examples predicted so), per class, from resampled counts."""
-    one_hot = np.eye(scored.classes)[:, 1:] if scored.classes == 2 else np.eye(scored.classes)  # [C, classes averaged]
-    labelled, predicted = one_hot[scored.labels], one_hot[scored.predictions]  # [N, classes averaged]
-
-    def measure(counts: Floats) -> Floats:
-        per_class = _ratio(2 * (counts @ (labelled * predicted)), counts @ (labelled + predicted))  # [s, averaged]
-        return np.asarray(per_class.mean(axis=1))
-
-    return measure
-
-
-def _roc_auc(scored: Scored) -> _Measure:
-    ids = [1] if scored.classes == 2 else range(scored.classes)
-    per_class = [_auc_of_class(scored.probabilities[:, i], scored.labels == i) for i in ids]
-    return lambda counts: np.mean([auc(counts) for auc in per_class], axis=0)
-
-
-def _auc_of_class(scores: Floats, positive: NDArray[np.bool_]) -> _Measure:
-    """AUC as P(score of a positive > score of a negative) + half the ties, from weights on groups of equal score."""
-    order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(scores[order], return_index=True)
-    is_positive = positive[order].astype(np.float64)
-
-    def measure(counts: Floats) -> Floats:
-        drawn = counts[:, order]
-        up = np.add.reduceat(drawn * is_positive, starts, axis=1)  # [s, G] positives of each score
-        down = np.add.reduceat(drawn * (1 - is_positive), starts, axis=1)
-        below = np.cumsum(down, axis=1) - down / 2  # negatives that score lower, ties by half
-        return _ratio((up * below).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
-
-    return measure
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide, with NaN where the denominator is 0."""
-    undefined = denominator == 0
-    return np.where(undefined, np.nan, numerator / np.where(undefined, 1.0, denominator))
-
-
-_MEASURES: dict[str, Callable[[Scored], _Measure]] = {"accuracy": _accuracy, "f1": _f1, "roc_auc": _roc_auc}

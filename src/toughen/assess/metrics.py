@@ -5,17 +5,83 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Metrics = dict[str, float | int | dict[str, str] | None]
+from toughen.assess.entities import entity_metrics
+from toughen.assess.multilabel import multilabel_metrics
+from toughen.assess.regression import regression_metrics
+from toughen.assess.rules import (
+    Metrics,
+    Rule,
+    checked_names,
+    listed,
+    measured,
+    neither,
+    never_predicted,
+    no_support,
+    nothing,
+    refuse_non_finite,
+)
+from toughen.tasks import TaskName
+
+__all__ = ["DEFAULT_METRIC", "Metrics", "Scored", "classification_metrics", "task_metrics"]
+
+DEFAULT_METRIC: dict[TaskName, str] = {
+    "single-label": "f1",
+    "multi-label": "f1",
+    "regression": "pearson",
+    "tokens": "f1",
+}
+"""The metric that training selects by unless the recipe names another."""
 
 _ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
 
 
+def task_metrics(
+    task: TaskName,
+    outputs: Any,
+    labels: Any,
+    label_names: Sequence[str] | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Metrics:
+    """Score a model's outputs by the metrics of its task.
+
+    Args:
+        task: decides what the other arguments are and which function answers, whose docstring has the definitions.
+        outputs: single-label [N, C] and multi-label [N, K] probabilities, regression [N] values, tokens a list of N
+            arrays [words, K] of probabilities.
+        labels: as in `Splits`: [N] ids; [N, K] of 0 and 1; [N] numbers; N lists of a tag id per word.
+        label_names: names of the C or K classes, default their numbers (tokens need them: tags name entities).
+        thresholds: multi-label K, single-label one (binary only); None is 0.5 each, or the likelier class.
+
+    Raises:
+        RuntimeError: if an output is not finite.
+        ValueError: if shapes, ids or thresholds do not fit the task.
+    """
+    if task == "single-label":
+        if thresholds is not None and len(thresholds) != 1:
+            raise ValueError(f"single-label classification takes one threshold, got {len(thresholds)}")
+        return classification_metrics(outputs, labels, label_names, threshold=thresholds[0] if thresholds else None)
+    if task == "multi-label":
+        return multilabel_metrics(outputs, labels, label_names, thresholds=thresholds)
+    if thresholds is not None:
+        raise ValueError(f"the task {task} has no thresholds")
+    if task == "regression":
+        return regression_metrics(outputs, labels)
+    if label_names is None:
+        raise ValueError("tokens are scored by the names of their tags; give label_names")
+    return entity_metrics(outputs, labels, label_names)
+
+
 def classification_metrics(
-    probabilities: ArrayLike, labels: ArrayLike, label_names: Sequence[str] | None = None
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    label_names: Sequence[str] | None = None,
+    *,
+    threshold: float | None = None,
 ) -> Metrics:
     """Score predicted probabilities against labels.
 
@@ -27,6 +93,8 @@ def classification_metrics(
         probabilities: [N, C] float, rows sum to 1 (up to float error; they are renormalised in float64).
         labels: [N] int, ids in 0..C-1.
         label_names: C names, used in the sentences that explain an undefined metric; default the ids.
+        threshold: of two classes, predict the positive one where its probability is at least this, in [0, 1]; None
+            predicts the likelier class (the negative one where both are equal).
 
     Returns:
         accuracy, precision, recall, f1, roc_auc, mcc, each in its usual range; log_loss in nats, with probabilities
@@ -35,24 +103,15 @@ def classification_metrics(
 
     Raises:
         RuntimeError: if a probability is not finite: the model, not the user's data, is at fault.
-        ValueError: if shapes or label ids do not fit.
+        ValueError: if shapes, label ids or the threshold do not fit.
     """
-    scored = Scored.of(probabilities, labels, label_names)
-    measures = {**_SHARED, **(_BINARY if scored.classes == 2 else _MULTI)}
-    values: Metrics = {"n": scored.n}
-    undefined: dict[str, str] = {}
-    for name, (obstacle, measure) in measures.items():
-        why = obstacle(scored) if scored.n else "there are no examples"
-        values[name] = None if why else float(measure(scored))
-        if why:
-            undefined[name] = why
-    values["undefined"] = undefined
-    return values
+    scored = Scored.of(probabilities, labels, label_names, threshold)
+    return measured(scored, {**_SHARED, **(_BINARY if scored.classes == 2 else _MULTI)})
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Checked inputs: probabilities [N, C] float64, labels [N], predictions [N] (argmax), names of the C classes."""
+    """Checked inputs: probabilities [N, C] float64, labels [N], predictions [N], names of the C classes."""
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -60,22 +119,24 @@ class Scored:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, probabilities: ArrayLike, labels: ArrayLike, label_names: Sequence[str] | None = None) -> Scored:
+    def of(
+        cls,
+        probabilities: ArrayLike,
+        labels: ArrayLike,
+        label_names: Sequence[str] | None = None,
+        threshold: float | None = None,
+    ) -> Scored:
         """Check and convert; raises as `classification_metrics` says."""
         p = np.asarray(probabilities, dtype=np.float64)
         y = np.asarray(labels)
-        _check_shapes(p, y, label_names)
-        if not np.isfinite(p).all():
-            rows = int((~np.isfinite(p)).any(axis=1).sum())
-            raise RuntimeError(
-                f"the model produced non-finite outputs for {rows} of {len(p)} examples, so nothing can be scored; "
-                "its training diverged (lower the learning rate or use precision fp32)"
-            )
+        _check_shapes(p, y)
+        names = checked_names(label_names, p.shape[1])
+        refuse_non_finite(p)
         sums = p.sum(axis=1, keepdims=True)
         if (p < 0).any() or (abs(sums - 1) > _ROW_SUM_TOLERANCE).any():
             raise ValueError("probabilities must be at least 0 and sum to 1 in each row; these look like logits")
-        names = tuple(label_names) if label_names is not None else tuple(str(i) for i in range(p.shape[1]))
-        return cls(p / sums, y.astype(np.int64), p.argmax(axis=1), names)
+        p = p / sums
+        return cls(p, y.astype(np.int64), _predictions(p, threshold), names)
 
     @property
     def n(self) -> int:
@@ -103,59 +164,42 @@ class Scored:
         return np.arange(self.classes) >= (1 if self.classes == 2 else 0)
 
 
-def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic], label_names: Sequence[str] | None) -> None:
+def _predictions(p: NDArray[np.float64], threshold: float | None) -> NDArray[np.int64]:
+    if threshold is None:
+        return np.asarray(p.argmax(axis=1))
+    if p.shape[1] != 2 or not 0 <= threshold <= 1:
+        raise ValueError(f"a threshold is in [0, 1] and for two classes, got {threshold} for {p.shape[1]}")
+    return (p[:, 1] >= threshold).astype(np.int64)
+
+
+def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic]) -> None:
     if p.ndim != 2 or p.shape[1] < 2:
         raise ValueError(f"probabilities must have shape [N, C] with C of at least 2, got {list(p.shape)}")
     if y.shape != (len(p),):
         raise ValueError(f"labels must have shape [{len(p)}] like the probabilities, got {list(y.shape)}")
-    if label_names is not None and len(label_names) != p.shape[1]:
-        raise ValueError(f"{len(label_names)} label names do not fit {p.shape[1]} columns of probabilities")
     if len(y) and not np.issubdtype(y.dtype, np.integer):
         raise ValueError(f"labels must be integer ids, got {y.dtype}")
     if len(y) and not (y.min() >= 0 and y.max() < p.shape[1]):
         raise ValueError(f"label ids must lie in 0..{p.shape[1] - 1}, got {y.min()}..{y.max()}")
 
 
-# Obstacles: why a metric is undefined, or None. Decided before scikit-learn is asked, which would answer 0 and warn.
-
-
-def _nothing(_: Scored) -> None:
-    return None
-
-
-def _listed(s: Scored, missing: NDArray[np.bool_]) -> str:
-    return ", ".join(repr(s.names[i]) for i in np.flatnonzero(missing))
-
-
-def _never_predicted(s: Scored) -> str | None:
-    names = _listed(s, s.averaged & (s.predicted == 0))
-    return f"no example was predicted as {names}" if names else None
+# Obstacles beyond the shared ones: why a metric is undefined, or None.
 
 
 def _supported_never_predicted(s: Scored) -> str | None:
-    names = _listed(s, (s.support > 0) & (s.predicted == 0))
+    names = listed(s, (s.support > 0) & (s.predicted == 0))
     return f"no example was predicted as {names}" if names else None
 
 
-def _no_support(s: Scored) -> str | None:
-    names = _listed(s, s.averaged & (s.support == 0))
-    return f"no example has the label {names}" if names else None
-
-
-def _neither(s: Scored) -> str | None:
-    names = _listed(s, s.averaged & (s.support == 0) & (s.predicted == 0))
-    return f"no example has the label {names} and none was predicted so" if names else None
-
-
 def _class_absent(s: Scored) -> str | None:
-    names = _listed(s, s.support == 0)
+    names = listed(s, s.support == 0)
     return f"it compares every class with the rest, and no example has the label {names}" if names else None
 
 
 def _constant(s: Scored) -> str | None:
     for what, counts in (("label", s.support), ("prediction", s.predicted)):
         if (counts > 0).sum() == 1:
-            return f"every {what} is {_listed(s, counts > 0)}, and a constant correlates with nothing"
+            return f"every {what} is {listed(s, counts > 0)}, and a constant correlates with nothing"
     return None
 
 
@@ -199,23 +243,22 @@ def _log_loss(s: Scored) -> float:
     return float(log_loss(s.labels, s.probabilities, labels=list(range(s.classes))))
 
 
-_Rule = tuple[Callable[[Scored], str | None], Callable[[Scored], float]]
-_SHARED: dict[str, _Rule] = {
-    "accuracy": (_nothing, _accuracy),
+_SHARED: dict[str, Rule[Scored]] = {
+    "accuracy": (nothing, _accuracy),
     "roc_auc": (_class_absent, _roc_auc),
     "mcc": (_constant, _mcc),
-    "log_loss": (_nothing, _log_loss),
+    "log_loss": (nothing, _log_loss),
 }
-_BINARY: dict[str, _Rule] = {
-    "precision": (_never_predicted, _averaged("precision", "binary")),
-    "recall": (_no_support, _averaged("recall", "binary")),
-    "f1": (_neither, _averaged("f1", "binary")),
+_BINARY: dict[str, Rule[Scored]] = {
+    "precision": (never_predicted, _averaged("precision", "binary")),
+    "recall": (no_support, _averaged("recall", "binary")),
+    "f1": (neither, _averaged("f1", "binary")),
 }
-_MULTI: dict[str, _Rule] = {
-    "precision": (_never_predicted, _averaged("precision", "macro")),
-    "recall": (_no_support, _averaged("recall", "macro")),
-    "f1": (_neither, _averaged("f1", "macro")),
+_MULTI: dict[str, Rule[Scored]] = {
+    "precision": (never_predicted, _averaged("precision", "macro")),
+    "recall": (no_support, _averaged("recall", "macro")),
+    "f1": (neither, _averaged("f1", "macro")),
     "precision_weighted": (_supported_never_predicted, _averaged("precision", "weighted")),
-    "recall_weighted": (_nothing, _averaged("recall", "weighted")),
-    "f1_weighted": (_nothing, _averaged("f1", "weighted")),
+    "recall_weighted": (nothing, _averaged("recall", "weighted")),
+    "f1_weighted": (nothing, _averaged("f1", "weighted")),
 }

@@ -54,16 +54,18 @@ def mistype(word: str, rng: random.Random) -> str:
     return next(new for new in changed if new is not None)
 
 
-def _substitute(word: str, rng: random.Random) -> str | None:
-    places = [i for i, letter in enumerate(word) if letter.lower() in _NEIGHBOURS]
+def substitute(word: str, rng: random.Random) -> str | None:
+    """Replace a letter by a key beside it; None where the keyboard has none of the letters."""
+    places = [i for i, letter in enumerate(word) if letter.lower() in NEIGHBOURS]
     if not places:
         return None  # a script that this keyboard does not have
     i = rng.choice(places)
-    letter = rng.choice(_NEIGHBOURS[word[i].lower()])
+    letter = rng.choice(NEIGHBOURS[word[i].lower()])
     return word[:i] + (letter.upper() if word[i].isupper() else letter) + word[i + 1 :]
 
 
-def _swap(word: str, rng: random.Random) -> str | None:
+def swap(word: str, rng: random.Random) -> str | None:
+    """Swap two neighbouring letters that differ; None where there are none."""
     places = [i for i in range(len(word) - 1) if word[i] != word[i + 1]]
     if not places:
         return None
@@ -71,12 +73,14 @@ def _swap(word: str, rng: random.Random) -> str | None:
     return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
 
 
-def _drop(word: str, rng: random.Random) -> str:
+def drop(word: str, rng: random.Random) -> str:
+    """Leave a letter out."""
     i = rng.randrange(len(word))
     return word[:i] + word[i + 1 :]
 
 
-def _double(word: str, rng: random.Random) -> str:
+def double(word: str, rng: random.Random) -> str:
+    """Type a letter twice."""
     i = rng.randrange(len(word))
     return word[: i + 1] + word[i:]
 
@@ -92,5 +96,5 @@ def _neighbours() -> dict[str, str]:
     return table
 
 
-_NEIGHBOURS = _neighbours()
-_EDITS: tuple[Callable[[str, random.Random], str | None], ...] = (_substitute, _swap, _drop, _double)
+NEIGHBOURS = _neighbours()
+_EDITS: tuple[Callable[[str, random.Random], str | None], ...] = (substitute, swap, drop, double)

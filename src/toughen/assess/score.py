@@ -1,21 +1,31 @@
-"""Probabilities of a saved classifier: one way to compute them, so that a reloaded model repeats its numbers."""
+"""Outputs of a saved classifier: one way to compute them, so that a reloaded model repeats its numbers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toughen.assess.metrics import Metrics, classification_metrics
+from toughen.assess.loading import load_model
+from toughen.assess.metrics import Metrics, task_metrics
 from toughen.errors import InputError
+from toughen.tasks import TaskName, task_of_config
 from toughen.training.launch import quiet_libraries
 from toughen.training.runtime import best_device
+
+if TYPE_CHECKING:
+    from toughen.data.tokens import Truncation
+
+Floats = NDArray[np.float64]
+
+_LONGEST = 512  # tokens per text where neither the caller nor the model says otherwise
+_OUTSIDE = "O"
 
 
 @dataclass
@@ -23,71 +33,205 @@ class Classifier:
     """A fine-tuned model with its tokenizer, in evaluation mode and float32.
 
     Attributes:
-        label_names: names of the classes, in the order of the model's outputs.
-        max_length: tokens per text; longer texts are cut.
+        label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
+        max_length: tokens per text; longer texts are cut, or divided into windows of so many.
+        task: what the outputs mean.
+        thresholds: probabilities from which a label is predicted: one per label of multi-label, one alone of two
+            classes; None is 0.5, or the likelier class.
+        truncation: which part of a longer text the model reads.
+        overlap: tokens that neighbouring windows share.
+        pairs: whether the model was trained on pairs of texts; None is not known.
     """
 
     model: Any
     tokenizer: Any
     label_names: tuple[str, ...]
     max_length: int
+    task: TaskName = "single-label"
+    thresholds: tuple[float, ...] | None = None
+    truncation: Truncation = "head"
+    overlap: int = 0
+    pairs: bool | None = field(default=None, kw_only=True)
 
     @classmethod
-    def load(cls, folder: Path, max_length: int) -> Classifier:
+    def load(cls, folder: Path, max_length: int | None = None) -> Classifier:
         """Load a run's ``model/`` folder onto the GPU, if there is one.
 
+        Args:
+            folder: a saved model of any task, or an adapter with its base model's name.
+            max_length: tokens per text; default what the model was trained with.
+
         Raises:
-            InputError: if the folder holds no model.
+            InputError: if the folder holds no model, or an adapter that cannot be put on its base model.
         """
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoTokenizer
 
         from toughen.data.tokens import effective_max_length
 
-        if not (folder / "config.json").exists():
-            raise InputError(f"{folder} holds no model (no config.json); give the folder of a finished run.")
         with quiet_libraries():
-            model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+            model = load_model(folder)
         model.to(best_device()).eval()
-        names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return cls(model, tokenizer, names, effective_max_length(max_length, tokenizer, model.config))
+        noted = getattr(model.config, "toughen", None) or {}
+        thresholds = noted.get("thresholds")
+        return cls(
+            model,
+            tokenizer,
+            tuple(model.config.id2label[i] for i in range(model.config.num_labels)),
+            effective_max_length(max_length or noted.get("max_length") or _LONGEST, tokenizer, model.config),
+            task_of_config(model.config),
+            None if thresholds is None else tuple(thresholds),
+            noted.get("truncation") or "head",
+            noted.get("overlap") or 0,
+            pairs=noted.get("pairs"),
+        )
+
+    def outputs(
+        self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Run the model on a dataset with a ``text`` column (and ``text_pair`` for pairs), in the dataset's order.
+
+        Texts are tokenised together and run longest first in batches of similar length.
+
+        Args:
+            dataset: N texts; for tokens ``text`` holds lists of words. Labels are not looked at.
+            batch_size: texts (or windows of them) per pass.
+            progress: called with the number of texts that each pass has finished.
+
+        Returns:
+            Probabilities [N, C] (single-label) or [N, K] (multi-label), values [N] (regression): the mean over a
+            text's windows. For tokens a list of N arrays [words, K] of probabilities, at each word's first piece; a
+            word that was cut off, or has no piece, is "O" with probability 1, or uniform where there is no tag "O".
+
+        Raises:
+            InputError: if the model knows whether it takes pairs, and the dataset has the other.
+        """
+        texts = self._own_rows(dataset)
+        if self.task == "tokens":
+            return self._tag(texts, batch_size, progress)
+        sums = np.zeros((len(texts), len(self.label_names)))
+        windows = np.zeros(len(texts))
+        for owners, values, _ in self._passes(texts, batch_size, progress):
+            np.add.at(sums, owners, values)
+            np.add.at(windows, owners, 1)
+        means: Floats = sums / windows[:, None]
+        return means[:, 0] if self.task == "regression" else means
 
     def probabilities(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float64]:
-        """Score a dataset with a ``text`` column: [N, C], rows in the dataset's order.
+    ) -> Floats:
+        """Score a dataset with a ``text`` column by classes: [N, C], rows in the dataset's order; see `outputs`."""
+        if self.task not in ("single-label", "multi-label"):
+            raise ValueError(f"the task {self.task} has no probabilities per text; see outputs")
+        return np.asarray(self.outputs(dataset, batch_size=batch_size, progress=progress))
 
-        Texts are tokenised together and run longest first in batches of similar length.
+    def predict(self, texts: Sequence[Any], *, batch_size: int = 64) -> list[dict[str, Any]]:
+        """Answer for each text.
+
+        Args:
+            texts: N str; N pairs (str, str); for tokens N lists of words, or str that are split on white space.
+            batch_size: texts per pass.
+
+        Returns:
+            N dicts. Single-label: ``label``, that label's probability as ``score``, and ``probabilities`` by name;
+            multi-label: ``labels`` (those that reach their thresholds) and ``probabilities``; regression: ``score``;
+            tokens: ``words``, ``tags`` and ``entities``, each with ``type``, ``start``, ``end`` and ``text``, where
+            words start to end - 1 are the entity, counted from 0.
+
+        Raises:
+            InputError: if a text is of the wrong kind.
         """
+        from toughen.assess.answers import answers, texts_dataset
+
+        dataset = texts_dataset(texts, self.task)
+        outputs = self.outputs(dataset, batch_size=batch_size)
+        return answers(self.task, dataset, outputs, self.label_names, self.thresholds)
+
+    def _own_rows(self, dataset: Any) -> Any:
+        """Return the texts alone, numbered by ``row``: so each window says whose it is."""
+        import pyarrow as pa
+
+        from toughen.assess.answers import as_dataset
+
+        columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
+        self._check_pairs(len(columns) == 2)
+        table = dataset.select_columns(columns).with_format("arrow")[:]
+        return as_dataset(table.append_column("row", pa.array(np.arange(table.num_rows))))
+
+    def _check_pairs(self, given: bool) -> None:
+        if self.pairs is None or self.pairs == given:
+            return
+        if given:
+            raise InputError("the model was trained on single texts, but the texts given are pairs; give one of each.")
+        raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
+
+    def _passes(
+        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]]:
+        """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T]."""
         from toughen.data import tokenise
         from toughen.data.batches import Collator
 
-        tokens = tokenise(dataset, self.tokenizer, max_length=self.max_length)
-        lengths = np.asarray(tokens["length"])
-        order = np.argsort(-lengths, kind="stable")
+        if not len(texts):
+            return
+        tokens = tokenise(
+            texts,
+            self.tokenizer,
+            max_length=self.max_length,
+            task=self.task,
+            truncation=self.truncation,
+            overlap=self.overlap,
+        )
+        owner, order = np.asarray(tokens["row"]), np.argsort(-np.asarray(tokens["length"]), kind="stable")
+        waiting = np.bincount(owner, minlength=len(texts))  # windows of each text still to come
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
+        words = tokens["word"] if self.task == "tokens" else None
         collate = Collator(self.tokenizer, max_length=self.max_length)
-        result = np.empty((len(tokens), len(self.label_names)))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = collate([inputs[int(i)] for i in rows])
-            result[rows] = self._softmax(batch)
+            numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
+            yield owner[rows], self._forward(batch), numbers
+            np.subtract.at(waiting, owner[rows], 1)
             if progress is not None:
-                progress(len(rows))
+                progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
+
+    def _tag(self, texts: Any, batch_size: int, progress: Callable[[int], None] | None) -> list[Floats]:
+        """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""
+        unread = np.full(len(self.label_names), 1 / len(self.label_names))
+        if _OUTSIDE in self.label_names:
+            unread = np.eye(len(self.label_names))[self.label_names.index(_OUTSIDE)]
+        result = [np.tile(unread, (len(words), 1)) for words in texts["text"]]
+        for owners, values, numbers in self._passes(texts, batch_size, progress):
+            for text, probabilities, words in zip(owners, values, numbers, strict=True):
+                result[text][words[words >= 0]] = probabilities[words >= 0]
         return result
 
     @torch.inference_mode()
-    def _softmax(self, batch: dict[str, torch.Tensor]) -> NDArray[np.float64]:
-        logits = self.model(**{name: tensor.to(self.model.device) for name, tensor in batch.items()}).logits
-        softmax: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
-        return softmax
+    def _forward(self, batch: dict[str, torch.Tensor]) -> Floats:
+        device = next(self.model.parameters()).device
+        logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.double()
+        if self.task != "regression":
+            logits = logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
+        values: Floats = logits.cpu().numpy()
+        return values
+
+
+def _placed(words: Sequence[Sequence[int]], batch: dict[str, torch.Tensor]) -> list[NDArray[np.int64]]:
+    """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
+    spread = []
+    for numbers, mask in zip(words, batch["attention_mask"].numpy(), strict=True):
+        row = np.full(len(mask), -1)
+        row[mask == 1] = numbers
+        spread.append(row)
+    return spread
 
 
 def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
     """Score a labelled dataset (columns ``text`` and ``label``): its metrics, and how long that took."""
     start = time.perf_counter()
-    probabilities = classifier.probabilities(dataset, batch_size=batch_size)
+    outputs = classifier.outputs(dataset, batch_size=batch_size)
     seconds = time.perf_counter() - start
-    labels: Sequence[int] = dataset["label"][:]
-    metrics = classification_metrics(probabilities, labels, classifier.label_names)
+    labels = dataset["label"][:]
+    metrics = task_metrics(classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
     return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}

@@ -1,0 +1,195 @@
+"""Scores of tagged words: entities as the CoNLL evaluation and seqeval count them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toughen.assess.rules import Metrics, Rule, checked_names, measured, refuse_non_finite
+
+_OUTSIDE = "O"
+_NEITHER = ("O", ".")  # prefixes that belong to no entity
+_PREFIXES = ("B", "I", "E", "S")
+_UNTYPED = "_"  # the type of a bare prefix
+
+
+class Entity(NamedTuple):
+    """One entity: its type and the words start to end - 1, counted from 0."""
+
+    type: str
+    start: int
+    end: int
+
+
+def find_entities(tags: Sequence[str]) -> list[Entity]:
+    """Read entities off tags in IOB1, IOB2, IOE or IOBES, in order, the way seqeval's default mode does.
+
+    Broken sequences have entities, too: `I-PER` after `O` starts one, and a change of type ends one and starts the
+    next. (Source: conlleval.pl of the CoNLL-2000 shared task; ``seqeval.metrics.sequence_labeling.get_entities``,
+    whose ends are inclusive.)
+    """
+    found: list[Entity] = []
+    start, before, type_before = 0, _OUTSIDE, ""
+    for i, tag in enumerate([*tags, _OUTSIDE]):
+        now, type_now = _parts(tag)
+        changed = type_before != type_now
+        if _ends(before, now) or (before not in _NEITHER and changed):
+            found.append(Entity(type_before, start, i))
+        if _starts(before, now) or (now not in _NEITHER and changed):
+            start = i
+        before, type_before = now, type_now
+    return found
+
+
+def _parts(tag: str) -> tuple[str, str]:
+    """Split a tag into prefix and type."""
+    return tag[:1], tag[1:].split("-", maxsplit=1)[-1] or _UNTYPED
+
+
+def _ends(before: str, now: str) -> bool:
+    """Say whether an entity ends between two prefixes of one type."""
+    return before in ("E", "S") or (before in ("B", "I") and now in ("B", "S", _OUTSIDE))
+
+
+def _starts(before: str, now: str) -> bool:
+    """Say whether an entity starts between two prefixes of one type."""
+    return now in ("B", "S") or (before in ("E", "S", _OUTSIDE) and now in ("I", "E"))
+
+
+def entity_metrics(
+    probabilities: Sequence[Any], labels: Sequence[Sequence[int]], label_names: Sequence[str]
+) -> Metrics:
+    """Score tagged words.
+
+    An entity is right if its type, first and last word are. The likeliest tag of each word is the predicted one.
+
+    Args:
+        probabilities: N arrays [words, K] of floats.
+        labels: N lists of a tag id in 0..K-1 per word.
+        label_names: K tags such as B-PER.
+
+    Returns:
+        f1, precision, recall of entities (micro average: all types together, as seqeval has it), accuracy of words,
+        f1_TYPE of each type, n (texts) and undefined.
+
+    Raises:
+        RuntimeError: if a probability is not finite.
+        ValueError: if shapes or tag ids do not fit.
+    """
+    tagged = Tagged.of(probabilities, labels, label_names)
+    per_type = {
+        f"f1_{kind}": (partial(_type_absent, position=i), partial(_f1, position=i))
+        for i, kind in enumerate(tagged.types)
+    }
+    return measured(tagged, {**_RULES, **per_type})
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """Checked inputs: tag ids per text, as labelled and as predicted, and the names of the tags."""
+
+    labels: tuple[NDArray[np.int64], ...]
+    predictions: tuple[NDArray[np.int64], ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, probabilities: Sequence[Any], labels: Sequence[Sequence[int]], label_names: Sequence[str]) -> Tagged:
+        """Check and convert; raises as `entity_metrics` says."""
+        if len(probabilities) != len(labels):
+            raise ValueError(f"{len(probabilities)} texts of probabilities do not fit {len(labels)} of labels")
+        rows = [np.asarray(p, dtype=np.float64) for p in probabilities]
+        truth = [np.asarray(tags, dtype=np.int64) for tags in labels]
+        classes = len(label_names)
+        for i, (p, y) in enumerate(zip(rows, truth, strict=True)):
+            if p.shape != (len(y), classes) and (p.size or y.size):
+                raise ValueError(f"text {i} has {len(y)} tags of {classes} kinds, but probabilities {list(p.shape)}")
+            if len(y) and not (y.min() >= 0 and y.max() < classes):
+                raise ValueError(f"tag ids must lie in 0..{classes - 1}, text {i} has {y.min()}..{y.max()}")
+        if rows:
+            refuse_non_finite(np.array([p.sum() for p in rows]))
+        found = tuple(p.argmax(axis=1) if len(p) else np.empty(0, np.int64) for p in rows)
+        return cls(tuple(truth), found, checked_names(label_names, classes))
+
+    @property
+    def n(self) -> int:
+        """Number of texts."""
+        return len(self.labels)
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """The types of entities that the tags name, sorted; none where they are no entity tags (parts of speech)."""
+        if not any(name in _PREFIXES or (name[:1] in _PREFIXES and name[1:2] == "-") for name in self.names):
+            return ()
+        return tuple(sorted({kind for prefix, kind in map(_parts, self.names) if prefix not in _NEITHER}))
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """[N, types, 3] entities of each text and type: right, predicted, labelled."""
+        counts = np.zeros((self.n, len(self.types), 3), dtype=np.int64)
+        position = {kind: i for i, kind in enumerate(self.types)}
+        for i, (labels, predictions) in enumerate(zip(self.labels, self.predictions, strict=True)):
+            truth, found = self._entities(labels), self._entities(predictions)
+            for column, entities in enumerate((truth & found, found, truth)):
+                for entity in entities:
+                    counts[i, position[entity.type], column] += 1
+        return counts
+
+    def _entities(self, ids: NDArray[np.int64]) -> set[Entity]:
+        return set(find_entities([self.names[i] for i in ids])) if self.types else set()
+
+    @cached_property
+    def words(self) -> NDArray[np.int64]:
+        """[N, 2] words of each text: rightly tagged, all."""
+        pairs = zip(self.labels, self.predictions, strict=True)
+        return np.array([((y == found).sum(), len(y)) for y, found in pairs], dtype=np.int64).reshape(self.n, 2)
+
+
+def _no_entities(s: Tagged) -> str | None:
+    return None if s.types else "the tags name no entities (none begins with B-, I-, E- or S-); see accuracy"
+
+
+def _never_predicted(s: Tagged) -> str | None:
+    return _no_entities(s) or (None if s.counts[..., 1].any() else "no entity was predicted")
+
+
+def _no_support(s: Tagged) -> str | None:
+    return _no_entities(s) or (None if s.counts[..., 2].any() else "the labels have no entity")
+
+
+def _neither(s: Tagged) -> str | None:
+    found = s.counts[..., 1:].any()
+    return _no_entities(s) or (None if found else "the labels have no entity and none was predicted")
+
+
+def _type_absent(s: Tagged, position: int) -> str | None:
+    if s.counts[:, position, 1:].any():
+        return None
+    return f"the labels have no entity of type {s.types[position]!r} and none was predicted"
+
+
+def _no_words(s: Tagged) -> str | None:
+    return None if s.words.any() else "the texts have no words"
+
+
+def _f1(s: Tagged, position: int | None = None) -> float:
+    counts = s.counts if position is None else s.counts[:, [position]]
+    right, predicted, labelled = counts.sum(axis=(0, 1))
+    return float(2 * right / (predicted + labelled))
+
+
+def _share(s: Tagged, column: int) -> float:
+    right = s.counts[..., 0].sum()
+    return float(right / s.counts[..., column].sum())
+
+
+_RULES: dict[str, Rule[Tagged]] = {
+    "f1": (_neither, _f1),
+    "precision": (_never_predicted, partial(_share, column=1)),
+    "recall": (_no_support, partial(_share, column=2)),
+    "accuracy": (_no_words, lambda s: float(s.words[:, 0].sum() / s.words[:, 1].sum())),
+}

@@ -1,0 +1,108 @@
+"""How a metric is defined here: an obstacle that says in a sentence why it has no value, and a measure that gives it.
+
+Obstacles are decided before a library is asked, which would answer 0 and warn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metrics = dict[str, float | int | dict[str, str] | None]
+"""Values by name, None where undefined; `n`, the number of examples; `undefined`, {metric: why} for each None."""
+
+Floats = NDArray[np.float64]
+
+
+class Sized(Protocol):
+    """Checked inputs of any task."""
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+
+
+class Counted(Sized, Protocol):
+    """Checked inputs of a task with classes, as the obstacles see them; every array is [C]."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def support(self) -> NDArray[np.int64]:
+        """Examples that carry each label."""
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Examples for which each class was predicted."""
+
+    @property
+    def averaged(self) -> NDArray[np.bool_]:
+        """The classes that precision, recall and F1 speak of."""
+
+
+S = TypeVar("S", bound=Sized)
+Rule = tuple[Callable[[S], str | None], Callable[[S], float]]
+
+
+def measured(scored: S, rules: Mapping[str, Rule[S]]) -> Metrics:
+    """Apply rules {metric: (obstacle, measure)} to checked inputs."""
+    values: Metrics = {"n": scored.n}
+    undefined: dict[str, str] = {}
+    for name, (obstacle, measure) in rules.items():
+        why = obstacle(scored) if scored.n else "there are no examples"
+        values[name] = None if why else float(measure(scored))
+        if why:
+            undefined[name] = why
+    values["undefined"] = undefined
+    return values
+
+
+def refuse_non_finite(outputs: Floats) -> None:
+    """Raise a RuntimeError if one of the model's outputs [N, ...] is not finite: the user's data are not at fault."""
+    finite = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
+    if not finite.all():
+        raise RuntimeError(
+            f"the model produced non-finite outputs for {int((~finite).sum())} of {len(outputs)} examples, so nothing "
+            "can be scored; its training diverged (lower the learning rate or use precision fp32)"
+        )
+
+
+def checked_names(label_names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """Return the names of `classes` columns of outputs, their numbers by default; ValueError if they do not fit."""
+    if label_names is None:
+        return tuple(str(i) for i in range(classes))
+    if len(label_names) != classes:
+        raise ValueError(f"{len(label_names)} label names do not fit {classes} columns of probabilities")
+    return tuple(label_names)
+
+
+def nothing(_: Sized) -> None:
+    """Stand in where a metric is always defined."""
+
+
+def listed(s: Counted, missing: NDArray[np.bool_]) -> str:
+    """Name the classes of a mask [C]."""
+    return ", ".join(repr(s.names[i]) for i in np.flatnonzero(missing))
+
+
+def never_predicted(s: Counted) -> str | None:
+    """Tell the obstacle of precision: nothing was predicted as a class."""
+    names = listed(s, s.averaged & (s.predicted == 0))
+    return f"no example was predicted as {names}" if names else None
+
+
+def no_support(s: Counted) -> str | None:
+    """Tell the obstacle of recall: nothing carries a label."""
+    names = listed(s, s.averaged & (s.support == 0))
+    return f"no example has the label {names}" if names else None
+
+
+def neither(s: Counted) -> str | None:
+    """Tell the obstacle of F1: a class is neither labelled nor predicted."""
+    names = listed(s, s.averaged & (s.support == 0) & (s.predicted == 0))
+    return f"no example has the label {names} and none was predicted so" if names else None

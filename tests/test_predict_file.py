@@ -1,0 +1,150 @@
+"""Files of texts, answered for every task: columns, formats, pairs and words, and what can be read back."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from toughen.errors import InputError
+from toughen.predict_file import predict_file
+
+PROBABILITIES = {"calm": 0.7, "glad": 0.6, "sad": 0.1}
+FORMATS = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
+LISTS = FORMATS[2:]
+
+
+class Model:
+    """Answers every text alike and notes what it was asked; its classifier tells what it is."""
+
+    def __init__(self, answer, **classifier):
+        self.answer, self.asked = answer, None
+        if classifier:
+            self.classifier = SimpleNamespace(**classifier)
+
+    def predict(self, texts):
+        self.asked = list(texts)
+        return [self.answer(text) for text in texts]
+
+
+def single(_):
+    return {"label": "calm", "score": 0.7, "probabilities": PROBABILITIES}
+
+
+def multi(text):
+    return {"labels": [] if "nothing" in text else ["calm", "glad"], "probabilities": PROBABILITIES}
+
+
+def tagged(words):
+    words = words.split() if isinstance(words, str) else list(words)
+    return {"words": words, "tags": ["B-PER", *["O"] * (len(words) - 1)], "entities": []}
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_back(path):
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return pq.read_table(path).to_pylist()
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.loads(text)
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    return list(csv.DictReader(text.splitlines(keepends=True), delimiter="," if path.suffix == ".csv" else "\t"))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_multi_label_names_its_labels(suffix, tmp_path):
+    source, output = write(tmp_path / "in.jsonl", [{"text": "one"}, {"text": "nothing"}]), tmp_path / f"out{suffix}"
+    assert predict_file(Model(multi, task="multi-label", pairs=False), source, output) == 2
+    rows = read_back(output)
+    assert list(rows[0]) == ["text", "labels", "probability_calm", "probability_glad", "probability_sad"]
+    several, none = (["calm", "glad"], []) if suffix in LISTS else ("calm|glad", "")
+    assert [row["labels"] for row in rows] == [several, none]
+    assert float(rows[1]["probability_glad"]) == 0.6
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_labels_that_are_all_empty_are_written_too(suffix, tmp_path):
+    source, output = write(tmp_path / "in.jsonl", [{"text": "nothing"}]), tmp_path / f"out{suffix}"
+    predict_file(Model(multi), source, output)
+    assert read_back(output)[0]["labels"] == ([] if suffix in LISTS else "")
+
+
+def test_regression_writes_a_score(tmp_path):
+    source, output = write(tmp_path / "in.jsonl", [{"text": "one"}, {"text": "two"}]), tmp_path / "out.csv"
+    predict_file(Model(lambda text: {"score": len(text) / 4}, task="regression"), source, output)
+    assert read_back(output) == [{"text": "one", "score": "0.75"}, {"text": "two", "score": "0.75"}]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_words_keep_their_tags(suffix, tmp_path):
+    rows = [{"tokens": ["Ann", "left"]}, {"tokens": ["Bo"]}]
+    source, output = write(tmp_path / "in.jsonl", rows), tmp_path / f"out{suffix}"
+    model = Model(tagged, task="tokens")
+    predict_file(model, source, output)
+    assert [list(words) for words in model.asked] == [["Ann", "left"], ["Bo"]]
+    expected = [
+        {"text": ["Ann", "left"], "tags": ["B-PER", "O"]},
+        {"text": ["Bo"], "tags": ["B-PER"]},
+    ]
+    if suffix not in LISTS:
+        expected = [{name: " ".join(value) for name, value in row.items()} for row in expected]
+    assert read_back(output) == expected
+
+
+def test_texts_to_be_tagged_are_divided_at_white_space(tmp_path):
+    (tmp_path / "in.csv").write_text("id,text\n1,Ann  left\n2,Bo\n")
+    predict_file(Model(tagged, task="tokens"), tmp_path / "in.csv", tmp_path / "out.csv")
+    assert [row["text"] for row in read_back(tmp_path / "out.csv")] == ["Ann left", "Bo"]
+
+
+PAIR = {"text": "a question", "text_pair": "an answer"}
+
+
+@pytest.mark.parametrize(
+    ("row", "pairs", "named", "asked"),
+    [
+        (PAIR, True, {}, ("a question", "an answer")),
+        (PAIR, None, {}, ("a question", "an answer")),
+        (PAIR, False, {}, "a question"),
+        (PAIR, None, {"text": "text"}, "a question"),
+        ({"premise": "p q", "hypothesis": "h i"}, True, {}, ("p q", "h i")),
+        ({"text": "a b", "other": "c d"}, None, {"text_pair": "other"}, ("a b", "c d")),
+    ],
+)
+def test_pairs_are_told_by_the_model_or_by_name(row, pairs, named, asked, tmp_path):
+    model = Model(single, task="single-label", pairs=pairs)
+    output = tmp_path / "out.jsonl"
+    predict_file(model, write(tmp_path / "in.jsonl", [row]), output, **named)
+    assert model.asked == [asked]
+    written = read_back(output)[0]
+    both = {"text": asked} if isinstance(asked, str) else {"text": asked[0], "text_pair": asked[1]}
+    assert written == {
+        **both,
+        "label": "calm",
+        "score": 0.7,
+        **{f"probability_{name}": p for name, p in PROBABILITIES.items()},
+    }
+
+
+def test_a_model_of_pairs_refuses_a_file_of_single_texts(tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"text": "alone"}])
+    with pytest.raises(InputError, match="has no second text"):
+        predict_file(Model(single, task="single-label", pairs=True), source, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_label_that_holds_the_separator_is_refused_where_there_are_no_lists(tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"text": "one"}])
+    model = Model(lambda _: {"labels": ["a|b"], "probabilities": {"a|b": 0.9}})
+    with pytest.raises(InputError, match=r"'a\|b' in column labels holds '\|'"):
+        predict_file(model, source, tmp_path / "out.csv")
+    predict_file(model, source, tmp_path / "out.jsonl")
+    assert read_back(tmp_path / "out.jsonl")[0]["labels"] == ["a|b"]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
