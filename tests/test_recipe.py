@@ -15,7 +15,7 @@ import yaml
 from toughen import recipes, slots, yaml_core
 from toughen.errors import InputError
 from toughen.recipe import Recipe, as_tree, dump, fields_of, load_recipe, shipped
-from toughen.training.adversaries import Fgm, Pgd
+from toughen.training.adversaries import Fgm, Pgd, Rat
 from toughen.training.averages import Ema, Swa
 from toughen.training.objectives import CrossEntropy, RDrop
 
@@ -92,15 +92,32 @@ def test_a_dump_means_the_same_to_any_yaml_reader(name):
     assert yaml.safe_load(dump(recipe)) == as_tree(recipe)
 
 
-@pytest.mark.parametrize("name", [n for n in recipes.NAMES if n not in ("plain", "full-stack", "tough-stack")])
+@pytest.mark.parametrize("name", [n for n in recipes.NAMES if n != "plain" and not n.endswith("-stack")])
 def test_a_single_technique_differs_from_plain_in_its_slot_alone(name):
     """Otherwise a comparison with `plain` would credit the technique with something else."""
     plain, recipe = load_recipe("plain"), load_recipe(name)
     changed = {f.name for f in dataclasses.fields(Recipe) if getattr(plain, f.name) != getattr(recipe, f.name)}
-    assert len(changed) == 2
     assert "description" in changed
-    slot = (changed - {"description"}).pop()
+    slots = changed - {"description"}
+    if name == "smart":
+        # Its proximal term is against the moving average of the weights.
+        slots.remove("average")
+        assert recipe.average == load_recipe("ema").average
+    (slot,) = slots
     assert getattr(recipe, slot).name == name
+
+
+def test_rat_stack_differs_from_plain_in_techniques_alone():
+    plain, recipe = load_recipe("plain"), load_recipe("rat-stack")
+    assert (
+        dataclasses.replace(
+            recipe, description=plain.description, objective=plain.objective, adversary=None, average=None
+        )
+        == plain
+    )
+    assert recipe.adversary == Rat(radius=0.2, alpha=1.0)
+    assert recipe.objective == CrossEntropy(label_smoothing=0.1)
+    assert recipe.average == Ema(decay=0.999, warmup=True)
 
 
 def test_the_default_differs_from_plain_in_techniques_alone():
@@ -257,14 +274,17 @@ def test_a_word_that_looks_like_something_else_survives(word):
     [
         ({"adversary.step": "5"}, "adversary.step: unknown key for pgd; did you mean adversary.steps?"),
         ({"adversary": {"radios": 1}}, "adversary.radios: unknown key for pgd; did you mean adversary.radius?"),
-        ({"adversary": "fgm", "adversary.steps": 5}, "adversary.steps: unknown key for fgm; pgd, freelb, vat have it."),
+        (
+            {"adversary": "fgm", "adversary.steps": 5},
+            "adversary.steps: unknown key for fgm; pgd, freelb, vat, smart have it.",
+        ),
         ({"average.start": 0.5}, "average.start: unknown key for ema; swa has it."),
         ({"training.lr": 1}, "training.lr: unknown key for training; known: training.epochs, "),
         ({"data.txt": "a"}, "data.txt: unknown key for data; did you mean data.text?"),
         ({"adversery": "pgd"}, "adversery: unknown key of a recipe; did you mean adversary?"),
         ({"learning_rate": 1e-5}, "learning_rate: unknown key of a recipe; did you mean training.learning_rate?"),
         ({"adversry.steps": 5}, "adversry.steps: no part of a recipe is called adversry; did you mean adversary?"),
-        ({"model.name": "x"}, "model.name: no part of a recipe is called model; known: data, objective, "),
+        ({"model.name": "x"}, "model.name: no part of a recipe is called model; known: data, inputs, objective, "),
         ({"adversary": "pdg"}, "adversary: unknown technique 'pdg'; did you mean pgd?"),
         ({"objective": "focal-zz"}, "objective: unknown technique 'focal-zz'; known: cross-entropy, rdrop."),
         ({"adversary": "none", "adversary.steps": 5}, "adversary.steps contradicts adversary: none; "),
@@ -280,11 +300,14 @@ def test_a_word_that_looks_like_something_else_survives(word):
         ({"training.max_steps": "many"}, "training.max_steps must be a whole number or null, got 'many'."),
         ({"training.length_buckets": 1}, "training.length_buckets must be true or false, got 1."),
         ({"training.length_buckets": "yes"}, "training.length_buckets must be true or false, got 'yes'."),
-        ({"training.metric": 3}, "training.metric must be text, got 3."),
+        ({"training.metric": 3}, "training.metric must be text or null, got 3."),
         ({"model": None}, "model must be text, got None."),
         ({"data.text": {"a": 1}}, "data.text must be text or null, got {'a': 1}."),
         ({"adversary.norm": "l3"}, "adversary.norm must be one of l2, linf, got 'l3'."),
-        ({"objective.class_weights": "1,x"}, "objective.class_weights must be numbers in a list or balanced or null, "),
+        (
+            {"objective.class_weights": "1,x"},
+            "objective.class_weights must be numbers in a list or one of balanced, effective-number or null, ",
+        ),
         ({"objective.alpha": "-1"}, "objective.alpha must not be negative, got -1.0."),
         ({"training.epochs": "[1"}, "training.epochs must be a number, got '[1'."),
         ({"adversary.site": "layer 2"}, "adversary.site must be embeddings with scope: vocabulary, "),
@@ -296,7 +319,8 @@ def test_a_wrong_setting_is_one_sentence(overrides, expected):
 
 
 def test_a_setting_needs_a_technique():
-    expected = "adversary.steps: no adversary is chosen; choose one with adversary: fgm | fgsm | pgd | freelb | vat."
+    expected = "adversary.steps: no adversary is chosen; choose one with adversary: fgm | fgsm | pgd | freelb | vat | "
+    expected += "smart | rat | gradient-penalty | sam | asam | awp."
     assert refusal("plain", {"adversary.steps": "5"}) == expected
 
 

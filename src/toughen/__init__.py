@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Asam": "toughen.training.adversaries",
+    "Awp": "toughen.training.adversaries",
+    "CheckpointSoup": "toughen.training.averages",
     "CrossEntropy": "toughen.training.objectives",
     "Data": "toughen.data.config",
     "Ema": "toughen.training.averages",
@@ -18,11 +21,19 @@ _HOMES = {
     "Fgm": "toughen.training.adversaries",
     "Fgsm": "toughen.training.adversaries",
     "FreeLb": "toughen.training.adversaries",
+    "GradientPenalty": "toughen.training.adversaries",
+    "Head": "toughen.training.head_config",
     "InputError": "toughen.errors",
+    "Lora": "toughen.training.lora_config",
+    "Mixup": "toughen.training.inputs",
+    "Neftune": "toughen.training.inputs",
     "Pgd": "toughen.training.adversaries",
     "RDrop": "toughen.training.objectives",
+    "Rat": "toughen.training.adversaries",
     "Recipe": "toughen.recipe",
     "Run": "toughen.run",
+    "Sam": "toughen.training.adversaries",
+    "Smart": "toughen.training.adversaries",
     "Swa": "toughen.training.averages",
     "ToughTrainer": "toughen.training.trainer",
     "Training": "toughen.training.config",
@@ -34,6 +45,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Asam",
+    "Awp",
+    "CheckpointSoup",
     "CrossEntropy",
     "Data",
     "Ema",
@@ -41,11 +55,19 @@ __all__ = [
     "Fgm",
     "Fgsm",
     "FreeLb",
+    "GradientPenalty",
+    "Head",
     "InputError",
+    "Lora",
+    "Mixup",
+    "Neftune",
     "Pgd",
     "RDrop",
+    "Rat",
     "Recipe",
     "Run",
+    "Sam",
+    "Smart",
     "Swa",
     "ToughTrainer",
     "Training",
@@ -73,10 +95,25 @@ if TYPE_CHECKING:
     from toughen.errors import InputError
     from toughen.recipe import Recipe, load_recipe
     from toughen.run import Run, train
-    from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
-    from toughen.training.averages import Ema, Swa
+    from toughen.training.adversaries import (
+        Asam,
+        Awp,
+        Fgm,
+        Fgsm,
+        FreeLb,
+        GradientPenalty,
+        Pgd,
+        Rat,
+        Sam,
+        Smart,
+        Vat,
+    )
+    from toughen.training.averages import CheckpointSoup, Ema, Swa
     from toughen.training.averaging import WeightAverage, make_average
     from toughen.training.config import Training
     from toughen.training.engine import Engine
+    from toughen.training.head_config import Head
+    from toughen.training.inputs import Mixup, Neftune
+    from toughen.training.lora_config import Lora
     from toughen.training.objectives import CrossEntropy, RDrop
     from toughen.training.trainer import ToughTrainer

@@ -14,9 +14,12 @@ from toughen.errors import InputError
 from toughen.fields import setting
 from toughen.recipes import DEFAULT, shipped
 from toughen.slots import FlagText, Setting
-from toughen.training.adversaries import EmbeddingAdversary
+from toughen.training.adversaries import AnyAdversary
 from toughen.training.averages import Average
 from toughen.training.config import Training
+from toughen.training.head_config import Head
+from toughen.training.inputs import Inputs
+from toughen.training.lora_config import Lora
 from toughen.training.objectives import CrossEntropy, Objective
 
 __all__ = ["DEFAULT", "Recipe", "dump", "fields_of", "load_recipe", "shipped"]
@@ -33,9 +36,12 @@ class Recipe:
     description: str = setting("", "one line about the recipe")
     model: str = setting("roberta-base", "pretrained model: hub id or folder")
     data: Data = setting(Data(), "what does it learn from?")
+    inputs: Inputs | None = setting(None, "what does the model see?")
     objective: Objective = setting(CrossEntropy(), "what is a mistake?")
-    adversary: EmbeddingAdversary | None = setting(None, "who pushes back?")
+    adversary: AnyAdversary | None = setting(None, "who pushes back?")
     average: Average | None = setting(None, "which weights are the result?")
+    head: Head = setting(Head(), "how does the model decide, and what of it learns?")
+    adapter: Lora | None = setting(None, "do all weights learn, or a few beside them?")
     training: Training = setting(Training(), "how long, how fast, in what precision?")
 
 

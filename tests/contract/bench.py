@@ -7,28 +7,37 @@ from functools import cache
 import torch
 from torch import nn
 
-from contract.table import ADVERSARIES, OBJECTIVES
+from contract.table import ADVERSARIES, AVERAGES, INPUTS, OBJECTIVES
+from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
 from training.models import BOS, EOS, gradients, tiny
 
 P = 0.2
+SHARE = -0.2
+"""What mixup draws for the quantile of its share."""
+STEPS = 4
+"""Optimiser steps of the longest training here, by which SWA reckons."""
 
 
 class FeatureDropout(nn.Dropout):
-    """Dropout whose mask depends on (module, copy of the batch, feature) alone: not on the row, the batch or padding.
+    """Dropout whose mask depends on (module, copy of the batch, draw in this pass, feature) alone: not on the row.
 
-    Under R-Drop the two copies draw different masks, so that its divergence is not 0.
+    Under R-Drop the two copies draw different masks, so that its divergence is not 0; so do dropout samples.
     """
 
     def __init__(self, index, injected):
         super().__init__(P)
         self.index, self.injected = index, injected
+        self.draw, self.drawn_in = 0, None
 
     def forward(self, hidden):
         if not self.training:
             return hidden
         copies = self.injected.copies
-        masks = [_feature_mask(self.index * 2 + copy, hidden.shape[-1]).to(hidden.dtype) for copy in range(copies)]
+        self.draw = self.draw + 1 if self.drawn_in == self.injected.passes else 0
+        self.drawn_in = self.injected.passes
+        seeds = [1000 * self.draw + self.index * 2 + copy for copy in range(copies)]
+        masks = [_feature_mask(seed, hidden.shape[-1]).to(hidden.dtype) for seed in seeds]
         return torch.cat([part * mask for part, mask in zip(hidden.chunk(copies), masks, strict=True)])
 
 
@@ -42,7 +51,7 @@ class Injected:
     """The randomness of one model: replaces its dropout, and is the engine's source of random starts."""
 
     def __init__(self, model):
-        self.copies = 1
+        self.copies, self.passes = 1, 0
         spots = [
             (module, name)
             for module in model.modules()
@@ -63,6 +72,11 @@ class Injected:
 
     def __call__(self, kind, like):
         noise = torch.zeros(like.shape, dtype=torch.float64)
+        if like.dim() == 0:  # the share of mixup
+            return noise.fill_(SHARE).to(like.dtype)
+        if like.dim() == 1:  # its random order of the rows
+            keys = [_draw(kind, words, 1)[0, 0] for words in self.rows]
+            return torch.stack(keys).to(like.dtype)
         if like.dim() == 2:  # the table of scope: vocabulary: one row per distinct id, in order
             for row, token in enumerate(self.ids.unique().tolist()):
                 noise[row] = _draw(kind, (token,), like.shape[-1])[0]
@@ -73,6 +87,7 @@ class Injected:
 
     def _count(self, module, _args, inputs):
         if module.training:
+            self.passes += 1
             self.copies = len(inputs["input_ids"]) // len(self.rows)
 
 
@@ -87,14 +102,21 @@ def _draw(kind, words, width):
 class Bench:
     """A model with an engine: ``gradients(batch, batch, ...)`` is one optimiser step's worth of micro-batches."""
 
-    def __init__(self, objective, adversary, *, dtype=torch.float64, wrap=None, **engine):
-        self.model = tiny("bert", dtype=dtype)
+    def __init__(
+        self, objective="cross-entropy", adversary="none", inputs="none", average="none", task="single-label", *,
+        dtype=torch.float64, wrap=None, steps=STEPS, **engine,
+    ):  # fmt: skip
+        self.model = tiny("bert", dtype=dtype, task=task, labels=1 if task == "regression" else 3)
         self.injected = Injected(self.model)
         self.wrapped = self.model if wrap is None else wrap(self.model)
+        self.average = AVERAGES[average] and make_average(AVERAGES[average], self.model, total_steps=steps)
         self.engine = Engine(
             self.wrapped,
             OBJECTIVES[objective],
             ADVERSARIES[adversary],
+            inputs=INPUTS[inputs],
+            average=self.average,
+            task=task,
             noise=self.injected,
             special_ids=(BOS, EOS),
             **engine,
@@ -104,6 +126,13 @@ class Bench:
         """Run one micro-batch."""
         self.injected.about(batch)
         return self.engine.backward(batch, **reduction)
+
+    def step(self, optimizer, **settings):
+        """Take an optimiser step; the average follows it."""
+        taken = self.engine.step(optimizer, **settings)
+        if self.average is not None and taken:
+            self.average.update()
+        return taken
 
     def accumulate(self, batches, **reduction):
         """Run the micro-batches of one optimiser step; return the sum of their losses."""
@@ -138,9 +167,16 @@ def pick(batch, rows, *, width=None):
     mask = batch["attention_mask"][rows]
     width = width or int(mask.sum(1).max())
     part = {name: value[rows] for name, value in batch.items()}
-    for name in ("input_ids", "attention_mask"):
-        part[name] = nn.functional.pad(part[name], (0, max(0, width - part[name].shape[1])))[:, :width]
+    by_token = batch["labels"].shape == batch["input_ids"].shape
+    for name, filler in (("input_ids", 0), ("attention_mask", 0), *([("labels", -100)] if by_token else [])):
+        part[name] = nn.functional.pad(part[name], (0, max(0, width - part[name].shape[1])), value=filler)[:, :width]
     return part
+
+
+def total(batch):
+    """Return what a batch counts for: its rows, or its labelled words."""
+    labels = batch["labels"]
+    return float((labels != -100).sum() if labels.shape == batch["input_ids"].shape else len(labels))
 
 
 def norm(tensors):

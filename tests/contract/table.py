@@ -1,18 +1,42 @@
-"""Every objective x adversary x average: 3 x 16 x 3 = 144 combinations.
+"""Objectives, adversaries, inputs, averages and tasks, and a table of combinations in which every allowed pair occurs.
 
-An average never changes a gradient, so tests parametrised over the 48 pairs carry all three averages along in one run
-and check each of them: that covers the 144.
+Their full product has thousands of entries. :func:`cover` picks a few of them, always the same, such that any two
+settings of two different slots meet in at least one; what `toughen.training.compose` refuses is left out.
 """
 
-from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+from collections import Counter
+from functools import cache
+from itertools import combinations, product
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from torch import nn
+
+from toughen.recipe import Recipe
+from toughen.training.adversaries import (
+    Asam,
+    Awp,
+    Fgm,
+    Fgsm,
+    FreeLb,
+    GradientPenalty,
+    Pgd,
+    Rat,
+    Sam,
+    Smart,
+    Vat,
+    WeightAdversary,
+)
 from toughen.training.averages import Ema, Swa
+from toughen.training.compose import RULES, TRAINER_RULES, Setup, TrainerSetup
+from toughen.training.inputs import Mixup, Neftune
 from toughen.training.objectives import CrossEntropy, RDrop
 
-SMOOTHED = {"label_smoothing": 0.1, "class_weights": (0.7, 1.6)}
 OBJECTIVES = {
     "cross-entropy": CrossEntropy(),
-    "smoothed": CrossEntropy(**SMOOTHED),
-    "rdrop": RDrop(alpha=3.0, **SMOOTHED),
+    "rdrop": RDrop(alpha=3.0),
+    "focal": CrossEntropy(focal_gamma=2.0, label_smoothing=0.1, class_weights=(0.7, 1.6, 1.1)),
+    "dropout-samples": CrossEntropy(dropout_samples=3),
 }
 
 # steps x step_size exceeds every radius, so that the projection has work to do
@@ -21,32 +45,107 @@ LINF = {"radius": 0.05, "step_size": 0.03, "steps": 3, "norm": "linf"}
 ADVERSARIES = {
     "none": None,
     "fgm": Fgm(radius=0.4),
-    "fgm-no-special": Fgm(radius=0.4, special_tokens=False),
-    "fgsm": Fgsm(radius=0.03),
+    "fgsm-no-special": Fgsm(radius=0.03, special_tokens=False),
     "pgd": Pgd(**BALL),
     "pgd-linf": Pgd(**LINF),
     "pgd-vocabulary": Pgd(**BALL, scope="vocabulary"),
-    "pgd-random": Pgd(**BALL, start="random"),
+    "pgd-random": Pgd(**BALL, start="random", search_loss="objective", loss="task", weight=0.7),
     "pgd-madry": Pgd(**BALL, start="random", clean=False),
-    "pgd-task": Pgd(**BALL, loss="task", weight=0.7),
-    "pgd-search-objective": Pgd(**BALL, search_loss="objective"),
     "pgd-layer": Pgd(**BALL, site="layer 1"),
     "freelb": FreeLb(radius=0.5, step_size=0.3, steps=3, start_size=0.3),
     "freelb-linf": FreeLb(radius=0.05, step_size=0.03, steps=3, start_size=0.03, norm="linf"),
-    "vat": Vat(radius=0.5, probe_size=0.1),
-    "vat-2": Vat(radius=0.5, probe_size=0.1, steps=2),
+    "vat": Vat(radius=0.5, probe_size=0.1, steps=2),
+    "smart": Smart(radius=0.06, start_size=0.02, step_size=0.05, steps=2, weight=3.0, bregman=2.0),
+    "rat": Rat(radius=0.4, alpha=2.0),
+    "rat-detached": Rat(radius=0.4, alpha=2.0, detached=True),
+    "gradient-penalty": GradientPenalty(radius=1.0),
+    "sam": Sam(radius=0.3),
+    "asam": Asam(radius=0.5),
+    "awp": Awp(radius=0.05),
 }
+INPUTS = {"none": None, "neftune": Neftune(alpha=2.0), "mixup": Mixup(alpha=0.6)}
 AVERAGES = {"none": None, "ema": Ema(decay=0.9), "swa": Swa(start=0.3)}
-
-PAIRS = [(objective, adversary) for objective in OBJECTIVES for adversary in ADVERSARIES]
-PERTURBED = [pair for pair in PAIRS if pair[1] != "none"]
+TASKS = {task: task for task in ("single-label", "multi-label", "regression", "tokens")}
 
 
-def names(pairs):
-    """Return test ids of pairs."""
-    return ["+".join(pair) for pair in pairs]
+class Combination(NamedTuple):
+    """One setting of every slot, by name."""
+
+    objective: str = "cross-entropy"
+    adversary: str = "none"
+    inputs: str = "none"
+    average: str = "none"
+    task: str = "single-label"
+
+    def __str__(self):
+        left_out = ("none", "cross-entropy", "single-label")
+        return "+".join(part for part in self if part not in left_out) or "plain"
+
+    @property
+    def spans_rows(self):
+        """Whether a norm or a blend runs over the whole micro-batch: no independence of rows can hold for it."""
+        adversary = ADVERSARIES[self.adversary]
+        table = getattr(adversary, "scope", "example") == "vocabulary"
+        return table or isinstance(adversary, WeightAdversary) or self.inputs == "mixup"
+
+    @property
+    def moves_embeddings(self):
+        """Whether there is a perturbation of embeddings that is not 0 by design."""
+        return self.adversary not in ("none", "gradient-penalty") and not self.moves_weights
+
+    @property
+    def moves_weights(self):
+        """Whether the adversary perturbs the weights."""
+        return isinstance(ADVERSARIES[self.adversary], WeightAdversary)
 
 
-def spans_rows(adversary):
-    """Whether the norm of this adversary runs over the whole micro-batch: no independence of rows can hold for it."""
-    return getattr(ADVERSARIES[adversary], "scope", "example") == "vocabulary"
+SLOTS = (OBJECTIVES, ADVERSARIES, INPUTS, AVERAGES, TASKS)
+EVERYTHING = [Combination(*names) for names in product(*SLOTS)]
+
+
+STUB = nn.Linear(1, 1)
+"""As much of a model as the rules look at."""
+STUB.config = SimpleNamespace(model_type="bert", _attn_implementation="sdpa")
+
+
+def refusals(combination):
+    """Return the rules of the product that a combination breaks."""
+    objective, adversary, inputs, _, task = (slot[name] for slot, name in zip(SLOTS, combination, strict=True))
+    setup = Setup(STUB, objective, adversary, inputs, task, True)
+    broken = [rule.pair for rule in RULES if rule.broken(setup)]
+    return broken + trainer_refusals(combination.adversary, combination.inputs, combination.average)
+
+
+@cache
+def trainer_refusals(adversary, inputs, average):
+    """Return the Trainer's rules that a combination breaks; they read these slots alone."""
+    recipe = Recipe(adversary=ADVERSARIES[adversary], inputs=INPUTS[inputs], average=AVERAGES[average])
+    return [rule.pair for rule in TRAINER_RULES if rule.broken(TrainerSetup(recipe))]
+
+
+def pairs_of(combination):
+    """Return the pairs of settings, of two slots each, that a combination has."""
+    return set(combinations(enumerate(combination), 2))
+
+
+def cover(allowed):
+    """Return combinations in which every pair of the allowed ones occurs.
+
+    Greedily the one with most new pairs comes next; of several, the one whose pairs were chosen least often.
+    """
+    pairs = {combination: frozenset(pairs_of(combination)) for combination in allowed}
+    missing, chosen, often = set().union(*pairs.values()), [], Counter()
+    while missing:
+        new = {combination: len(found & missing) for combination, found in pairs.items()}
+        most = max(new.values())
+        equal = [combination for combination in allowed if new[combination] == most]
+        best = min(equal, key=lambda combination: sum(often[pair] for pair in pairs[combination]))
+        chosen.append(best)
+        missing -= pairs[best]
+        often.update(pairs[best])
+    return chosen
+
+
+ALLOWED = [combination for combination in EVERYTHING if not refusals(combination)]
+COMBINATIONS = sorted(cover(ALLOWED), key=EVERYTHING.index)
+PERTURBED = [combination for combination in COMBINATIONS if combination.adversary != "none"]

@@ -8,8 +8,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from contract.bench import Bench, Injected, pick
-from contract.table import ADVERSARIES, AVERAGES, OBJECTIVES, PAIRS
+from contract.bench import Bench, Injected, pick, total
+from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIVES, TASKS, Combination
 from toughen.data.batches import LengthBuckets
 from toughen.recipe import Recipe
 from toughen.training.averaging import make_average
@@ -17,9 +17,9 @@ from toughen.training.trainer import ToughTrainer
 from training.models import batch, tiny
 from training.trials import make_rows, trainer, weights
 
-LENGTHS = (7, 4, 5, 2, 9, 3, 6, 4, 8, 5, 7, 3, 4, 6, 5, 9)
+LENGTHS = (7, 4, 5, 3, 9, 3, 6, 4, 8, 5, 7, 3, 4, 6, 5, 9)
 LABELS = (0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 0)
-BATCHES = [batch(lengths=LENGTHS, labels=LABELS, seed=seed) for seed in (1, 2, 3)]
+BATCHES = {task: [batch(lengths=LENGTHS, labels=LABELS, seed=seed, task=task) for seed in (1, 2, 3)] for task in TASKS}
 SHARES = [
     [[range(0, 4), range(4, 8)], [range(8, 12), range(12, 16)]],
     [[range(0, 5), range(5, 8)], [range(8, 10), range(10, 16)]],
@@ -38,28 +38,41 @@ TRIALS = {
     },
     "vat+swa": {"adversary": ADVERSARIES["vat"], "average": AVERAGES["swa"]},
     "freelb": {"adversary": ADVERSARIES["freelb"]},
+    "smart+neftune+ema": {
+        "adversary": ADVERSARIES["smart"],
+        "inputs": INPUTS["neftune"],
+        "average": AVERAGES["ema"],
+    },
 }
+TASK_TRIALS = {task: {"adversary": ADVERSARIES["fgm"]} for task in TASKS if task != "single-label"}
 ACCUMULATION = {"equal windows": 2, "a window of one row": 3}
 
 
-def run_engine(objective, adversary, rank=None, *, sync=True, labelled=16):
+def run_engine(combination, rank=None, *, sync=True, labelled=16, split=False):
     """Train three optimiser steps; ``rank`` None is the single process. Return weights and averages.
 
-    Of the 16 rows of each step the first ``labelled`` have a label: with 6 of them rank 1 sees none.
+    Of the 16 rows of each step the first ``labelled`` have a label: with 6 of them rank 1 sees none. ``split``: the
+    single process accumulates the ranks' micro-batches one after the other.
     """
-    bench = Bench(objective, adversary, wrap=None if rank is None else DistributedDataParallel)
+    bench = Bench(*combination, wrap=None if rank is None else DistributedDataParallel, steps=3)
     averages = [make_average(c, bench.model, total_steps=3) for c in AVERAGES.values() if c]
     optimizer = torch.optim.SGD(bench.model.parameters(), lr=0.1)
-    for whole, shares in zip(BATCHES, SHARES, strict=True):
-        whole = whole | {"labels": torch.where(torch.arange(16) < labelled, whole["labels"], -100)}
-        if rank is None:
+    for whole, shares in zip(BATCHES[combination.task], SHARES, strict=True):
+        if labelled < 16:
+            whole = whole | {"labels": torch.where(torch.arange(16) < labelled, whole["labels"], -100)}
+        count = total(whole)  # rows or words
+        if rank is None and split:
+            parts = [pick(whole, share) for rows in shares for share in rows]
+            bench.accumulate(parts, examples=count, labelled=count)
+        elif rank is None:
             bench.backward(whole)
         else:
             parts = [pick(whole, share) for share in shares[rank]]
-            counts = {"examples": 16 / 2, "labelled": labelled / 2}  # means over the 2 processes
+            # means over the 2 processes
+            counts = {"examples": count / 2, "labelled": (count if labelled == 16 else labelled) / 2}
             bench.backward(parts[0], sync=False, **counts)
             bench.backward(parts[1], sync=sync, **counts)
-        bench.engine.step(optimizer)
+        bench.step(optimizer)
         for average in averages:
             average.update()
     states = [weights(bench.model), *(average.state_dict() for average in averages)]
@@ -74,9 +87,9 @@ class Injecting(ToughTrainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
 
-def run_trainer(folder, recipe, accumulation, world=1, rows=ROWS):
+def run_trainer(folder, recipe, accumulation, world=1, rows=ROWS, task="single-label"):
     """Train 13 rows for two epochs in batches of 4 over all processes; return weights, validation loss and log."""
-    model = tiny("bert")
+    model = tiny("bert", task=task)
     injected = Injected(model)
     own = LengthBuckets([0] * len(rows), 4, seed=7, bucket=False) if world == 1 else None
     made = trainer(
@@ -92,14 +105,17 @@ def run_trainer(folder, recipe, accumulation, world=1, rows=ROWS):
     )
     made.injected = made.engine._noise = injected
     made.train()
-    found = weights(made.model) | log_of(made) | {"validation loss": torch.tensor(made.evaluate()["eval_loss"])}
+    found = weights(made.model) | log_of(made)
+    if task == "single-label":  # for words Trainer's own is a mean over batches
+        found["validation loss"] = torch.tensor(made.evaluate()["eval_loss"])
     made.engine.close()
     return found
 
 
 def log_of(made):
     """Return the numbers that were logged, by step."""
-    wanted = ("loss", "grad_norm", "loss/task", "loss/rdrop", "loss/adversarial", "perturbation_norm")
+    terms = ("loss/task", "loss/rdrop", "loss/adversarial", "loss/bregman")
+    wanted = ("loss", "grad_norm", "perturbation_norm", *terms)
     lines = made.state.log_history
     return {f"{line['step']} {name}": torch.tensor(line[name]) for line in lines for name in wanted if name in line}
 
@@ -141,12 +157,14 @@ def work(rank, folder):
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
-    states = {f"{objective}+{adversary}": run_engine(objective, adversary, rank) for objective, adversary in PAIRS}
-    states["silent"] = run_engine("cross-entropy", "none", rank, sync=False)
+    states = {str(combination): run_engine(combination, rank) for combination in COMBINATIONS}
+    states["silent"] = run_engine(Combination(), rank, sync=False)
     for name, recipe in TRIALS.items():
         for window, accumulation in ACCUMULATION.items():
             states[f"{name}, {window}"] = run_trainer(folder / name / window, recipe, accumulation, world=2)
-    states["few labels"] = run_engine("rdrop", "vat", rank, labelled=6)
+    for task, recipe in TASK_TRIALS.items():
+        states[task] = run_trainer(folder / task, recipe, 2, world=2, rows=make_rows(13, task=task), task=task)
+    states["few labels"] = run_engine(Combination("rdrop", "vat"), rank, labelled=6)
     states["few labels, trainer"] = run_trainer(folder / "few", TRIALS["vat+swa"], 2, world=2, rows=FEW_LABELS)
     states["whole"], states["continued"] = run_resumed(folder)
     apart = {name: spread(state) for name, state in states.items()}

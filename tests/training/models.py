@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from toughen.tasks import PROBLEM_TYPES
+
 PAD = {"roberta": 1}
 """Padding id where it is not 0."""
 BOS, EOS = 2, 3
@@ -54,21 +56,30 @@ FAMILIES = ("bert", "roberta", "distilbert", "electra", "albert", "deberta", "mo
 """The families that an adversary must work on."""
 
 
-def tiny(family, *, dropout=0.0, labels=2, dtype=torch.float64, seed=0, **overrides):
-    """Return a random sequence classifier in training mode: 2 layers, width 32, every dropout field set.
+CLASSES = {"single-label": 2, "multi-label": 3, "regression": 1, "tokens": 3}
+"""Outputs of a tiny model, by task."""
+
+
+def tiny(family, *, dropout=0.0, labels=None, dtype=torch.float64, seed=0, task="single-label", **overrides):
+    """Return a random classifier in training mode: 2 layers, width 32, every dropout field set.
 
     Weights, biases and norms are all drawn (not left at 0 and 1), so that no gradient vanishes by accident.
     """
     import transformers
 
     name, settings = _SETTINGS[family]
-    config = getattr(transformers, f"{name}Config")(num_labels=labels, **settings)
+    config = getattr(transformers, f"{name}Config")(num_labels=labels or CLASSES[task], **settings)
+    if task in ("multi-label", "regression"):
+        config.problem_type = PROBLEM_TYPES[task]
     for field, value in config.to_dict().items():
         if "drop" in field and (value is None or isinstance(value, float)):
             setattr(config, field, dropout)
+    if family == "gpt2":
+        config.classifier_dropout = dropout  # no field of its config, but of its token classifier
     for field, value in overrides.items():
         setattr(config, field, value)
-    model = getattr(transformers, f"{name}ForSequenceClassification")(config).to(dtype)
+    kind = "Token" if task == "tokens" else "Sequence"
+    model = getattr(transformers, f"{name}For{kind}Classification")(config).to(dtype)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -77,8 +88,13 @@ def tiny(family, *, dropout=0.0, labels=2, dtype=torch.float64, seed=0, **overri
     return model.train()
 
 
-def batch(family="bert", *, lengths=(7, 4, 5, 2), labels=(0, 1, 1, 0), left=False, total=None, seed=1):
-    """Return input_ids, attention_mask, labels: [CLS] words [SEP], padded to ``total``; some words recur in rows."""
+def batch(
+    family="bert", *, lengths=(7, 4, 5, 2), labels=(0, 1, 1, 0), left=False, total=None, seed=1, task="single-label"
+):
+    """Return input_ids, attention_mask, labels: [CLS] words [SEP], padded to ``total``; some words recur in rows.
+
+    ``labels`` are those of a single-label task; every other task draws its own (see :func:`draw_labels`).
+    """
     generator = torch.Generator().manual_seed(seed)
     width = total or max(lengths)
     ids = torch.full((len(lengths), width), PAD.get(family, 0))
@@ -88,7 +104,24 @@ def batch(family="bert", *, lengths=(7, 4, 5, 2), labels=(0, 1, 1, 0), left=Fals
         here = slice(width - length, width) if left else slice(0, length)
         ids[row, here] = torch.cat([torch.tensor([BOS]), words, torch.tensor([EOS])])
         mask[row, here] = 1
-    return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor(labels)}
+    drawn = torch.tensor(labels) if task == "single-label" else draw_labels(task, ids, mask, generator)
+    return {"input_ids": ids, "attention_mask": mask, "labels": drawn}
+
+
+def draw_labels(task, ids, mask, generator):
+    """Return random labels: multi-hot [B, 3], numbers [B], or [B, T] with -100 on padding, ends and each third word."""
+    if task == "multi-label":
+        return torch.randint(0, 2, (len(ids), CLASSES[task]), generator=generator).double()
+    if task == "regression":
+        return torch.randn(len(ids), generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, CLASSES[task], ids.shape, generator=generator)
+    silent = (mask == 0) | (ids == BOS) | (ids == EOS) | (mask.cumsum(1) % 3 == 0)
+    return labels.masked_fill(silent, -100)
+
+
+def without_labels(labels):
+    """Return labels of the same shape that say that there is none."""
+    return torch.full_like(labels, -100 if labels.dim() > 1 or not labels.is_floating_point() else float("nan"))
 
 
 def gradients(model):

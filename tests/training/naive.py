@@ -10,6 +10,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch.autograd import grad
 
+from training import naive_tasks
+
 SITES = {
     "bert": lambda m: m.bert.encoder.layer,
     "roberta": lambda m: m.roberta.encoder.layer,
@@ -20,26 +22,6 @@ SITES = {
     "gpt2": lambda m: m.transformer.h,
 }
 """The encoder layers of each family, by name."""
-
-
-def cross_entropy(logits, labels, smoothing=0.0, weights=None):
-    """-w_y sum_c q_c log p_c of each row, 0 where the label is -100."""
-    losses = []
-    for z, y in zip(logits, labels.tolist(), strict=True):
-        if y == -100:
-            losses.append(z.sum() * 0)
-            continue
-        log_p = z - z.exp().sum().log()
-        q = torch.full_like(z, smoothing / len(z))
-        q[y] += 1 - smoothing
-        losses.append(-(q * log_p).sum() * (1 if weights is None else weights[y]))
-    return torch.stack(losses)
-
-
-def kl(z, w):
-    """sum_c p_c (log p_c - log q_c) of each row, p and q the softmax of z and w."""
-    p, q = z.exp() / z.exp().sum(1, keepdim=True), w.exp() / w.exp().sum(1, keepdim=True)
-    return (p * (p.log() - q.log())).sum(1)
 
 
 def mean_row(embedding):
@@ -53,15 +35,21 @@ class Loop:
 
     def __init__(
         self, model, batch, *, smoothing=0.0, weights=None, alpha=None, pin=None, merged=False, site=None, special=(),
-        relative=False, noise=None, still=False,
+        relative=False, noise=None, still=False, task="single-label", change=None,
     ):  # fmt: skip
-        """`alpha`: R-Drop. `merged`: its two copies in one forward (with real dropout). `still`: the canary, delta = 0.
+        """`task`: see naive_tasks. `change`: what happens to the embeddings of a pass, (output, loop) -> output.
+
+        `alpha`: R-Drop. `merged`: its two copies in one forward (with real dropout). `still`: the canary, delta = 0.
 
         `relative`: lengths are in units of the mean embedding row, as it is now (True) or was (a number).
         """
         self.model, self.labels = model, batch["labels"]
         self.inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         self.smoothing, self.weights, self.alpha = smoothing, weights, alpha
+        self.losses, self.kl = naive_tasks.LOSSES[task], naive_tasks.divergence(task, self.labels)
+        self.counts = naive_tasks.counts(task, self.labels)
+        self.known = naive_tasks.known(task, self.labels)
+        self.change = change
         self.pin, self.merged, self.still, self.noise = pin, merged, still, noise
         self.embedding = model.get_input_embeddings()
         self.site = site or self.embedding
@@ -80,9 +68,13 @@ class Loop:
             moved = (output[0] if isinstance(output, tuple) else output) + (delta * 0 if self.still else delta)
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
-        handle = self.site.register_forward_hook(add) if delta is not None else None
+        def change(_module, _inputs, output):
+            return self.change(output, self)
+
+        handles = [self.embedding.register_forward_hook(change)] if self.change else []
+        handles += [self.site.register_forward_hook(add)] if delta is not None else []
         yield
-        if handle is not None:
+        for handle in handles:
             handle.remove()
 
     def logits(self, delta=None, copy=0):
@@ -104,8 +96,7 @@ class Loop:
 
     def ce(self, logits):
         """The task loss, a mean over the rows that have a label where other terms run over all rows."""
-        known = int((self.labels != -100).sum())
-        return cross_entropy(logits, self.labels, self.smoothing, self.weights) * len(self.labels) / known
+        return self.losses(logits, self.labels, self.smoothing, self.weights) * len(self.labels) / self.known
 
     def task(self, delta=None):
         return self.ce(self.logits(delta))
@@ -114,14 +105,14 @@ class Loop:
         if self.alpha is None:
             return self.task(delta)
         z1, z2 = self.two(delta)
-        return (self.ce(z1) + self.ce(z2)) / 2 + self.alpha / 2 * (kl(z1, z2) + kl(z2, z1))
+        return (self.ce(z1) + self.ce(z2)) / 2 + self.alpha / 2 * (self.kl(z1, z2) + self.kl(z2, z1))
 
     def loss(self, which, delta=None):
         return self.objective(delta) if which == "objective" else self.task(delta)
 
     def learn(self, loss):
-        """loss.backward() of the mean over rows."""
-        mean = loss.sum() / len(loss)
+        """loss.backward() of the mean over rows (tokens: over labelled words)."""
+        mean = loss.sum() / self.counts
         mean.backward()
         return mean.detach()
 
@@ -221,15 +212,19 @@ def freelb(loop, *, radius, step_size, steps, start_size, norm="l2"):
 def vat(loop, *, radius, probe_size, steps=1, weight=1.0, frozen=False):
     """`frozen`: all passes from the same state of the global generator, so that they draw the same dropout."""
     loop.rng = torch.get_rng_state() if frozen else None
-    total = loop.learn(loop.objective())
-    with torch.no_grad():
-        reference = loop.logits()
     delta = probe_size * loop.unit * loop.direction(loop.noise("normal", loop.zero()), "l2")
+    if loop.alpha is None:  # one copy: the clean pass is the reference
+        clean = loop.logits()
+        total, reference = loop.learn(loop.ce(clean)), clean.detach()
+    else:
+        total = loop.learn(loop.objective())
+        with torch.no_grad():
+            reference = loop.logits()
     for k in range(steps):
         delta = delta.detach().requires_grad_()
-        (g,) = grad(kl(reference, loop.logits(delta)).sum(), delta)
+        (g,) = grad(loop.kl(reference, loop.logits(delta)).sum(), delta)
         delta = (radius if k == steps - 1 else probe_size) * loop.unit * loop.direction(g, "l2")
-    return total + loop.learn(weight * kl(reference, loop.logits(delta)))
+    return total + loop.learn(weight * loop.kl(reference, loop.logits(delta)))
 
 
 class Table:

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from torch.nn import functional as F
 
-from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Smart, Vat
 from toughen.training.engine import Engine
 from training.models import ScriptedNoise
 
@@ -19,6 +19,7 @@ SMALL = {
     "freelb": FreeLb(radius=0.22, step_size=0.1, start_size=0.2, **ABSOLUTE),
     "freelb-linf": FreeLb(radius=0.02, step_size=0.01, start_size=0.015, norm="linf", **ABSOLUTE),
     "vat": Vat(radius=0.3, probe_size=0.1, **ABSOLUTE),
+    "smart": Smart(radius=0.02, start_size=0.01, step_size=0.015, bregman=0.0, **ABSOLUTE),
 }
 TABLE = {
     "fgm-table": Fgm(radius=0.3, scope="vocabulary", **ABSOLUTE),

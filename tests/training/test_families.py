@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+from toughen.training.adversaries import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Smart, Vat
 from toughen.training.engine import Engine
 from toughen.training.objectives import CrossEntropy, RDrop
-from training import naive
+from training import naive, naive_slots
 from training.models import FAMILIES, ScriptedNoise, batch, checkpointing, distance, gradients, pin_dropout, tiny
 
 TOLERANCE = 1e-9
@@ -20,6 +20,7 @@ LINF = {"radius": 0.02, "step_size": 0.012, "steps": 3, "norm": "linf"}
 MADRY = {"start": "random", "clean": False}
 LB = {"step_size": 0.1, "steps": 3, "start_size": 0.2}
 VAT = {"radius": 0.3, "probe_size": 0.1}
+BOX = {"radius": 0.04, "start_size": 0.01, "step_size": 0.03, "bregman": 0.0}
 
 # name: (the product's adversary, the naive loop, the settings that both understand)
 EXAMPLE = {
@@ -39,6 +40,11 @@ EXAMPLE = {
     "freelb-linf": (FreeLb, naive.freelb, LINF | {"radius": 0.03, "step_size": 0.02, "start_size": 0.02}),
     "vat": (Vat, naive.vat, VAT),
     "vat-2": (Vat, naive.vat, VAT | {"steps": 2, "weight": 0.5}),
+    "smart": (Smart, naive_slots.smart, BOX),
+    "smart-2": (Smart, naive_slots.smart, BOX | {"steps": 2, "weight": 3.0}),
+    "rat": (Rat, naive_slots.rat, {"radius": 0.4, "alpha": 2.0}),
+    "rat-detached": (Rat, naive_slots.rat, {"radius": 0.4, "alpha": 2.0, "detached": True}),
+    "gradient-penalty": (GradientPenalty, naive_slots.gradient_penalty, {"radius": 0.5}),
 }  # fmt: skip
 VOCABULARY = {
     "fgm": (Fgm, naive.fgm_table, {"radius": 0.5}),
@@ -52,6 +58,11 @@ VOCABULARY = {
 }
 CASES = [("example", name, *case) for name, case in EXAMPLE.items()]
 CASES += [("vocabulary", name, *case) for name, case in VOCABULARY.items()]
+# R-AT is an R-Drop of its own
+PAIRED = [(objective, *case) for case in CASES for objective in OBJECTIVES if (objective, case[2]) != ("rdrop", Rat)]
+every_case = pytest.mark.parametrize(
+    ("objective", "scope", "name", "kind", "recipe", "settings"), PAIRED, ids=["-".join(c[:3]) for c in PAIRED]
+)
 
 
 def engine_result(model, rows, objective, adversary, **settings):
@@ -69,10 +80,10 @@ def naive_result(model, rows, recipe, settings, **loop):
     return loss, gradients(model)
 
 
-def assert_agree(ours, theirs, canary=None):
+def assert_agree(ours, theirs, canary=None, tolerance=TOLERANCE):
     """Loss and gradients equal the naive loop's, which differ from those of the same loop without perturbation."""
-    assert ours[0] == pytest.approx(theirs[0], rel=0, abs=TOLERANCE)
-    assert distance(ours[1], theirs[1]) < TOLERANCE
+    assert ours[0] == pytest.approx(theirs[0], rel=0, abs=tolerance)
+    assert distance(ours[1], theirs[1]) < tolerance
     if canary is not None:
         assert distance(ours[1], canary[1]) > 1e-6
 
@@ -97,8 +108,7 @@ def test_objective_alone_equals_the_naive_loop(family, objective):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize(("scope", "name", "kind", "recipe", "settings"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
+@every_case
 def test_adversary_equals_the_naive_loop(family, objective, scope, name, kind, recipe, settings):
     """Right padding, uneven lengths, words shared between rows; canary: the same loop with delta = 0."""
     ours, theirs = OBJECTIVES[objective]
@@ -111,7 +121,7 @@ def test_adversary_equals_the_naive_loop(family, objective, scope, name, kind, r
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f in naive.SITES])
-@pytest.mark.parametrize("name", ["fgm", "pgd-madry", "freelb", "vat"])
+@pytest.mark.parametrize("name", ["fgm", "pgd-madry", "freelb", "vat", "smart", "rat", "gradient-penalty"])
 def test_layer_site_equals_a_hook_on_that_layer(family, name):
     """`site: layer 1` perturbs the output of the first encoder layer, in units of the embedding table's mean row."""
     kind, recipe, settings = EXAMPLE[name]
@@ -124,16 +134,15 @@ def test_layer_site_equals_a_hook_on_that_layer(family, name):
     assert distance(got[1], other[1]) > 1e-6
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize(("scope", "name", "kind", "recipe", "settings"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
-def test_real_dropout_draws_a_fresh_mask_per_pass_except_for_vat(objective, scope, name, kind, recipe, settings):
-    """From the same generator state the passes run in the naive loop's order and draw its masks; VAT repeats one."""
+@every_case
+def test_real_dropout_is_fresh_in_each_pass_but_vats_and_smarts(objective, scope, name, kind, recipe, settings):
+    """From the same generator state the passes run in the naive loop's order and draw its masks; two repeat one."""
     ours, theirs = OBJECTIVES[objective]
     model, rows = tiny("bert", dropout=0.2), batch()
     extra = {} if scope == "example" else {"scope": "vocabulary"}
     torch.manual_seed(5)
     got = engine_result(model, rows, ours, kind(radius_unit="absolute", **settings, **extra))
-    frozen = {"frozen": True} if kind is Vat else {}
+    frozen = {"frozen": True} if kind in (Vat, Smart) else {}
     torch.manual_seed(5)
     want = naive_result(model, rows, recipe, settings | frozen, merged=True, **theirs)
     assert_agree(got, want)
@@ -153,6 +162,7 @@ def test_relative_radius_is_in_units_of_the_mean_embedding_row(name):
 @pytest.mark.parametrize(
     ("scope", "name"),
     [("example", name) for name in ("fgm", "pgd-madry", "pgd-linf", "freelb", "vat")]
+    + [("example", name) for name in ("smart", "rat", "gradient-penalty")]
     + [("vocabulary", name) for name in ("fgm", "pgd-madry", "pgd-linf")],
 )
 def test_special_tokens_can_be_left_alone(scope, name):
@@ -186,7 +196,7 @@ def test_gpt2_without_a_padding_token_works_one_row_at_a_time(name):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["fgm", "pgd-madry", "freelb", "vat"])
+@pytest.mark.parametrize("name", ["fgm", "pgd-madry", "freelb", "vat", "smart", "rat", "gradient-penalty"])
 def test_frozen_embeddings_can_still_be_perturbed(family, name):
     """Where the table needs no gradient, delta is the only leaf below the encoder; the table keeps `.grad is None`."""
     kind, recipe, settings = EXAMPLE[name]
@@ -200,7 +210,7 @@ def test_frozen_embeddings_can_still_be_perturbed(family, name):
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra", "modernbert", "gpt2"])
-@pytest.mark.parametrize("name", ["fgm", "pgd", "freelb", "vat"])
+@pytest.mark.parametrize("name", ["fgm", "pgd", "freelb", "vat", "smart", "rat"])
 def test_gradient_checkpointing_changes_nothing(family, name):
     """Non-reentrant checkpointing recomputes the layers in the backward; hook, delta and gradients stay the same."""
     kind, _, settings = EXAMPLE[name]
@@ -220,7 +230,9 @@ def test_gradient_checkpointing_changes_nothing(family, name):
 
 
 @pytest.mark.parametrize(
-    ("objective", "name"), [("cross-entropy", "vat"), ("rdrop", "vat"), ("rdrop", "freelb"), ("rdrop", "pgd")]
+    ("objective", "name"),
+    [("cross-entropy", name) for name in ("vat", "smart", "rat")]
+    + [("rdrop", name) for name in ("vat", "freelb", "pgd", "smart")],
 )
 def test_unlabelled_rows_enter_only_the_terms_without_labels(objective, name):
     """With VAT or R-Drop the task loss is a mean over the labelled rows, every label-free term a mean over all."""
@@ -235,3 +247,19 @@ def test_unlabelled_rows_enter_only_the_terms_without_labels(objective, name):
     if pin is not None:
         pin.rows = 2
     assert distance(got[1], engine_result(model, labelled, ours, adversary)[1]) > 1e-6
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd-madry", "freelb", "gradient-penalty"])
+def test_unlabelled_rows_are_as_good_as_absent_where_every_term_needs_a_label(name):
+    """The mean, and the gradient penalty's too, is one over the labelled rows."""
+    kind, recipe, settings = EXAMPLE[name]
+    model, rows = tiny("bert"), batch(labels=(0, -100, 1, -100))
+    by_row = {"noise": lambda kind, like: ScriptedNoise()(kind, like[:1]).expand_as(like)}
+    adversary, results = kind(radius_unit="absolute", **settings), []
+    for some in (rows, {key: value[[0, 2]] for key, value in rows.items()}, batch()):
+        model.zero_grad()
+        with Engine(model, OBJECTIVES["cross-entropy"][0], adversary, **by_row) as engine:
+            results.append((float(engine.backward(some)), gradients(model)))
+    assert_agree(results[0], results[1], canary=results[2])
+    got = engine_result(model, rows, OBJECTIVES["cross-entropy"][0], adversary)
+    assert_agree(got, naive_result(model, rows, recipe, settings, **OBJECTIVES["cross-entropy"][1]))

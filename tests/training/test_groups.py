@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from toughen.errors import InputError
 from toughen.training.groups import parameter_groups
+from toughen.training.head import Head, pooled
 from training.models import FAMILIES, tiny
 
 BASE, DECAY = 2e-5, 0.95
@@ -101,3 +103,41 @@ def test_frozen_weights_are_in_no_group_and_tied_ones_in_one(layer_decay):
     parameters = [p for g in parameter_groups(model, BASE, 0.01, layer_decay) for p in g["params"]]
     assert len({id(p) for p in parameters}) == len(parameters)
     torch.optim.AdamW(parameter_groups(model, BASE, 0.01, layer_decay))  # torch refuses a parameter in two groups
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layer_decay", [1.0, DECAY])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["own head", "pooled"])
+def test_the_head_learns_at_its_own_rate(family, layer_decay, wrapped):
+    """What stands outside the base model learns 5 times as fast, all else exactly as without the multiplier."""
+    model = tiny(family)
+    if wrapped:
+        model = pooled(model.base_model, Head(pooling="attention"), num_labels=2)
+    plain = rates(model, layer_decay=layer_decay)
+    faster = rates(model, layer_decay=layer_decay, head_multiplier=5.0)
+    inside = {f"{model.base_model_prefix}.{name}" for name, _ in model.base_model.named_parameters()}
+    assert inside < plain.keys()
+    for name, (rate, decay) in plain.items():
+        assert faster[name] == (rate if name in inside else 5.0 * BASE, decay)
+
+
+def test_a_pooled_model_has_the_rates_of_its_encoder():
+    """Layer-wise decay counts the layers through the wrapper."""
+    model = tiny("bert", num_hidden_layers=4)
+    own = rates(model, layer_decay=DECAY)
+    wrapped = rates(pooled(model.base_model, Head(pooling="mean"), num_labels=2), layer_decay=DECAY)
+    inside = {name: rate for name, rate in own.items() if name.startswith("bert.") and "pooler" not in name}
+    assert {f"backbone.{name.removeprefix('bert.')}": rate for name, rate in inside.items()} == {
+        name: rate for name, rate in wrapped.items() if name.startswith("backbone.")
+    }
+    assert wrapped["backbone.encoder.layer.0.output.dense.weight"] == (BASE * DECAY**4, 0.01)
+
+
+def test_a_rate_for_no_head_is_refused():
+    """A bare encoder has no head, and a frozen one does not learn: a multiplier would silently do nothing."""
+    model = tiny("bert")
+    with pytest.raises(InputError, match=r"head.lr_multiplier is 5\.0, but BertModel has no weights outside"):
+        parameter_groups(model.bert, BASE, 0.01, head_multiplier=5.0)
+    model.classifier.requires_grad_(False)
+    with pytest.raises(InputError, match=r"head.lr_multiplier is 5\.0, but BertForSequenceClassification has"):
+        parameter_groups(model, BASE, 0.01, head_multiplier=5.0)

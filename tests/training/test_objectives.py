@@ -7,13 +7,8 @@ import torch
 
 from toughen.errors import InputError
 from toughen.training.engine import Engine
-from toughen.training.objectives import (
-    CrossEntropy,
-    RDrop,
-    kl,
-    resolve_class_weights,
-    symmetric_kl,
-)
+from toughen.training.likelihood import kl, symmetric_kl
+from toughen.training.objectives import CrossEntropy, RDrop, resolve_class_weights, single_label
 from training.models import ToyLinear, batch, gradients, pin_dropout, tiny, toy_batch
 
 Z1 = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
@@ -108,7 +103,7 @@ def test_rdrop_has_the_listings_scale_and_converts_to_the_papers(alpha, ours, pa
     """Ours: mean of 1/2 (CE+CE) + alpha/2 (KL+KL). The paper at alpha is twice ours at alpha / 2."""
 
     def loss(a):
-        return sum(RDrop(alpha=a).terms([Z1, Z2], Y).values()).mean()
+        return sum(RDrop(alpha=a).terms([Z1, Z2], single_label(Y)).values()).mean()
 
     assert_spec(loss(alpha), ours)
     assert_spec(2 * loss(alpha / 2), paper)
@@ -122,13 +117,13 @@ def test_rdrop_has_the_listings_scale_and_converts_to_the_papers(alpha, ours, pa
 
 def test_rdrop_sends_gradient_through_both_sides():
     first, second = Z1.clone().requires_grad_(), Z2.clone().requires_grad_()
-    RDrop(alpha=1.0).terms([first, second], Y)["rdrop"].sum().backward()
+    RDrop(alpha=1.0).terms([first, second], single_label(Y))["rdrop"].sum().backward()
     assert first.grad.abs().min() > 1e-3
     assert second.grad.abs().min() > 1e-3
 
 
 def test_rdrop_divergence_is_defined_without_labels():
-    terms = RDrop().terms([Z1, Z2], torch.tensor([-100, -100]))
+    terms = RDrop().terms([Z1, Z2], single_label(torch.tensor([-100, -100])))
     assert torch.equal(terms["task"], torch.zeros(2, dtype=torch.float64))
     assert (terms["rdrop"] > 0.01).all()
 

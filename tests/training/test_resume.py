@@ -9,10 +9,11 @@ from transformers import EarlyStoppingCallback
 
 from toughen.data.batches import LengthBuckets
 from toughen.errors import InputError
-from toughen.training.adversaries import Fgm, FreeLb, Pgd, Vat
+from toughen.training.adversaries import Fgm, FreeLb, Pgd, Sam, Smart, Vat
 from toughen.training.averages import Ema, Swa
 from toughen.training.checkpoint import AVERAGE, RAW
-from toughen.training.objectives import RDrop
+from toughen.training.inputs import Mixup, Neftune
+from toughen.training.objectives import CrossEntropy, RDrop
 from training.models import distance, tiny
 from training.trials import checkpoints, losses, make_rows, same, trainer, weights
 
@@ -25,6 +26,17 @@ RECIPES = {
     },
     "freelb+swa": {"adversary": FreeLb(radius=0.4), "average": Swa(start=0.4)},
     "vat": {"adversary": Vat(radius=0.4)},
+    # the teacher of the proximal term is the restored average
+    "smart+neftune+ema": {
+        "inputs": Neftune(alpha=2.0),
+        "adversary": Smart(radius=0.05, start_size=0.02, step_size=0.04, bregman=20.0),
+        "average": Ema(decay=0.8),
+    },
+    "samples+mixup+sam": {
+        "objective": CrossEntropy(dropout_samples=2),
+        "inputs": Mixup(alpha=0.6),
+        "adversary": Sam(radius=0.2),
+    },
 }
 ROWS = make_rows(13)
 STEPS = 8

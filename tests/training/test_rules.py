@@ -4,9 +4,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from toughen.errors import InputError
-from toughen.training.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+from toughen.training.adversaries import (
+    Asam,
+    Awp,
+    Fgm,
+    Fgsm,
+    FreeLb,
+    GradientPenalty,
+    Pgd,
+    Rat,
+    Sam,
+    Smart,
+    Vat,
+)
+from toughen.training.averages import Ema
+from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
 from toughen.training.objectives import RDrop
 from training.models import (
@@ -22,6 +37,7 @@ from training.models import (
 from training.perturbed import ABSOLUTE, ALL, SMALL, TABLE, deltas, perturbations
 
 PASSES = {"fgm": 2, "fgsm": 2, "pgd": 4, "pgd-madry": 4, "pgd-linf": 4, "freelb": 3, "freelb-linf": 3, "vat": 3}
+PASSES |= {"smart": 3}
 
 
 def assert_close(got, want, tolerance=1e-9):
@@ -170,14 +186,37 @@ def test_the_number_of_passes_is_the_published_one(name):
     assert len(runs) == PASSES[name.replace("-table", "")]
 
 
-@pytest.mark.parametrize(
-    ("adversary", "units"), [(None, 3), (Fgm(), 6), (Fgsm(), 6), (Pgd(steps=3), 10), (FreeLb(steps=3), 9), (Vat(), 8)]
-)
+COSTS = [(None, 3), (Fgm(), 6), (Fgsm(), 6), (Pgd(steps=3), 10), (FreeLb(steps=3), 9), (Vat(), 8)]
+COSTS += [(Smart(bregman=0.0), 8), (Smart(), 9), (Smart(steps=3), 13), (Rat(), 7), (Rat(detached=True), 6)]
+COSTS += [(GradientPenalty(), 6), (Sam(), 6), (Asam(), 6), (Awp(), 6), (Awp(clean=False), 6)]
+
+
+def counted(adversary, objective=None):
+    """Return the engine's units and torch's count of floating-point operations of one step, without attention's own."""
+    model = tiny("bert", dtype=torch.float32, dropout=0.1 if objective else 0.0)
+    model.set_attn_implementation("eager")  # the fused kernels recompute in their backward
+    with Engine(model, objective, adversary, average=make_average(Ema(), model)) as engine:
+        with FlopCounterMode(display=False) as flops:
+            engine.backward(batch())
+        return engine.cost.units, flops.get_total_flops()
+
+
+@pytest.mark.parametrize(("adversary", "units"), COSTS)
 def test_the_cost_of_a_step_is_the_published_one(adversary, units):
-    """Forward 1, backward 2, backward to delta alone 1: plain 3."""
-    with Engine(tiny("bert"), adversary=adversary) as engine:
-        engine.backward(batch())
-        assert engine.cost.units == units
+    """Forward 1, backward 2, backward to delta alone 1: plain 3; torch's own count agrees (penalty: within 3 %)."""
+    one = counted(None)[1] / 3
+    found, flops = counted(adversary)
+    assert found == units
+    assert flops / one == pytest.approx(units, rel=0.03)
+
+
+def test_the_cost_of_rdrop_counts_both_copies():
+    """Twice everything; SMART and VAT need a pass over one copy more."""
+    plain = counted(None)[1] / 3
+    for adversary, units in ((None, 6), (Fgm(), 12), (GradientPenalty(), 12), (Sam(), 12), (Smart(bregman=0.0), 14)):
+        found, flops = counted(adversary, RDrop())
+        assert found == units
+        assert flops / plain == pytest.approx(units, rel=0.03)
 
 
 @pytest.mark.parametrize(("search", "units"), [("objective", 20), ("task", 16)])

@@ -3,6 +3,7 @@
 The numbers stand here a second time on purpose: a changed recipe file has to fail.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from toughen.recipe import load_recipe
 from toughen.recipes import shipped
 from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
-from training import naive
+from training import naive, naive_slots
 from training.models import FAMILIES, ScriptedNoise, batch, distance, gradients, pin_dropout, tiny
 
 S1 = {"smoothing": 0.1, "alpha": 1.0}
@@ -30,11 +31,24 @@ RECIPES = {
     "vat": (naive.vat, {"radius": 0.2, "probe_size": 0.1}, RELATIVE),
     "ema": (naive.plain, {}, {}),
     "swa": (naive.plain, {}, {}),
+    "checkpoint-soup": (naive.plain, {}, {}),
     "full-stack": (
         naive.pgd_table,
         {"radius": 1.0, "step_size": 0.3, "steps": 3, "search_loss": "objective", "loss": "objective"},
         S0,
     ),
+    "rat-stack": (naive_slots.rat, {"radius": 0.2, "alpha": 1.0}, {"smoothing": 0.1} | RELATIVE),
+    "smart": (
+        naive_slots.smart,
+        {"radius": 0.002, "start_size": 0.001, "step_size": 0.002, "steps": 1, "weight": 1.0, "bregman": 1.0},
+        RELATIVE,
+    ),
+    "gradient-penalty": (naive_slots.gradient_penalty, {"radius": 1.0}, RELATIVE),
+    "sam": (naive_slots.sam, {"radius": 0.05}, {}),
+    "asam": (naive_slots.asam, {"radius": 0.5, "eta": 0.01}, {}),
+    "awp": (naive_slots.awp, {"radius": 0.005, "only": "weight", "clean": True}, {}),
+    "neftune": (naive.plain, {}, {"change": naive_slots.neftune(5.0)}),
+    "mixup": (naive.plain, {}, {"mixing": naive_slots.Mixed(0.2)}),
     "tough-stack": (naive.pgd, PGD | {"search_loss": "task", "loss": "objective"}, S1 | RELATIVE),
 }
 
@@ -43,20 +57,30 @@ def test_every_shipped_recipe_has_its_loop_here():
     assert {name for name, *_ in shipped()} == RECIPES.keys()
 
 
-def naive_step(model, rows, name, pin, **changes):
+def naive_step(model, rows, name, pin, noise=None, teacher=None, **changes):
     recipe, settings, objective = RECIPES[name]
-    loop = naive.Loop(model, rows, pin=pin, noise=ScriptedNoise(), **(objective | changes))
+    objective = objective | changes
+    mixing = objective.pop("mixing", None)
+    loop = naive.Loop(model, rows, pin=pin, noise=noise or ScriptedNoise(), **objective)
+    if mixing is not None:
+        mixing(loop)
+    if name == "smart":
+        settings = settings | {"teacher": teacher or model}
     return float(recipe(loop, **settings))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", RECIPES)
 def test_gradient_equals_the_articles_loop(name, family):
+    if (name, family) == ("mixup", "gpt2"):
+        return  # refused: a decoder
     recipe, model, rows = load_recipe(name), tiny(family), batch(family)
     pin = pin_dropout(model, 4)
     want = naive_step(model, rows, name, pin), gradients(model)
     model.zero_grad()
-    with Engine(model, recipe.objective, recipe.adversary, noise=ScriptedNoise()) as engine:
+    average = make_average(recipe.average, model) if name == "smart" else None
+    slots = {"inputs": recipe.inputs, "average": average, "noise": ScriptedNoise()}
+    with Engine(model, recipe.objective, recipe.adversary, **slots) as engine:
         loss = float(engine.backward(rows))
     got = gradients(model)
     assert loss == pytest.approx(want[0], rel=0, abs=1e-9)
@@ -65,6 +89,10 @@ def test_gradient_equals_the_articles_loop(name, family):
         model.zero_grad()
         naive_step(model, rows, name, pin, still=True)
         assert distance(got, gradients(model)) > 1e-6
+    if recipe.inputs is not None:
+        model.zero_grad()
+        naive_step(model, rows, "plain", pin)
+        assert distance(got, gradients(model)) > 1e-6
 
 
 def warm(n):
@@ -72,7 +100,8 @@ def warm(n):
 
 
 # name: the share of the old average that update n of 8 keeps; SWA starts after 6: its first weights are step 7's
-AVERAGES = {"ema": warm, "tough-stack": warm, "full-stack": lambda n: 0.999, "swa": lambda n: [0, 1 / 2][max(0, n - 7)]}
+AVERAGES = {"full-stack": lambda n: 0.999, "swa": lambda n: [0, 1 / 2][max(0, n - 7)]}
+AVERAGES |= dict.fromkeys(("ema", "tough-stack", "rat-stack", "smart"), warm)
 
 
 @pytest.mark.parametrize("name", AVERAGES)
@@ -91,15 +120,19 @@ def test_whole_recipe_equals_a_naive_training_loop(name):
         fixed = {"relative": unit} if RECIPES[name][2].get("relative") else {}
         shadow = [w.detach().clone() for w in weights]
         average = make_average(recipe.average, model, total_steps=8)
-        engine = Engine(model, recipe.objective, recipe.adversary) if product else None
+        noise, teacher = ScriptedNoise(), deepcopy(model)
+        slots = {"average": average, "noise": noise}
+        engine = Engine(model, recipe.objective, recipe.adversary, **slots) if product else None
         for n in range(1, 9):
             rows = batch(seed=n)
             optimizer.zero_grad()
-            engine.backward(rows) if engine else naive_step(model, rows, name, pin, **fixed)
+            engine.backward(rows) if engine else naive_step(model, rows, name, pin, noise, teacher, **fixed)
             optimizer.step()
             average.update()
             d = AVERAGES[name](n)
             shadow = [d * s + (1 - d) * w.detach() for s, w in zip(shadow, weights, strict=True)]
+            for t, s in zip(teacher.parameters(), shadow, strict=True):
+                t.data.copy_(s)
         raw = {str(i): w.detach().clone() for i, w in enumerate(weights)}
         with average.applied():
             averaged = {str(i): w.detach().clone() for i, w in enumerate(weights)}
@@ -112,7 +145,7 @@ def test_whole_recipe_equals_a_naive_training_loop(name):
 
 def test_recipes_that_only_average_compute_the_plain_gradient():
     plain = load_recipe("plain")
-    for name in ("ema", "swa"):
+    for name in ("ema", "swa", "checkpoint-soup"):
         recipe = load_recipe(name)
         assert replace(recipe, average=None, description="") == replace(plain, description="")
 

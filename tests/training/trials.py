@@ -10,29 +10,40 @@ from toughen.training.trainer import ToughTrainer
 from training.models import batch, tiny
 
 
-def make_rows(count, seed=1):
-    """Return ``count`` rows; the label is whether the first word's id is even, so that there is something to learn."""
+def make_rows(count, seed=1, task="single-label"):
+    """Return ``count`` rows; the label is whether a word's id is even, so that there is something to learn."""
     lengths = [3 + (7 * i + seed) % 9 for i in range(count)]
     whole = batch(lengths=lengths, labels=[0] * count, seed=seed)
     return [
         {
             "input_ids": ids[:length].tolist(),
             "attention_mask": [1] * length,
-            "labels": int(ids[1] % 2),
+            "labels": label_of(task, ids[:length].tolist()),
         }
         for ids, length in zip(whole["input_ids"], lengths, strict=True)
     ]
 
 
+def label_of(task, ids):
+    """Return the label of a text: parities of the first word's id, its size, or each word's parity."""
+    if task == "multi-label":
+        return [float(ids[1] % 2), float(ids[1] % 3 == 0), 1.0]
+    if task == "regression":
+        return ids[1] / 40
+    return [-100, *(i % 2 for i in ids[1:-1]), -100] if task == "tokens" else ids[1] % 2
+
+
 def collate(rows):
-    """Pad rows to the longest of them."""
+    """Pad rows, and their words' labels, to the longest of them."""
     width = max(len(row["input_ids"]) for row in rows)
+    by_word = isinstance(rows[0]["labels"], list) and isinstance(rows[0]["labels"][0], int)
+    fillers = {"input_ids": 0, "attention_mask": 0} | ({"labels": -100} if by_word else {})
     padded = {
-        name: torch.tensor([row[name] + [0] * (width - len(row[name])) for row in rows])
-        for name in ("input_ids", "attention_mask")
+        name: torch.tensor([row[name] + [filler] * (width - len(row[name])) for row in rows])
+        for name, filler in fillers.items()
     }
-    facts = {name: torch.tensor([row[name] for row in rows]) for name in ("labels", "weight") if name in rows[0]}
-    return padded | facts
+    facts = [name for name in ("labels", "weight") if name in rows[0] and name not in padded]
+    return padded | {name: torch.tensor([row[name] for row in rows]) for name in facts}
 
 
 def arguments(folder, **changes):

@@ -11,6 +11,7 @@ DEFAULT = "tough-stack"
 
 NAMES = (
     DEFAULT,
+    "rat-stack",
     "full-stack",
     "plain",
     "rdrop",
@@ -19,8 +20,16 @@ NAMES = (
     "pgd",
     "freelb",
     "vat",
+    "smart",
+    "gradient-penalty",
+    "sam",
+    "asam",
+    "awp",
+    "neftune",
+    "mixup",
     "ema",
     "swa",
+    "checkpoint-soup",
 )
 """In the order in which they are listed: the default first, then the stacks, then one technique each."""
 

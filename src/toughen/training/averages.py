@@ -55,5 +55,25 @@ class Swa:
             require(self.every >= 2, "average.every", self.every, "must be at least 2 with rate: cyclic")
 
 
-Average = Ema | Swa
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSoup:
+    """Greedy soup of a run's best checkpoints: their mean, as far as each one adds to the validation score.
+
+    The ``top_k`` weights with the best validation score are kept; at the end they are averaged one by one, the best
+    first, each only if the average scores strictly better on validation with it.
+
+    Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+    increasing inference time" (2203.05482), there over runs, here within one. Cost: no pass while training; top_k
+    validations at the end and top_k copies of the trainable weights on disk. Score often enough
+    (``training.save_steps``).
+    """
+
+    name: Literal["checkpoint-soup"] = "checkpoint-soup"
+    top_k: int = setting(3, "checkpoints that may join, the best by validation score (2 and more)")
+
+    def __post_init__(self) -> None:
+        require(self.top_k >= 2, "average.top_k", self.top_k, "must be at least 2")
+
+
+Average = Ema | Swa | CheckpointSoup
 """Every answer to "which weights are the result?"; none of them = the weights the optimiser left."""

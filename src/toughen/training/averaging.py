@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toughen.errors import InputError
-from toughen.training.averages import Average, Ema, Swa
+from toughen.training.averages import Average, CheckpointSoup, Ema, Swa
 
 
 class WeightAverage(ABC):
@@ -60,6 +60,11 @@ class WeightAverage(ABC):
         _copy_all(self._parameters, self._shadow)
         for name, buffer in self._buffers.items():
             buffer.copy_(self._buffer_copies[name])
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the averaged weights by the names they have in ``model``, which may wrap or be wrapped."""
+        average = {id(p): s for p, s in zip(self._parameters, self._shadow, strict=True)}
+        return {name: average[id(p)] for name, p in model.named_parameters() if id(p) in average}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the average by parameter name (float32), its buffers and its counters, as tensors."""
@@ -173,6 +178,11 @@ def make_average(config: Average, model: nn.Module, *, total_steps: int | None =
     """
     if isinstance(config, Ema):
         return EmaAverage(config, model)
+    if isinstance(config, CheckpointSoup):
+        raise InputError(
+            "average: checkpoint-soup averages scored checkpoints, which only a Trainer has; use ToughTrainer, or "
+            "average: ema in a loop of your own."
+        )
     if total_steps is None:
         raise InputError("average: swa starts after a share of the training; give make_average(total_steps=...).")
     return SwaAverage(config, model, total_steps)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from toughen.training.adversaries import AnyAdversary
 from toughen.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -58,10 +59,12 @@ class Bridge(TrainerCallback):
     def __init__(self, trainer: ToughTrainer) -> None:
         self._trainer = trainer
         self._scale = 1.0
+        self._training = False
         self._watch: MajorityWatch | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Restore what the Trainer has just reset, and start the clock."""
+        self._training = True
         self._trainer.restore_losses()
         self._trainer.clock.start()
 
@@ -83,8 +86,20 @@ class Bridge(TrainerCallback):
         elif trainer.average is not None:
             trainer.average.update()
 
+    def on_evaluate(
+        self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Offer the weights that were just scored to the soup, while training."""
+        trainer = self._trainer
+        if trainer.soup is not None and self._training:
+            metric = str(args.metric_for_best_model)
+            score = (metrics or {}).get(metric if metric.startswith("eval_") else f"eval_{metric}")
+            if score is not None:
+                trainer.soup.offer(state.global_step, float(score), trainer.model)
+
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Stop the clock."""
+        """Stop the clock; later scores are not of this training."""
+        self._training = False
         self._trainer.clock.stop()
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -134,7 +149,7 @@ class MajorityWatch:
         cause = "the learning rate may be too high, too low or still warming up"
         if adversary is not None:
             cause = (
-                f"adversary {adversary.name} with radius {adversary.radius} ({adversary.radius_unit}) may be too "
+                f"adversary {adversary.name} with radius {adversary.radius}{_unit(adversary)} may be too "
                 "strong: lower adversary.radius, or let it wait with adversary.start_step"
             )
         warnings.warn(
@@ -142,3 +157,8 @@ class MajorityWatch:
             f"{math.ceil(epoch or 0)}: the model may have collapsed to one class; {cause}.",
             stacklevel=2,
         )
+
+
+def _unit(adversary: AnyAdversary) -> str:
+    unit = getattr(adversary, "radius_unit", None)
+    return f" ({unit})" if unit else ""

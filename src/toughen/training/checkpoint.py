@@ -48,6 +48,13 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     return state
 
 
+def step_of(folder: str | None) -> int:
+    """Return the optimiser step at which a checkpoint was written, 0 for none."""
+    if folder is None:
+        return 0
+    return int(json.loads((Path(folder) / "trainer_state.json").read_text())["global_step"])
+
+
 def last_complete(folder: Path) -> str | None:
     """Return the newest checkpoint whose last-written file is whole; half-written folders are passed over."""
     steps = {path.name.rpartition("-")[2]: path for path in folder.glob("checkpoint-*")}

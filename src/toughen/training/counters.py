@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from toughen.training.objectives import IGNORED
+from toughen.training.likelihood import IGNORED
 
 
 class Cost:
@@ -27,6 +27,7 @@ class Cost:
         self.forwards = 0
         self.units = 0
         self._open = 0
+        self._kept = 0
 
     def state(self) -> dict[str, int]:
         """Return the counts, for a checkpoint."""
@@ -43,15 +44,25 @@ class Cost:
         if torch.is_grad_enabled():
             self._open += copies
 
-    def taught(self) -> None:
-        """Count a backward into the parameters, of all forward passes since the last backward."""
-        self.units += 2 * self._open
+    def kept(self) -> None:
+        """Keep the graphs of the passes since the last backward for the joint one."""
+        self._kept += self._open
         self._open = 0
 
-    def searched(self) -> None:
-        """Count a backward to the perturbation alone."""
-        self.units += self._open
-        self._open = 0
+    def taught(self) -> None:
+        """Count a backward into the parameters, of all forward passes since the last backward and all kept ones."""
+        self.units += 2 * (self._open + self._kept)
+        self._open = self._kept = 0
+
+    def searched(self, kept: bool = False) -> None:
+        """Count a backward to the perturbation alone, of the passes since the last backward or of the kept ones."""
+        self.units += self._kept if kept else self._open
+        self._open = self._open if kept else 0
+
+    def differentiated(self) -> None:
+        """Count a backward to the perturbation through the kept passes, whose own graph joins them."""
+        self.units += self._kept
+        self._kept *= 2
 
 
 class Tally:
@@ -65,16 +76,15 @@ class Tally:
         self._hits: Tensor | None = None
         self._classes: Tensor | None = None
 
-    def add(self, logits: Tensor, labels: Tensor, weight: Tensor | None) -> None:
-        """Take in a batch: logits [B, K], labels [B] (``IGNORED`` rows do not count), weight [B] or None."""
-        known = (labels != IGNORED).to(logits.dtype)
+    def add(self, right: Tensor, labels: Tensor, classes: int, weight: Tensor | None) -> None:
+        """Take in right [N] bool of labels [N] class ids (``IGNORED`` does not count), weight [N] or None."""
+        known = (labels != IGNORED).float()
         if weight is not None:
-            known = known * weight.to(known.dtype)
-        hits = ((logits.argmax(-1) == labels) * known).sum()
-        classes = torch.zeros(logits.shape[-1], dtype=known.dtype, device=known.device)
-        classes.scatter_add_(0, labels.clamp(min=0), known)
+            known = known * weight
+        hits = (right * known).sum()
+        counts = torch.zeros(classes, device=known.device).scatter_add_(0, labels.clamp(min=0), known)
         self._hits = hits if self._hits is None else self._hits + hits
-        self._classes = classes if self._classes is None else self._classes + classes
+        self._classes = counts if self._classes is None else self._classes + counts
 
     def counts(self) -> Tensor | None:
         """Return [hits, rows of class 0, rows of class 1, ...], or None if nothing was counted."""

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from toughen.training.adversaries import EmbeddingAdversary, Teach
-from toughen.training.compose import check_composition
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+from toughen.training.adversaries import AnyAdversary, WeightAdversary
+from toughen.training.averaging import WeightAverage
+from toughen.training.compose import Setup, check_composition, warn_of_idle_parts
 from toughen.training.config import Precision
 from toughen.training.counters import Cost, Tally
-from toughen.training.objectives import IGNORED, CrossEntropy
-from toughen.training.runtime import PlainRuntime, Runtime
+from toughen.training.inputs import InputChange
+from toughen.training.likelihood import LIKELIHOODS
+from toughen.training.noise import Noise, torch_noise
+from toughen.training.objectives import CrossEntropy
+from toughen.training.reduction import Reduction
+from toughen.training.rows import count_rows
+from toughen.training.runtime import PlainRuntime, Runtime, unwrap
+from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
-from toughen.training.space import Noise, torch_noise
 from toughen.training.step import Context, Step
 
 
@@ -40,19 +47,25 @@ class Engine:
         self,
         model: nn.Module,
         objective: CrossEntropy | None = None,
-        adversary: EmbeddingAdversary | None = None,
+        adversary: AnyAdversary | None = None,
         *,
+        inputs: InputChange | None = None,
+        task: TaskName = "single-label",
+        average: WeightAverage | None = None,
         precision: Precision = "fp32",
         noise: Noise = torch_noise,
         special_ids: Iterable[int] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        """Register the hook on the model.
+        """Register the hooks on the model.
 
         Args:
-            model: a transformers sequence classifier, bare or wrapped in ``DistributedDataParallel``.
+            model: a transformers classifier, bare or wrapped in ``DistributedDataParallel``.
             objective: what is a mistake; default cross-entropy.
             adversary: who pushes back; default nobody.
+            inputs: how the embeddings change while training; default not at all.
+            task: what a label is.
+            average: the average of the weights, where the adversary needs it as a teacher (SMART's Bregman term).
             precision: of the passes, where the engine stands in a plain loop; losses and perturbations are float32.
             noise: source of random starts; default torch's global generator.
             special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
@@ -62,15 +75,43 @@ class Engine:
             InputError: if the model cannot be perturbed where the adversary wants to, or the parts do not compose.
         """
         self.objective = objective or CrossEntropy()
-        self.adversary = adversary
+        self.adversary, self.inputs, self.average = adversary, inputs, average
+        self.likelihood = LIKELIHOODS[task]
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
-        check_composition(bare, self.objective, adversary, special_ids)
-        self.site = Site(bare, adversary.site) if adversary is not None else None
+        self._setup = Setup(bare, self.objective, adversary, inputs, task, special_ids is not None)
+        self.check()
+        warn_of_idle_parts(self._setup)
+        self._bare = bare
+        self._place_hooks(bare)
         self.model: nn.Module = model
         self._noise = noise
         self._special_ids = tuple(special_ids or ())
         self.restart()
+
+    def _place_hooks(self, bare: nn.Module) -> None:
+        self.site: Site | None = None
+        self._entry: Site | None = None
+        if self.adversary is not None and not isinstance(self.adversary, WeightAdversary):
+            self.site = Site(bare, self.adversary.site)
+        if self.inputs is not None:
+            at_entry = self.site is not None and self.site.place == "embeddings"
+            self._entry = self.site if at_entry else Site(bare)
+        samples = self.objective.dropout_samples
+        self._samples = HeadSamples(bare, samples) if samples > 1 else None
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The weights that learn, by name, tied ones once."""
+        return {name: p for name, p in self._bare.named_parameters() if p.requires_grad}
+
+    def check(self) -> None:
+        """Check the parts once more: a Trainer enables gradient checkpointing late.
+
+        Raises:
+            InputError: if they do not compose.
+        """
+        check_composition(self._setup)
 
     def restart(self) -> None:
         """Count from 0 again: optimiser steps, perturbations, passes, hits and the log."""
@@ -92,10 +133,11 @@ class Engine:
         """Add the gradient of sum_i w_i loss_i / examples to the parameters' ``.grad``.
 
         Args:
-            batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` [B] (-100: no label), other model inputs,
-                and optionally ``weight`` [B] (0 leaves a row out).
-            examples: rows of the whole optimiser step (all its micro-batches; under DDP the mean over processes);
-                default: the rows of this batch.
+            batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` ([B] class ids, -100: no label; [B, K]
+                0 or 1, -100: none; [B] numbers, NaN: none; [B, T] class ids, -100: no word), other model inputs, and
+                optionally ``weight`` [B] (0 leaves a row out).
+            examples: rows (for tokens: labelled words) of the whole optimiser step (all its micro-batches; under DDP
+                the mean over processes); default: those of this batch.
             labelled: those of them with a label; default: the share that has one in this batch.
             sync: False on all but the last micro-batch of an accumulated step.
 
@@ -103,11 +145,11 @@ class Engine:
             The loss, a detached scalar: everything that was back-propagated, reduced as above.
         """
         weight = batch.get("weight")
-        if examples is None:
-            examples = float(len(batch["labels"])) if weight is None else weight.sum().clamp(min=1)
-        step = Step(self._context(), batch, self._label_scale(batch, examples, labelled))
+        counts = count_rows(batch, self.likelihood)
+        examples = _positive(counts[0] if examples is None else examples)
+        step = Step(self._context(), batch, self._label_scale(counts, examples, labelled))
         with self.runtime.outer(sync):
-            total = _Reduction(self, weight, examples).run(step, sync)
+            total = Reduction(self, weight, examples).run(step, sync)
         if sync:
             self.updates += 1
             self.cost.steps += 1
@@ -156,8 +198,9 @@ class Engine:
 
     def close(self) -> None:
         """Remove the hook from the model."""
-        if self.site is not None:
-            self.site.close()
+        for hooked in (self.site, self._entry, self._samples):
+            if hooked is not None:
+                hooked.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,16 +225,38 @@ class Engine:
 
     def _context(self) -> Context:
         return Context(
-            self.model, self.objective, self.site, self._noise, self.runtime.autocast, self._special_ids, self.cost
+            model=self.model,
+            objective=self.objective,
+            likelihood=self.likelihood,
+            inputs=self.inputs,
+            site=self.site,
+            entry=self._entry,
+            samples=self._samples,
+            noise=self._noise,
+            autocast=self.runtime.autocast,
+            scaled=self.runtime.scaled,
+            teacher=self._teacher,
+            special_ids=self._special_ids,
+            cost=self.cost,
+            twice=getattr(self.adversary, "differentiates_twice", False),
         )
 
+    def _teacher(self) -> tuple[nn.Module, dict[str, Tensor]]:
+        if self.average is None:
+            raise InputError(
+                f"adversary {getattr(self.adversary, 'name', '')} learns from the average of the weights; set average: "
+                "ema (in a loop of your own: Engine(..., average=make_average(...))), or adversary.bregman: 0."
+            )
+        types = {name: p.dtype for name, p in self._bare.named_parameters()}
+        average = self.average.weights(self._bare)
+        # The average is float32; the model may hold its weights in half precision.
+        return self._bare, {name: weight.to(types[name]) for name, weight in average.items()}
+
     def _label_scale(
-        self, batch: Mapping[str, Tensor], examples: Tensor | float, labelled: Tensor | float | None
+        self, counts: tuple[Tensor, Tensor], examples: Tensor | float, labelled: Tensor | float | None
     ) -> Tensor:
         if labelled is None:
-            known = (batch["labels"] != IGNORED).to(torch.float32)
-            weight = batch.get("weight", torch.ones_like(known))
-            examples, labelled = weight.sum(), (known * weight).sum()
+            examples, labelled = counts
         # Under DDP these are means over processes, which may lie between 0 and 1.
         labelled = torch.as_tensor(labelled)
         labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
@@ -203,83 +268,6 @@ class Engine:
         return self.objective.label_free or getattr(self.adversary, "label_free", False)
 
 
-class _Reduction:
-    """One ``backward``: runs the adversary's passes and turns losses [B] into one number, always in the same way."""
-
-    def __init__(self, engine: Engine, weight: Tensor | None, examples: Tensor | float) -> None:
-        self._engine = engine
-        self._runtime = engine.runtime
-        self._weight = weight
-        self._examples = examples
-        self._total: Tensor | None = None
-
-    def run(self, step: Step, sync: bool) -> Tensor:
-        adversary = self._engine.adversary
-        if adversary is None or self._engine.updates < adversary.start_step:
-            self._teach(step.clean())
-        else:
-            # The outer context of a micro-batch that does not communicate is already local, and need not nest.
-            with self._runtime.local() if sync else nullcontext():
-                delta = self._ascend(adversary.ascend(step))
-            self._engine.ascents += 1
-            self._record("perturbation_norm", delta.flatten(1).norm(dim=1))
-            self._teach(self._adversarial(adversary, step, delta))
-        for name, value in step.recorded.items():
-            self._record(name, value)
-        if step.first_logits is not None:
-            self._engine.tally.add(step.first_logits, step.labels, self._weight)
-        assert self._total is not None  # every branch teaches
-        return self._total
-
-    def _adversarial(self, adversary: EmbeddingAdversary, step: Step, delta: Tensor) -> Tensor:
-        term = adversary.term(step, delta)
-        self._record("adversarial", term)
-        return term if adversary.replaces_task else step.clean() + term
-
-    def _ascend(self, ascent: Any) -> Tensor:
-        gradient: Tensor | None = None
-        while True:
-            try:
-                asked = ascent.send(gradient)
-            except StopIteration as done:
-                delta: Tensor = done.value.detach()
-                return delta
-            gradient = self._teaching_pass(asked) if isinstance(asked, Teach) else self._search(*asked)
-
-    def _teaching_pass(self, asked: Teach) -> Tensor | None:
-        if not asked.clean:
-            self._record("adversarial", asked.loss)
-        self._teach(asked.loss)
-        if asked.leaf is None:
-            return None
-        grad = asked.leaf.grad
-        if grad is None:
-            raise RuntimeError("an adversary yielded a loss that does not depend on its perturbation")
-        # Undo the reduction and the gradient scale, so that the 1e-8 guards see each example's own gradient.
-        return grad * self._examples / self._runtime.scaled(torch.ones((), device=grad.device))
-
-    def _search(self, loss: Tensor, leaf: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(self._runtime.scaled(loss.sum()), leaf)
-        self._engine.cost.searched()
-        return gradient / self._runtime.scaled(torch.ones((), device=gradient.device))
-
-    def _teach(self, loss: Tensor) -> None:
-        reduced = self._reduced(loss)
-        self._runtime.backward(reduced)
-        self._engine.cost.taught()
-        self._total = reduced.detach() if self._total is None else self._total + reduced.detach()
-
-    def _reduced(self, loss: Tensor) -> Tensor:
-        weighted = loss if self._weight is None else loss * self._weight
-        return weighted.sum() / self._examples
-
-    def _record(self, name: str, loss: Tensor) -> None:
-        self._engine.record(name, self._reduced(loss.detach()))
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside DDP, FSDP or a compiled module."""
-    from accelerate.utils import extract_model_from_parallel
-
-    bare: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
-    return bare
+def _positive(examples: Tensor | float) -> Tensor | float:
+    """Return what to divide by: 1 where nothing counts (fillers only, no labelled word), so that 0 / 0 is 0."""
+    return torch.where(examples > 0, examples, 1.0) if isinstance(examples, Tensor) else examples or 1.0

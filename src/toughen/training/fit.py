@@ -5,37 +5,33 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from transformers import (
     EarlyStoppingCallback,
-    EvalPrediction,
     PrinterCallback,
     TrainingArguments,
 )
 
-from toughen.assess.metrics import classification_metrics
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
 from toughen.data.tokens import cut_share
 from toughen.errors import InputError
 from toughen.recipe import Recipe
+from toughen.training.compose import TrainerSetup, check_trainer
 from toughen.training.config import Training
-from toughen.training.objectives import resolve_class_weights
+from toughen.training.objectives import CrossEntropy, resolve_class_weights
 from toughen.training.pretrained import Prepared
 from toughen.training.progress import ProgressLog
 from toughen.training.runtime import best_device, resolve_precision
 from toughen.training.schedules import NAMES
 from toughen.training.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.training.trainer import ToughTrainer
-
-METRICS = ("f1", "accuracy", "roc_auc", "mcc", "precision", "recall", "log_loss", "loss")
-"""What can choose the best weights; of the last two, less is better."""
+from toughen.training.validation import LESS_IS_BETTER, Validation, chosen_metric, label_counts, owners_of
 
 
 def check(recipe: Recipe, splits: Splits) -> None:
@@ -45,10 +41,13 @@ def check(recipe: Recipe, splits: Splits) -> None:
         InputError: if TensorBoard is missing, the metric is unknown, or unlabelled texts would have nothing to do.
     """
     require_tensorboard()
-    if recipe.training.metric not in METRICS:
-        raise InputError(f"training.metric must be one of {', '.join(METRICS)}, got {recipe.training.metric!r}.")
-    counts = np.bincount(splits.train["label"][:], minlength=len(splits.label_names))
-    resolve_class_weights(recipe.objective, counts.tolist())
+    chosen_metric(recipe.training.metric, splits.task)
+    check_trainer(TrainerSetup(recipe))
+    _resolved_weights(recipe.objective, splits)
+    if recipe.training.threshold == "tuned" and (splits.task != "single-label" or len(splits.label_names) != 2):
+        raise InputError(
+            "training.threshold: tuned is for two classes (several labels per text are always tuned); set it to fixed."
+        )
     adversary, steps = recipe.adversary, planned_steps(recipe.training, len(splits.train))
     if adversary is not None and adversary.start_step >= steps:
         raise InputError(
@@ -59,7 +58,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
     if splits.unlabelled is not None and not label_free:
         raise InputError(
             "unlabelled texts were given, but no part of the recipe learns without labels; use objective rdrop or "
-            "adversary vat, or leave them out."
+            "adversary vat, smart or rat, or leave them out."
         )
 
 
@@ -82,22 +81,24 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
         console: where progress is shown.
     """
     training = recipe.training
-    tokens = _tokenised(splits, prepared)
+    tokens = _tokenised(recipe, splits, prepared)
     for line in _length_notes(tokens["train"], prepared, training.max_length):
         console.print(line, highlight=False, soft_wrap=True)
-    counts = np.bincount(np.asarray(tokens["train"]["labels"]), minlength=len(splits.label_names))
-    recipe = replace(recipe, objective=resolve_class_weights(recipe.objective, counts.tolist()))
-    args = training_arguments(recipe, folder)
+    metric = chosen_metric(training.metric, splits.task)
+    recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
+    args = training_arguments(recipe, folder, metric)
+    inputs = [name for name in prepared.tokenizer.model_input_names if name in tokens["validation"].column_names]
     trainer = ToughTrainer(
         prepared.model,
         args,
         recipe=recipe,
         batches=_batches(recipe, tokens, args),
+        task=splits.task,
         train_dataset=Rows(tokens["train"], tokens.get("unlabelled")),
-        eval_dataset=tokens["validation"],
+        eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
         processing_class=prepared.tokenizer,
-        compute_metrics=lambda prediction: _validation_metrics(prediction, splits.label_names, training.metric),
+        compute_metrics=Validation(splits.task, splits.label_names, metric, owners_of(tokens["validation"])),
         callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
     )
     trainer.remove_callback(PrinterCallback)
@@ -107,18 +108,30 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
     return trainer
 
 
-def _tokenised(splits: Splits, prepared: Prepared) -> dict[str, Any]:
+def _resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
+    counts, rows = label_counts(splits.task, splits.train["label"][:], len(splits.label_names))
+    return resolve_class_weights(objective, counts, rows=rows) if counts else objective
+
+
+def _tokenised(recipe: Recipe, splits: Splits, prepared: Prepared) -> dict[str, Any]:
     """Tokenise train, validation and unlabelled texts; validation longest first, because padding costs time."""
+    training = recipe.training
     rows = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
     tokens = {
-        name: tokenise(part, prepared.tokenizer, max_length=prepared.max_length)
+        name: tokenise(
+            part,
+            prepared.tokenizer,
+            max_length=prepared.max_length,
+            task=splits.task,
+            truncation=training.truncation,
+            overlap=training.overlap,
+        )
         for name, part in rows.items()
         if part is not None
     }
     validation = tokens["validation"]
-    validation = validation.select(np.argsort(-np.asarray(validation["length"]), kind="stable"))
-    inputs = [name for name in prepared.tokenizer.model_input_names if name in validation.column_names]
-    return tokens | {"validation": validation.select_columns([*inputs, "labels"])}
+    longest_first = np.argsort(-np.asarray(validation["length"]), kind="stable")
+    return tokens | {"validation": validation.select(longest_first)}
 
 
 def _length_notes(train: Any, prepared: Prepared, asked: int) -> Iterator[str]:
@@ -143,8 +156,8 @@ def _batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArguments) ->
     )
 
 
-def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """Say a recipe's training settings in transformers' words."""
+def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArguments:
+    """Say a recipe's training settings in transformers' words; ``metric`` chooses the best weights."""
     training = recipe.training
     device = best_device()
     precision = resolve_precision(training.precision, device)
@@ -168,8 +181,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         save_steps=training.save_steps or 500,
         save_total_limit=training.save_total_limit,
         load_best_model_at_end=True,
-        metric_for_best_model=training.metric,
-        greater_is_better=training.metric not in ("log_loss", "loss"),
+        metric_for_best_model=metric,
+        greater_is_better=metric not in LESS_IS_BETTER,
         use_cpu=device.type == "cpu",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
@@ -182,15 +195,12 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         restore_callback_states_from_checkpoint=True,
         report_to=[],
         disable_tqdm=True,
+        **(_checkpointing() if training.gradient_checkpointing else {}),
     )
 
 
-def _validation_metrics(prediction: EvalPrediction, names: tuple[str, ...], chosen: str) -> dict[str, float]:
-    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-    probabilities = torch.as_tensor(logits).double().softmax(-1).numpy()
-    metrics = classification_metrics(probabilities, prediction.label_ids, names)
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) and name != "n"}
-    if chosen != "loss":
-        # An undefined score is no score: never the best, and written as a number the Trainer can compare.
-        numbers.setdefault(chosen, float("inf") if chosen == "log_loss" else float("-inf"))
-    return numbers
+def _checkpointing() -> dict[str, Any]:
+    """Return the arguments that switch gradient checkpointing on, by the names this version of transformers has."""
+    known = {field.name for field in fields(TrainingArguments)}
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}

@@ -8,32 +8,40 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from toughen.fields import require, setting
+from toughen.training.likelihood import IGNORED, LIKELIHOODS, Target
 
-IGNORED = -100
-"""The label of a row without one: it joins only the terms that need no label."""
+__all__ = ["IGNORED", "CrossEntropy", "Objective", "RDrop", "resolve_class_weights", "weights_per_class"]
 
-ClassWeights = tuple[float, ...] | Literal["balanced"] | None
+ClassWeights = tuple[float, ...] | Literal["balanced", "effective-number"] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
-    """Cross-entropy with label smoothing and class weights.
+    """Cross-entropy of the task's own likelihood, with label smoothing, class weights, focus and dropout samples.
 
-    L_i = -w_y sum_c q_c log p_c, with q = (1-s) onehot(y) + s/K.
+    One class per text or per word: L_i = -w_y (1 - p_y)^gamma sum_c q_c log p_c, with q = (1-s) onehot(y) + s/K.
+    Several classes per text: binary cross-entropy, mean over classes. A number per text: squared error.
 
-    Source: label smoothing, Szegedy et al., "Rethinking the Inception Architecture" (1512.00567). A smoothed loss is
-    not a negative log likelihood: its smallest reachable value is the entropy of q. Class weights multiply the loss of
-    each example and the mean still runs over the examples, so that a loss does not depend on which rows share its batch
-    (``torch``'s weighted mean divides by the batch's sum of weights instead).
-    Cost: one forward, one backward (3 units).
+    Sources: label smoothing, Szegedy et al., "Rethinking the Inception Architecture" (1512.00567). Focal loss, Lin et
+    al., "Focal Loss for Dense Object Detection" (1708.02002). ``effective-number`` class weights, Cui et al.,
+    "Class-Balanced Loss Based on Effective Number of Samples" (1901.05555). Multi-sample dropout, Inoue (1905.09788):
+    the mean of the *losses*, not of the logits.
+    A smoothed loss is not a negative log likelihood: its smallest reachable value is the entropy of q. Class weights
+    multiply the loss of each example and the mean still runs over the examples, so that a loss does not depend on which
+    rows share its batch (``torch``'s weighted mean divides by the batch's sum of weights instead).
+    Cost: one forward, one backward (3 units); dropout samples repeat the last linear layer alone.
     """
 
     name: Literal["cross-entropy"] = "cross-entropy"
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes (0 to below 1)")
-    class_weights: ClassWeights = setting(None, "weight per class, in label order; balanced = rows / (classes x count)")
+    class_weights: ClassWeights = setting(
+        None, "weight per class, in label order; balanced = rows / (classes x count); effective-number (see its beta)"
+    )
+    effective_beta: float = setting(0.999, "beta of effective-number class weights: (1 - beta) / (1 - beta^count)")
+    focal_gamma: float = setting(0.0, "focal loss: multiply by (1 - p of the right class)^gamma; 0 = off (try 2)")
+    dropout_samples: int = setting(1, "dropout masks before the last linear layer, their losses averaged; 1 = off")
 
     copies = 1
     """How often the batch goes through the model in one pass."""
@@ -43,11 +51,28 @@ class CrossEntropy:
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing", self.label_smoothing, "must be in [0, 1)")
         weights = self.class_weights
-        known = weights is None or weights == "balanced" or all(float(w) > 0 for w in weights)
-        require(known, "objective.class_weights", weights, "must be null, balanced, or a number above 0 per class")
+        words = ("balanced", "effective-number")
+        known = weights in words if isinstance(weights, str) else all(float(w) > 0 for w in weights or ())
+        rule = "must be null, balanced, effective-number, or a number above 0 per class"
+        require(known, "objective.class_weights", weights, rule)
+        require(0 <= self.effective_beta < 1, "objective.effective_beta", self.effective_beta, "must be in [0, 1)")
+        require(self.focal_gamma >= 0, "objective.focal_gamma", self.focal_gamma, "must not be negative")
+        require(self.dropout_samples >= 1, "objective.dropout_samples", self.dropout_samples, "must be at least 1")
+
+    def weights_like(self, loss: Tensor) -> Tensor | None:
+        """Return the class weights [K] as a tensor, or None.
+
+        Raises:
+            RuntimeError: if they are still a word (see :func:`resolve_class_weights`).
+        """
+        if isinstance(self.class_weights, str):
+            raise RuntimeError(f"class_weights {self.class_weights!r} must be resolved (see resolve_class_weights)")
+        if self.class_weights is None:
+            return None
+        return torch.tensor(self.class_weights, dtype=loss.dtype, device=loss.device)
 
     def task(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each example.
+        """Return the loss of each example of a single-label task.
 
         Args:
             logits: [B, K], float32 or wider.
@@ -56,22 +81,14 @@ class CrossEntropy:
         Returns:
             [B], at least 0.
         """
-        if isinstance(self.class_weights, str):
-            raise RuntimeError("class_weights 'balanced' must be resolved to numbers (see resolve_class_weights)")
-        loss = F.cross_entropy(
-            logits, labels, reduction="none", ignore_index=IGNORED, label_smoothing=self.label_smoothing
-        )
-        if self.class_weights is None:
-            return loss
-        weights = torch.tensor(self.class_weights, dtype=loss.dtype, device=loss.device)
-        return loss * weights[labels.clamp(min=0)]
+        return single_label(labels).loss(logits, self)
 
-    def terms(self, copies: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Return the named losses [B] whose sum is the objective; ``copies`` holds one [B, K] per copy.
+    def terms(self, copies: Sequence[Tensor], target: Target) -> dict[str, Tensor]:
+        """Return the named losses [B] whose sum is the objective; ``copies`` holds the logits of each copy.
 
         ``task`` is 0 on rows without a label; every other term is defined on all rows.
         """
-        return {"task": self.task(copies[0], labels)}
+        return {"task": target.loss(copies[0], self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +100,8 @@ class RDrop(CrossEntropy):
     Source: Liang et al., "R-Drop: Regularized Dropout for Neural Networks" (2106.14448). The paper (and its fairseq
     RoBERTa code) takes CE(p1) + CE(p2) without the half: twice our loss at alpha is the paper's at 2 alpha. We keep the
     half so that the loss has the scale of plain cross-entropy and a learning rate carries over. The two passes are one
-    forward over the batch twice; in evaluation there is one pass.
+    forward over the batch twice; in evaluation there is one pass. The divergence is that of the task's likelihood:
+    Bernoulli for several labels, the squared difference for a number, per labelled token.
     Cost: 6 units (plain training: 3). Needs dropout: without any, the two passes are equal and the term is 0.
     """
 
@@ -97,41 +115,57 @@ class RDrop(CrossEntropy):
         super().__post_init__()
         require(self.alpha >= 0, "objective.alpha", self.alpha, "must not be negative")
 
-    def terms(self, copies: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
+    def terms(self, copies: Sequence[Tensor], target: Target) -> dict[str, Tensor]:
         """Return ``task`` (mean over both copies) and ``rdrop`` (the weighted divergence), each [B]."""
         first, second = copies
-        task = (self.task(first, labels) + self.task(second, labels)) / 2
-        return {"task": task, "rdrop": self.alpha / 2 * symmetric_kl(first, second)}
+        task = (target.loss(first, self) + target.loss(second, self)) / 2
+        return {"task": task, "rdrop": self.alpha / 2 * target.symmetric_kl(first, second)}
 
 
 Objective = CrossEntropy | RDrop
 """Every answer to "what is a mistake?"; ``name`` tells them apart in YAML and flags."""
 
 
-def kl(reference: Tensor, logits: Tensor) -> Tensor:
-    """KL(softmax(reference) || softmax(logits)) of each row, in nats: [B, K], [B, K] -> [B]."""
-    log_p, log_q = reference.log_softmax(-1), logits.log_softmax(-1)
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+def single_label(labels: Tensor) -> Target:
+    """Return what labels [B] of a single-label task say about logits."""
+    return Target(LIKELIHOODS["single-label"], labels)
 
 
-def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
-    """KL(p||q) + KL(q||p) of each row, in nats: [B, K], [B, K] -> [B]; gradient through both."""
-    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
-    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+def weights_per_class(objective: CrossEntropy) -> bool:
+    """Whether the class weights are still a word that needs the training counts."""
+    return isinstance(objective.class_weights, str)
 
 
-def resolve_class_weights(objective: CrossEntropy, counts: Sequence[int]) -> CrossEntropy:
-    """Replace ``balanced`` by rows / (classes x count) for these training counts per class.
+def resolve_class_weights(objective: CrossEntropy, counts: Sequence[int], *, rows: int | None = None) -> CrossEntropy:
+    """Replace ``balanced`` or ``effective-number`` by numbers for these training counts per class.
+
+    ``balanced``: rows / (classes x count); with several labels per text, (rows - count) / count, the weight of a
+    positive. ``effective-number``: (1 - beta) / (1 - beta^count), scaled to a mean of 1 over the classes.
+
+    Args:
+        objective: whose weights.
+        counts: training rows (or words) of each class.
+        rows: training rows in all, where a row may have several labels; None: one label each.
 
     Raises:
         InputError: if there are not as many weights as classes, or a class to balance has no rows.
     """
     weights = objective.class_weights
-    if weights == "balanced":
-        rule = f"cannot be balanced without rows of every class (rows per class: {', '.join(map(str, counts))})"
+    if isinstance(weights, str):
+        rule = f"needs rows of every class (rows per class: {', '.join(map(str, counts))})"
         require(all(counts), "objective.class_weights", weights, rule)
-        return replace(objective, class_weights=tuple(sum(counts) / (len(counts) * n) for n in counts))
+        return replace(objective, class_weights=_balanced(weights, objective.effective_beta, counts, rows))
     if weights is not None:
         rule = f"must have one weight per class ({len(counts)})"
         require(len(weights) == len(counts), "objective.class_weights", weights, rule)
     return objective
+
+
+def _balanced(how: str, beta: float, counts: Sequence[int], rows: int | None) -> tuple[float, ...]:
+    if how == "effective-number":
+        raw = [(1 - beta) / (1 - beta**n) for n in counts]
+        return tuple(w * len(raw) / sum(raw) for w in raw)
+    if rows is not None:
+        # A class that every row has would get weight 0, which is no weight at all.
+        return tuple(max(rows - n, 1) / n for n in counts)
+    return tuple(sum(counts) / (len(counts) * n) for n in counts)

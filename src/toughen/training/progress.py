@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-SHOWN = ("f1", "accuracy", "roc_auc", "loss")
+SHOWN = ("f1", "f1_micro", "pearson", "spearman", "accuracy", "roc_auc", "loss")
 
 
 class ProgressLog(TrainerCallback):

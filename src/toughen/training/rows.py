@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from toughen.training.objectives import IGNORED
+from toughen.training.likelihood import IGNORED, Likelihood
 
 
 class FillerRows:
@@ -33,19 +34,35 @@ class Window(NamedTuple):
     labelled: Tensor | float
 
 
-def count_rows(batch: dict[str, Any]) -> tuple[Any, Any]:
-    """Count the rows of a batch and those of them that have a label, leaving fillers (weight 0) out."""
+def count_rows(batch: Mapping[str, Tensor], likelihood: Likelihood) -> tuple[Tensor, Tensor]:
+    """Count the rows (for tokens: the words) of a batch and those of them that have a label, by their weight."""
     labels = batch["labels"] if "labels" in batch else batch["label"]
+    units = likelihood.units(labels)
     if "weight" in batch:
-        weight = batch["weight"]
-        return weight.sum(), (weight * (labels != IGNORED)).sum()
-    return float(len(labels)), (labels != IGNORED).sum()
+        units = units * batch["weight"]
+    return units.sum(), (units * likelihood.known(labels)).sum()
 
 
-def rows_per_class(dataset: Any, classes: int) -> list[int]:
-    """Count the labelled rows of each class, in a ``datasets.Dataset`` or any other indexable one."""
+def rows_per_class(dataset: Any, classes: int) -> tuple[list[int], int]:
+    """Count the rows (words, where each has a label) of every class, and the labelled rows in all.
+
+    Args:
+        dataset: a ``datasets.Dataset`` or any other indexable one; its labels are class ids, lists of class ids, or
+            multi-hot lists.
+        classes: how many there are.
+    """
     columns = getattr(dataset, "column_names", None) or dataset[0]
     column = "labels" if "labels" in columns else "label"
     by_column = hasattr(dataset, "column_names")
-    labels = torch.as_tensor(dataset[column][:] if by_column else [dataset[i][column] for i in range(len(dataset))])
-    return torch.bincount(labels[labels != IGNORED], minlength=classes).tolist()
+    labels = dataset[column][:] if by_column else [dataset[i][column] for i in range(len(dataset))]
+    first = labels[0]
+    if hasattr(first, "__len__") and len(first):
+        rows = [torch.as_tensor(row) for row in labels]
+        if rows[0].is_floating_point():  # multi-hot
+            hot = torch.stack(rows)
+            hot = hot[hot[:, 0] != IGNORED]
+            return hot.sum(0).long().tolist(), len(hot)
+        labels = torch.cat(rows)
+    ids = torch.as_tensor(labels)
+    ids = ids[ids != IGNORED]
+    return torch.bincount(ids, minlength=classes).tolist(), len(ids)

@@ -101,3 +101,11 @@ def fast_bf16(device: torch.device) -> bool:
 def best_device() -> torch.device:
     """Return the accelerator of this machine, or the CPU."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside DDP, FSDP or a compiled module."""
+    from accelerate.utils import extract_model_from_parallel
+
+    bare: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
+    return bare

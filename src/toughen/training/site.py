@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,25 +37,36 @@ class Site:
         module = table if place == "embeddings" else encoder_layer(model, int(place.removeprefix("layer ")))
         self.width = int(weight.shape[-1]) if place == "embeddings" else int(_config(model).hidden_size)
         self._delta: Tensor | None = None
+        self._change: Callable[[Tensor], Tensor] | None = None
         self._fired = 0
+        self._shape: tuple[int, ...] = ()
         self._ids: Tensor | None = None
         self._layout_known = False
         self._handles = [module.register_forward_hook(self._hook), table.register_forward_pre_hook(self._remember_ids)]
 
     @contextmanager
-    def perturbed(self, delta: Tensor | None, ids: Tensor) -> Iterator[None]:
-        """Add delta [B, T, D] in the one forward pass over ids [B, T] made inside; it is gone afterwards in any case.
+    def perturbed(
+        self, delta: Tensor | None, ids: Tensor, change: Callable[[Tensor], Tensor] | None = None
+    ) -> Iterator[None]:
+        """Change the output [B, T, D] and add delta in the one forward pass over ids [B, T] made inside.
+
+        Both are gone afterwards in any case.
 
         Raises:
             InputError: if the model did not run the module exactly once in that pass, or not on [B, T] inputs.
         """
-        self._delta, self._fired = delta, 0
+        self._delta, self._change, self._fired = delta, change, 0
+        self._shape = (*ids.shape, self.width)
         try:
             yield
-            if delta is not None:
+            if self._active:
                 self._check_firing(ids)
         finally:
-            self._delta = self._ids = None
+            self._delta = self._ids = self._change = None
+
+    @property
+    def _active(self) -> bool:
+        return self._delta is not None or self._change is not None
 
     def close(self) -> None:
         """Remove the hook."""
@@ -64,30 +75,38 @@ class Site:
 
     def _remember_ids(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
         # Needed once, on the first perturbed pass; keeping it would be a graph break in a compiled model.
-        if not self._layout_known and self._delta is not None and args and isinstance(args[0], Tensor):
+        if not self._layout_known and self._active and args and isinstance(args[0], Tensor):
             self._ids = args[0]
 
     def _hook(self, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        if self._delta is None:
+        if not self._active:
             return None
         self._fired += 1
         hidden = output[0] if isinstance(output, tuple) else output
-        if hidden.shape != self._delta.shape:
+        self._check_layout(hidden)
+        # A float32 change added to bfloat16 would mostly be rounded away: widen, change, then go back.
+        moved = hidden.to(self.dtype)
+        if self._change is not None:
+            moved = self._change(moved)
+        if self._delta is not None:
+            moved = moved + self._delta
+        moved = moved.to(hidden.dtype)
+        return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+    def _check_layout(self, hidden: Tensor) -> None:
+        if hidden.shape != self._shape:
             raise InputError(
                 f"{self.model_name} computes its {self.place} in the layout {tuple(hidden.shape)} where "
-                f"[batch, tokens, width] = {tuple(self._delta.shape)} is needed, so a perturbation would hit the wrong "
-                "examples; train it without an adversary."
+                f"[batch, tokens, width] = {self._shape} is needed, so a perturbation would hit the wrong examples; "
+                "train it without adversary and inputs."
             )
-        # A float32 delta added to bfloat16 would mostly be rounded away: widen, add, then go back.
-        moved = (hidden.to(self._delta.dtype) + self._delta).to(hidden.dtype)
-        return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
     def _check_firing(self, ids: Tensor) -> None:
         if self._fired != 1:
             raise InputError(
                 f"{self.model_name} ran its {self.place} module {self._fired} times in one forward pass where exactly "
-                "once is needed, so the adversary cannot perturb it; use an encoder or decoder with a single input "
-                "embedding (BERT, RoBERTa, DeBERTa, GPT-2, ...) or train without an adversary."
+                "once is needed, so it cannot be perturbed; use an encoder or decoder with a single input embedding "
+                "(BERT, RoBERTa, DeBERTa, GPT-2, ...) or train without adversary and inputs."
             )
         if self._layout_known:
             return
@@ -95,7 +114,7 @@ class Site:
         if self._ids is not None and (self._ids.shape != ids.shape or not torch.equal(self._ids.to(ids.device), ids)):
             raise InputError(
                 f"{self.model_name} embeds its tokens in another layout than [batch, tokens], so a perturbation would "
-                "hit the wrong examples; train it without an adversary."
+                "hit the wrong examples; train it without adversary and inputs."
             )
         self._layout_known = True
 

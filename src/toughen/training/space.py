@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
-from toughen.training.adversaries import Adversary, Direction, Norm
+from toughen.training.adversaries.base import Adversary, Direction, Norm
+from toughen.training.noise import Noise
 from toughen.training.site import Site
 
 TINY = 1e-8
-
-
-class Noise(Protocol):
-    """A source of random starts: U(-1, 1) for ``uniform``, N(0, 1) for ``normal``."""
-
-    def __call__(self, kind: str, like: Tensor) -> Tensor:
-        """Return noise of the shape, dtype and device of ``like``."""
-
-
-def torch_noise(kind: str, like: Tensor) -> Tensor:
-    """Draw from torch's global generator of the device, which checkpoints save and restore."""
-    return torch.randn_like(like) if kind == "normal" else torch.rand_like(like) * 2 - 1
 
 
 class Space:
@@ -31,6 +18,9 @@ class Space:
     Perturbations are kept as a *leaf*: [B, T, D] with ``scope: example``, or a table [B*T, D] with one row per distinct
     token id (unused rows stay 0) with ``scope: vocabulary``. :meth:`expand` turns a leaf into delta [B, T, D], so
     autograd itself sums the gradient of tokens that share a row. Norms run over one example or over the whole table.
+
+    Attributes:
+        length: what one unit of the adversary's lengths is, in embedding units.
     """
 
     def __init__(self, adversary: Adversary, site: Site, ids: Tensor, keep: Tensor, noise: Noise) -> None:
@@ -44,7 +34,7 @@ class Space:
             noise: source of random starts.
         """
         self._noise = noise
-        self._length = site.unit if adversary.radius_unit == "relative" else 1.0
+        self.length = site.unit if adversary.radius_unit == "relative" else 1.0
         self._keep = keep.unsqueeze(-1).to(site.dtype)
         self._rows: Tensor | None = None
         self._active = self._keep
@@ -64,10 +54,15 @@ class Space:
 
     def uniform(self, size: float, norm: Norm) -> Tensor:
         """Return a random leaf: U(-1, 1) size/sqrt(L_i D) per coordinate (l2; L_i tokens), or U(-size, size) (linf)."""
-        start = self._noise("uniform", self.zeros().detach()) * self._active * (size * self._length)
+        start = self._noise("uniform", self.zeros().detach()) * self._active * (size * self.length)
         if norm == "l2":
             tokens = self._active.sum(self._dims, keepdim=True).clamp(min=1)
             start = start / (tokens * self._shape[-1]).sqrt()
+        return start.requires_grad_()
+
+    def normal(self, size: float) -> Tensor:
+        """Return a random leaf: N(0, size^2) per coordinate."""
+        start = self._noise("normal", self.zeros().detach()) * self._active * (size * self.length)
         return start.requires_grad_()
 
     def random_direction(self, length: float) -> Tensor:
@@ -92,12 +87,12 @@ class Space:
             unit = gradient / gradient.abs().amax(self._dims, keepdim=True).clamp(min=TINY)
         else:
             unit = gradient / norm.clamp(min=TINY)
-        moved = leaf.detach() + (size * self._length) * unit
+        moved = leaf.detach() + (size * self.length) * unit
         return torch.where(norm.isfinite(), moved, 0.0).requires_grad_()
 
     def projected(self, leaf: Tensor, radius: float, norm: Norm) -> Tensor:
         """Return the nearest leaf in the ball of this radius around 0."""
-        radius = radius * self._length
+        radius = radius * self.length
         leaf = leaf.detach()
         if norm == "linf":
             return leaf.clamp(-radius, radius).requires_grad_()

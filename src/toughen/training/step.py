@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
-from toughen.training.adversaries import Adversary, Loss
+from toughen.training.adversaries.base import Adversary, Loss
 from toughen.training.counters import Cost
+from toughen.training.inputs import InputChange
+from toughen.training.likelihood import Likelihood, Target
+from toughen.training.noise import Noise
 from toughen.training.objectives import CrossEntropy
+from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
-from toughen.training.space import Noise, Space
+from toughen.training.space import Space
 
 FACTS = ("labels", "label", "weight", "row", "length")
 """Batch entries that describe the rows and are no inputs of the model."""
@@ -26,23 +31,34 @@ class Context:
 
     model: Callable[..., Any]
     objective: CrossEntropy
+    likelihood: Likelihood
+    inputs: InputChange | None
     site: Site | None
+    entry: Site | None
+    """Where the inputs change: the embedding output; the same site as the adversary's if that is there too."""
+    samples: HeadSamples | None
     noise: Noise
     autocast: Callable[[], AbstractContextManager[Any]]
+    scaled: Callable[[Tensor], Tensor]
+    teacher: Callable[[], tuple[Any, dict[str, Tensor]]]
+    """The bare model and the average's weights by name."""
     special_ids: tuple[int, ...]
     cost: Cost
+    twice: bool = False
+    """Whether gradients are differentiated, which only torch's math attention kernel allows."""
 
 
 class Step:
     """One micro-batch, for the duration of one ``engine.backward``.
 
     Attributes:
-        labels: [B] class ids, ``IGNORED`` (-100) where there is none.
-        mask: [B, T] bool, True on real tokens.
+        labels: [B], [B, K] or [B, T], by task (see :mod:`toughen.training.likelihood`).
+        mask: [B, T] bool, True on real tokens; of either row, where rows are mixed.
+        units: [B] what each row counts for in the mean: 1, or its labelled words.
         label_scale: rows over labelled rows of the optimiser step; the task loss is scaled by it, so that it stays a
             mean over labelled rows while label-free terms are means over all rows. 1 where every row has a label.
         recorded: loss terms [B] of the clean pass, for the log.
-        first_logits: [B, K], detached, of the first pass of the objective, for the training accuracy.
+        first_logits: [B, ...], detached, of the first pass of the objective, for the training accuracy.
     """
 
     def __init__(self, context: Context, batch: Mapping[str, Tensor], label_scale: Tensor | float = 1.0) -> None:
@@ -53,16 +69,25 @@ class Step:
         self._weight = batch.get("weight")
         mask = batch.get("attention_mask")
         self.mask = torch.ones_like(self._ids, dtype=torch.bool) if mask is None else mask.bool()
+        self.target = Target(context.likelihood, self.labels)
+        if context.inputs is not None and context.inputs.mixes:
+            self._mix(context.inputs)
+        self.units = context.likelihood.units(self.labels)
         self.label_scale = label_scale
         self.recorded: dict[str, Tensor] = {}
         self.first_logits: Tensor | None = None
         self._rng: _Rng | None = None
         self._replaying = False
         self._reference: Tensor | None = None
+        self._student: Tensor | None = None
+        self._clean: Tensor | None = None
+
+    # ---- passes
 
     def forward(self, delta: Tensor | None = None) -> Tensor:
-        """Run a new pass over the batch: delta [B, T, D] -> logits [B, K], float32 or wider."""
-        return self._run(delta, copies=1)
+        """Run a new pass over the batch: delta [B, T, D] -> logits [B, ...], float32 or wider."""
+        (logits,) = self._run(delta, copies=1)
+        return logits
 
     def objective(self, delta: Tensor | None = None) -> Tensor:
         """Return the recipe's objective [B] on a new pass (R-Drop: the batch twice in one forward, the same delta)."""
@@ -70,25 +95,74 @@ class Step:
 
     def task(self, delta: Tensor | None = None) -> Tensor:
         """Return the task loss alone [B], on one copy of the batch."""
-        return self._context.objective.task(self.forward(delta), self.labels) * self.label_scale
+        return self.task_of(self.forward(delta))
 
     def loss(self, which: Loss, delta: Tensor | None = None) -> Tensor:
         """Return :meth:`objective` or :meth:`task` by name."""
         return self.objective(delta) if which == "objective" else self.task(delta)
 
-    def clean(self, delta: Tensor | None = None) -> Tensor:
-        """Return the objective [B] of the unperturbed batch (delta, if given, is all zeros) and record its terms."""
-        terms = self._terms(delta)
+    def clean(self, delta: Tensor | None = None, *, keep: bool = False, share: float = 1.0) -> Tensor:
+        """Return ``share`` of the objective [B] of the unperturbed batch and record its terms.
+
+        Delta, if given, is all zeros. With ``keep`` the graph is kept for the joint backward, and further calls return
+        the same loss.
+        """
+        if self._clean is not None:
+            return self._clean
+        terms = {name: share * value for name, value in self._terms(delta, keep=keep).items()}
         self.recorded = {name: self._scaled(name, value).detach() for name, value in terms.items()}
-        return self._total(terms)
+        total = self._total(terms)
+        if keep:
+            self._clean = total
+            self._context.cost.kept()
+        return total
 
     @property
     def reference(self) -> Tensor:
-        """The clean pass's logits [B, K] without graph, for divergences; a pass of its own only if there was none."""
+        """The clean pass's logits [B, ...] without graph, for divergences; a pass of its own only if there was none."""
         if self._reference is None:
             with torch.no_grad():
                 self._reference = self.forward()
         return self._reference
+
+    @property
+    def student(self) -> Tensor:
+        """The clean pass's logits [B, ...] with their graph; a pass of its own only if no single copy was kept."""
+        if self._student is None:
+            self._student = self.forward()
+            self._context.cost.kept()
+        return self._student
+
+    def teacher(self) -> Tensor:
+        """Return the logits [B, ...] of a clean pass under the averaged weights, without graph."""
+        bare, weights = self._context.teacher()
+        with torch.no_grad():
+            (logits,) = self._run(None, copies=1, model=lambda **inputs: functional_call(bare, weights, (), inputs))
+        return logits
+
+    # ---- losses
+
+    def task_of(self, logits: Tensor) -> Tensor:
+        """Return the task loss [B] of these logits."""
+        return self.target.loss(logits, self._context.objective) * self.label_scale
+
+    def kl(self, reference: Tensor, logits: Tensor) -> Tensor:
+        """Return KL(reference || logits) of each row, [B], under the task's likelihood."""
+        return self.target.kl(reference, logits)
+
+    def symmetric_kl(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return KL(first || second) + KL(second || first) of each row, [B]; gradient through both."""
+        return self.target.symmetric_kl(first, second)
+
+    def differentiable_gradient(self, loss: Tensor, leaf: Tensor) -> Tensor:
+        """Return the gradient of each row's loss at ``leaf``, itself with a graph; free of the gradient scale."""
+        scaled = self._context.scaled
+        (gradient,) = torch.autograd.grad(scaled(loss.sum()), leaf, create_graph=True)
+        self._context.cost.differentiated()
+        # Divided before it is squared: a penalty is not scale-free.
+        return gradient / scaled(torch.ones((), device=gradient.device))
+
+    # ---- circumstances
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -113,15 +187,29 @@ class Step:
             keep = keep & ~torch.isin(self._ids, special)
         return Space(adversary, self._context.site, self._ids, keep, self._context.noise)
 
-    def _terms(self, delta: Tensor | None) -> dict[str, Tensor]:
-        copies = self._context.objective.copies
-        logits = self._run(delta, copies)
-        split = logits.chunk(copies)
-        if copies == 1 and delta is None:
-            self._reference = logits.detach()
+    def _mix(self, inputs: InputChange) -> None:
+        countable = self._context.likelihood.known(self.labels)
+        if self._weight is not None:
+            countable = countable & (self._weight > 0)
+        mixing = inputs.mixing(countable, self._context.noise)
+        assert mixing is not None  # it says that it mixes
+        self.target = Target(self._context.likelihood, self.labels, mixing)
+        self.mask = self.mask | self.mask[mixing.partner]
+        self._inputs["attention_mask"] = self.mask.to(self._inputs.get("attention_mask", self._ids).dtype)
+
+    def _terms(self, delta: Tensor | None, keep: bool = False) -> dict[str, Tensor]:
+        objective = self._context.objective
+        samples = [sample.chunk(objective.copies) for sample in self._run(delta, objective.copies, sampled=True)]
+        first = samples[0][0]
+        if objective.copies == 1 and (delta is None or keep):
+            self._reference = first.detach()
+            self._student = first if keep else None
         if self.first_logits is None:
-            self.first_logits = split[0].detach()
-        return self._context.objective.terms(split, self.labels)
+            self.first_logits = first.detach()
+        found = [objective.terms(copies, self.target) for copies in samples]
+        if len(found) == 1:
+            return found[0]
+        return {name: torch.stack([terms[name] for terms in found]).mean(0) for name in found[0]}
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
         return value * self.label_scale if name == "task" else value
@@ -130,21 +218,51 @@ class Step:
         scaled = [self._scaled(name, value) for name, value in terms.items()]
         return sum(scaled[1:], start=scaled[0])
 
-    def _run(self, delta: Tensor | None, copies: int) -> Tensor:
-        inputs, ids = self._inputs, self._ids
+    def _run(
+        self, delta: Tensor | None, copies: int, *, sampled: bool = False, model: Callable[..., Any] | None = None
+    ) -> list[Tensor]:
+        """Run one pass; with ``sampled`` there are several logits, one per dropout sample of the head."""
+        context, inputs = self._context, self._inputs
         if copies > 1:
             inputs = {name: torch.cat([value] * copies) for name, value in inputs.items()}
-            ids = inputs["input_ids"]
             delta = None if delta is None else torch.cat([delta] * copies)
         if self._replaying and self._rng is not None:
             self._rng.restore()
-        context = self._context
-        perturbed = nullcontext() if context.site is None else context.site.perturbed(delta, ids)
-        with perturbed, context.autocast():
-            output = context.model(**inputs)
+        samples = context.samples if sampled else None
+        with ExitStack() as stack:
+            self._enter_sites(stack, delta, inputs["input_ids"], copies)
+            if samples is not None:
+                stack.enter_context(samples.drawn())
+            if context.twice:
+                stack.enter_context(math_attention())
+            stack.enter_context(context.autocast())
+            output = (model or context.model)(**inputs)
         context.cost.passed(copies)
         logits = logits_of(output)
-        return logits if logits.dtype == torch.float64 else logits.float()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return [logits] if samples is None else list(logits.chunk(samples.count))
+
+    def _enter_sites(self, stack: ExitStack, delta: Tensor | None, ids: Tensor, copies: int) -> None:
+        context, change = self._context, self._change(copies)
+        if context.entry is not None and context.entry is not context.site:
+            stack.enter_context(context.entry.perturbed(None, ids, change))
+            change = None
+        if context.site is not None:
+            stack.enter_context(context.site.perturbed(delta, ids, change))
+
+    def _change(self, copies: int) -> Callable[[Tensor], Tensor] | None:
+        inputs, noise = self._context.inputs, self._context.noise
+        if inputs is None:
+            return None
+        mask = torch.cat([self.mask] * copies)
+        return lambda hidden: inputs.changed(hidden, mask, self.target.mixing, copies, noise)
+
+
+def math_attention() -> AbstractContextManager[Any]:
+    """Return the context in which torch's attention can be differentiated twice."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -15,17 +15,21 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from toughen.errors import InputError
+from toughen.tasks import TaskName, task_of
 from toughen.training import checkpoint
+from toughen.training.averages import CheckpointSoup
 from toughen.training.averaging import WeightAverage, make_average
 from toughen.training.bridge import Bridge, TrainerRuntime, mean_over_processes
-from toughen.training.compose import check_checkpointing, check_trainer, smoothed_once
+from toughen.training.compose import TrainerSetup, check_trainer, smoothed_once
 from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
 from toughen.training.launch import one_device
-from toughen.training.objectives import CrossEntropy, resolve_class_weights
-from toughen.training.rows import FillerRows, Window, count_rows, rows_per_class
+from toughen.training.loading import own_loader, sharded_batches
+from toughen.training.objectives import CrossEntropy, resolve_class_weights, weights_per_class
+from toughen.training.rows import Window, count_rows, rows_per_class
 from toughen.training.schedules import with_average_tail
+from toughen.training.soup import Candidates, Cooked, cook
 
 if TYPE_CHECKING:
     from toughen.data.batches import LengthBuckets
@@ -53,6 +57,7 @@ class ToughTrainer(Trainer):
         *positional: Any,
         recipe: Recipe | str | None = None,
         batches: LengthBuckets | None = None,
+        task: TaskName | None = None,
         **kwargs: Any,
     ) -> None:
         """Build the trainer.
@@ -63,6 +68,7 @@ class ToughTrainer(Trainer):
             positional: the Trainer's further positional arguments.
             recipe: a Recipe, the name of a shipped one or a file; None trains plainly.
             batches: a batch sampler of our own instead of the Trainer's; its indices go to ``train_dataset``.
+            task: what a label is; None asks the model's config.
             kwargs: the Trainer's other arguments.
 
         Raises:
@@ -72,7 +78,10 @@ class ToughTrainer(Trainer):
         one_device(args)
         self.recipe: Recipe | None = None if recipe is None else _load(recipe)
         self._batches = batches
+        self._task = task
         self.average: WeightAverage | None = None
+        self.soup: Candidates | None = None
+        self.cooked: Cooked | None = None
         self.engine: Engine | None = None
         self.clock = Clock()
         self._window: Window | None = None
@@ -83,7 +92,9 @@ class ToughTrainer(Trainer):
         super().__init__(model, args, *positional, **kwargs)
         # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
         self.model_accepts_loss_kwargs = False
-        check_trainer(self.recipe, loss_function=self.compute_loss_func, deepspeed=self.is_deepspeed_enabled)
+        deepspeed, noise = bool(self.is_deepspeed_enabled), self.args.neftune_noise_alpha
+        check_trainer(TrainerSetup(self.recipe, deepspeed, self.compute_loss_func, noise, self._scores()))
+        self.soup = self._candidates()
         self.add_callback(Bridge(self))
         if self.model_init is None:
             self._the_engine()
@@ -101,7 +112,7 @@ class ToughTrainer(Trainer):
             optimizer.train()
         batch = self._prepare_inputs(inputs)
         batch["labels"] = batch.pop("label") if "label" in batch else batch["labels"]
-        window = self._window or Window(*count_rows(batch))
+        window = self._window or Window(*count_rows(batch, engine.likelihood))
         engine.model = model
         self.clock.rows += len(batch["labels"])
         sync = self.accelerator.gradient_state.sync_gradients
@@ -114,7 +125,8 @@ class ToughTrainer(Trainer):
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not samples:
             return samples, None
-        counts = [count_rows(batch) for batch in samples]
+        likelihood = self._the_engine().likelihood
+        counts = [count_rows(batch, likelihood) for batch in samples]
         examples, labelled = (sum(column) for column in zip(*counts, strict=True))
         world = self.accelerator.num_processes
         if world > 1:
@@ -143,6 +155,8 @@ class ToughTrainer(Trainer):
             bare,
             self._objective(bare),
             self.recipe.adversary if self.recipe else None,
+            inputs=self.recipe.inputs if self.recipe else None,
+            task=self._task or task_of(bare),
             special_ids=getattr(tokenizer, "all_special_ids", None),
             runtime=TrainerRuntime(self),
         )
@@ -155,48 +169,19 @@ class ToughTrainer(Trainer):
         if objective.class_weights is None:
             return objective
         classes = int(model.config.num_labels)
-        balanced = objective.class_weights == "balanced"
-        return resolve_class_weights(
-            objective, rows_per_class(self.train_dataset, classes) if balanced else [1] * classes
-        )
+        if not weights_per_class(objective):
+            return resolve_class_weights(objective, [1] * classes)
+        counts, rows = rows_per_class(self.train_dataset, classes)
+        several = (self._task or task_of(model)) == "multi-label"
+        return resolve_class_weights(objective, counts, rows=rows if several else None)
 
     # ---- batches
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the Trainer's loader, or one over our own batches: always when there are several processes."""
         if self._batches is None and self.accelerator.num_processes > 1:
-            self._batches = self._sharded_batches()
-        if self._batches is None:
-            return super().get_train_dataloader()
-        dataset: Any = self.train_dataset if hasattr(self.train_dataset, "filler_aware") else self._with_fillers()
-        return DataLoader(
-            dataset,
-            batch_sampler=self._batches,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
-        )
-
-    def _with_fillers(self) -> FillerRows:
-        import datasets
-
-        dataset = self.train_dataset
-        if isinstance(dataset, datasets.Dataset):
-            dataset = self._remove_unused_columns(dataset, description="training")
-        return FillerRows(dataset)
-
-    def _sharded_batches(self) -> LengthBuckets:
-        from toughen.data.batches import LengthBuckets
-
-        return LengthBuckets(
-            [0] * len(self.train_dataset),
-            self.args.per_device_train_batch_size,
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
-            world_size=self.accelerator.num_processes,
-            rank=self.accelerator.process_index,
-            drop_last=self.args.dataloader_drop_last,
-            bucket=False,
-        )
+            self._batches = sharded_batches(self)
+        return super().get_train_dataloader() if self._batches is None else own_loader(self, self._batches)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self._stopped:
@@ -208,15 +193,26 @@ class ToughTrainer(Trainer):
         loop: Any = super()
         loop._run_epoch(*args, **kwargs)
 
+    def _scores(self) -> bool:
+        return self.args.eval_strategy != "no" and bool(self.args.metric_for_best_model)
+
+    def _candidates(self) -> Candidates | None:
+        average = self.recipe.average if self.recipe else None
+        if not isinstance(average, CheckpointSoup):
+            return None
+        folder, better = Path(str(self.args.output_dir)) / "soup", bool(self.args.greater_is_better)
+        return Candidates(folder, average.top_k, greater_is_better=better, writes=self.args.should_save)
+
     # ---- optimiser and schedule
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Build the Trainer's optimiser; with layer-wise rate decay, over groups of our own."""
+        """Build the Trainer's optimiser; where layers or the head have rates of their own, over groups of our own."""
         decay = self.recipe.training.layer_decay if self.recipe else 1.0
-        if self.optimizer is None and decay < 1:
+        faster = self.recipe.head.lr_multiplier if self.recipe else 1.0
+        if self.optimizer is None and (decay, faster) != (1.0, 1.0):
             cls, kwargs = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             bare = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-            groups = parameter_groups(bare, self.args.learning_rate, self.args.weight_decay, decay)
+            groups = parameter_groups(bare, self.args.learning_rate, self.args.weight_decay, decay, faster)
             self.optimizer = cls(groups, **kwargs)
         return super().create_optimizer(model)
 
@@ -230,13 +226,17 @@ class ToughTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         loop: Any = super()
-        check_checkpointing(self.model, self._the_engine().adversary)
+        self._the_engine().check()
         with warnings.catch_warnings():
             # accelerate knows only the old name of this setting of DDP.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             prepared = loop._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
-        if self.recipe is not None and self.recipe.average is not None:
-            self.average = make_average(self.recipe.average, self.model, total_steps=max_steps)
+        average = self.recipe.average if self.recipe else None
+        if self.soup is not None:
+            self.soup.restart(checkpoint.step_of(resume_from_checkpoint))
+        elif average is not None:
+            self.average = make_average(average, self.model, total_steps=max_steps)
+            self._the_engine().average = self.average
             if resume_from_checkpoint is not None:
                 checkpoint.load_average(Path(resume_from_checkpoint), self.average)
         return prepared
@@ -255,11 +255,11 @@ class ToughTrainer(Trainer):
         self._stopped, self.average, self.clock = False, None, Clock()
         if self.engine is not None:
             self.engine.restart()
-        if self.engine is not None:
-            self.engine.updates = 0
         output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._check_fired()
         self._retire_average()
+        if self.soup is not None:
+            self.cooked = cook(self, self.soup)
         return output
 
     def call_model_init(self, trial: Any = None) -> Any:
@@ -274,11 +274,12 @@ class ToughTrainer(Trainer):
             self.average.copy_to_model()
             self.average = None
 
-    def report(self) -> dict[str, float]:
+    def report(self) -> dict[str, Any]:
         """Return what training cost: the loop's seconds (without validation and checkpoints), rows and passes."""
         engine = self._the_engine()
         steps = max(engine.cost.steps, 1)
-        return {
+        soup = {} if self.cooked is None else {"soup": self.cooked.report()}
+        return soup | {
             "seconds": self.clock.seconds,
             "samples_per_second": self.clock.rows * self.accelerator.num_processes / max(self.clock.seconds, 1e-9),
             "passes_per_step": engine.cost.forwards / steps,

@@ -1,88 +1,17 @@
-"""The adversary slot: who pushes back? One ascent loop with named presets, all of them perturbations of embeddings."""
+"""Adversaries that climb the loss of the labels: FGM, FGSM, PGD, FreeLB."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
 
 from toughen.fields import require, setting
-from toughen.training.objectives import kl
+from toughen.training.adversaries.base import Adversary, Ascent, Direction, Loss, Norm, Scope, Search, Teach
 
 if TYPE_CHECKING:
     from toughen.training.step import Step
-
-Norm = Literal["l2", "linf"]
-Unit = Literal["relative", "absolute"]
-Scope = Literal["example", "vocabulary"]
-Loss = Literal["objective", "task"]
-Direction = Literal["l2", "sign", "max"]
-
-SITE = re.compile(r"embeddings|layer [1-9][0-9]*")
-
-
-class Teach(NamedTuple):
-    """A pass whose loss [B] is back-propagated into the parameters now; answered with the gradient at ``leaf``."""
-
-    loss: Tensor
-    leaf: Tensor | None = None
-    clean: bool = True
-    """Whether this is the unperturbed batch's pass (the log keeps its terms apart)."""
-
-
-class Search(NamedTuple):
-    """A pass that only asks for the gradient of its loss [B] at ``leaf``; parameter gradients stay untouched."""
-
-    loss: Tensor
-    leaf: Tensor
-
-
-Ascent = Generator[Teach | Search, Tensor, Tensor]
-"""Yields passes, receives each pass's gradient at its leaf (float32, of the sum over examples), returns delta."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adversary:
-    """What every adversary in embedding space shares: the ascent loop, its unit and its site.
-
-    delta <- start;  repeat { g <- gradient of the climbed loss;  delta <- project(delta + step_size * direction(g)) }
-
-    All lengths (radius, step_size, ...) are in one unit. ``relative``: times the mean L2 norm of the rows of the
-    model's input-embedding table when training starts; ``absolute``: the embedding's own units. Norms are taken per
-    example over (tokens, width); delta is exactly 0 on padding. An example whose gradient is not finite gets delta 0.
-    """
-
-    radius: float = setting(0.2, "size of the perturbation: L2 norm per example, or largest coordinate with linf")
-    radius_unit: Unit = setting("relative", "relative = times the mean embedding-row norm; absolute = embedding units")
-    site: str = setting("embeddings", "where the perturbation is added: embeddings, or 'layer k' (k from 1)")
-    special_tokens: bool = setting(True, "perturb special tokens ([CLS], </s>, ...) too")
-    start_step: int = setting(0, "optimiser steps to train without the adversary first")
-
-    scope: ClassVar[Scope]
-    norm: ClassVar[Norm]
-    replaces_task: ClassVar[bool] = True
-    label_free: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require(self.radius >= 0, "adversary.radius", self.radius, "must not be negative")
-        require(self.start_step >= 0, "adversary.start_step", self.start_step, "must not be negative")
-        require(
-            bool(SITE.fullmatch(self.site)), "adversary.site", self.site, "must be embeddings or 'layer k' (k >= 1)"
-        )
-
-    def ascend(self, step: Step) -> Ascent:
-        """Find the perturbation of this micro-batch.
-
-        Yields ``Teach`` and ``Search`` passes; returns delta [B, T, D], float32, detached.
-        """
-        raise NotImplementedError
-
-    def term(self, step: Step, delta: Tensor) -> Tensor:
-        """Return the loss [B] at delta, the one that joins the backward which communicates."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +128,9 @@ class FreeLb(Adversary):
     delta_{k+1} = project(delta_k + step_size * g / ||g||_2)   (linf: g / max|g|, start U(-start_size, start_size))
 
     Source: Zhu et al., "FreeLB: Enhanced Adversarial Training for Natural Language Understanding" (1909.11764).
-    Deviation from the released code: ``steps`` counts the passes (the code makes one more), and there is no update
-    after the last. Cost: 3 units per step.
+    Deviations from the released code: ``steps`` counts the passes (the code makes one more), and there is no update
+    after the last. From the paper: each pass draws fresh dropout, where the paper keeps one mask for a
+    step. Cost: 3 units per step.
     """
 
     name: Literal["freelb"] = "freelb"
@@ -232,53 +162,5 @@ class FreeLb(Adversary):
         return step.objective(delta) / self.steps
 
 
-@dataclass(frozen=True, kw_only=True)
-class Vat(Adversary):
-    """Virtual adversarial training: the prediction must not move in the direction where it moves most. No label needed.
-
-    L(e) + weight * KL(p(e) || p(e + delta)),  delta = radius * g / ||g||_2 after ``steps`` power iterations from
-    probe_size * (a random direction); p(e) is detached.
-
-    Source: Miyato et al., "Virtual Adversarial Training" (1704.03976), for text 1605.07725. At delta = 0 the divergence
-    has no gradient, so the start must be random. All passes of a step share one dropout mask: under fresh masks the
-    gradient is mostly that of the dropout. Rows without a label take part in the divergence.
-    Cost: 3 + 2 steps + 3 units (one reference pass more where the objective copies the batch).
-    """
-
-    name: Literal["vat"] = "vat"
-    label_free: ClassVar[bool] = True
-    probe_size: float = setting(0.1, "length of the random start and of all but the last iteration")
-    steps: int = setting(1, "power iterations")
-    weight: float = setting(1.0, "weight of the divergence beside the clean loss")
-    norm: ClassVar[Norm] = "l2"
-    scope: ClassVar[Scope] = "example"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("radius", "probe_size", "weight"):
-            require(getattr(self, name) > 0, f"adversary.{name}", getattr(self, name), "must be above 0")
-        require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
-
-    def ascend(self, step: Step) -> Ascent:
-        """See :class:`Adversary`."""
-        space = step.space(self)
-        leaf = space.random_direction(self.probe_size)  # before the masks, whose draws are replayed
-        with step.frozen():
-            yield Teach(step.clean())
-            for k in range(self.steps):
-                length = self.radius if k == self.steps - 1 else self.probe_size
-                gradient = yield Search(self._divergence(step, space.expand(leaf)), leaf)
-                leaf = space.moved(space.zeros(), gradient, length, "l2")
-        return space.expand(leaf)
-
-    def term(self, step: Step, delta: Tensor) -> Tensor:
-        """See :class:`Adversary`."""
-        with step.frozen():
-            return self.weight * self._divergence(step, delta)
-
-    def _divergence(self, step: Step, delta: Tensor) -> Tensor:
-        return kl(step.reference, step.forward(delta))
-
-
-EmbeddingAdversary = Fgm | Fgsm | Pgd | FreeLb | Vat
-"""Every answer to "who pushes back?"; ``name`` tells them apart in YAML and flags."""
+Climbing = Fgm | Fgsm | Pgd | FreeLb
+"""The adversaries of this module."""

@@ -1,0 +1,154 @@
+"""Adversaries in weight space: SAM, ASAM, AWP. They say how far each weight moves; the engine moves and restores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from toughen.fields import require, setting
+from toughen.training.adversaries.base import Unit
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightAdversary:
+    """What every adversary in weight space shares.
+
+    A first pass gives the gradient g of this micro-batch's mean loss at the weights w; the loss that teaches is taken
+    at w + move(w, g). The gradient is that of the micro-batch and, under DDP, of the process alone (the "m-sharpness"
+    of the SAM paper): a move spans the rows of a micro-batch, so no two splits of a batch give the same. Weights come
+    back bitwise, in any case. A gradient that is not finite (an fp16 overflow) moves nothing.
+    """
+
+    radius: float = setting(0.05, "length of the move")
+    start_step: int = setting(0, "optimiser steps to train without the adversary first")
+
+    clean: ClassVar[bool] = False
+    """Whether the gradient at the unmoved weights teaches too."""
+    label_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require(self.radius > 0, "adversary.radius", self.radius, "must be above 0")
+        require(self.start_step >= 0, "adversary.start_step", self.start_step, "must not be negative")
+
+    def selects(self, name: str) -> bool:
+        """Whether the weight of this name may move."""
+        return True
+
+    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return how far each weight moves, in the shapes given."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam(WeightAdversary):
+    """Sharpness-aware minimisation: learn from the worst weights nearby instead of the present ones.
+
+    move = radius * g / ||g||_2, over all trainable weights together.
+
+    Source: Foret et al., "Sharpness-Aware Minimization for Efficiently Improving Generalization" (2010.01412).
+    Cost: 6 units (plain: 3) and the memory of two more copies of the trainable weights.
+    """
+
+    name: Literal["sam"] = "sam"
+
+    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """See :class:`WeightAdversary`."""
+        return _along(gradients, self.radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asam(WeightAdversary):
+    """Adaptive SAM: the ball is stretched by each weight's own size, so that rescaling the net changes nothing.
+
+    T = |w| + eta;  move = radius * T^2 g / ||T g||_2.
+
+    Source: Kwon et al., "ASAM: Adaptive Sharpness-Aware Minimization" (2102.11600). Its radius is some ten times SAM's.
+    Deviation: the released code does not stretch the ball along biases.
+    Cost: 6 units and the memory of some three and a half more copies of the trainable weights.
+    """
+
+    name: Literal["asam"] = "asam"
+    radius: float = setting(0.5, "length of the move, in units of the weights' own sizes")
+    eta: float = setting(0.01, "added to each weight's size")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.eta >= 0, "adversary.eta", self.eta, "must not be negative")
+
+    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """See :class:`WeightAdversary`."""
+        # Tensor by tensor, and T g twice: lists of T and T g would each be one more copy of all weights.
+        norms = [(self._size(w) * g).norm() for w, g in zip(weights, gradients, strict=True)]
+        factor = _factor(torch.stack(norms).norm(), self.radius)
+        return [self._size(w) ** 2 * _times(g, factor) for w, g in zip(weights, gradients, strict=True)]
+
+    def _size(self, weight: Tensor) -> Tensor:
+        return weight.detach().abs() + self.eta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awp(WeightAdversary):
+    """Adversarial weight perturbation: learn at the present weights and at selected weights moved uphill.
+
+    L(w) + L(w + move);  relative: move_l = radius * ||w_l|| g_l / ||g_l|| for each selected tensor l;
+    absolute: move = radius * g / ||g||_2 over the selected tensors together, which is SAM's on some of the weights.
+
+    Source: Wu et al., "Adversarial Weight Perturbation Helps Robust Generalization" (2004.05884), there on top of
+    adversarial inputs; in the form of text competitions the clean loss is kept and the inputs are left alone.
+    ``clean: false`` learns at the moved weights only. Deviation: the released code leaves one-dimensional weights
+    (norms) alone, which ``only: weight`` does not. Cost: 6 units and the memory of
+    some three and a half more copies of the weights.
+    """
+
+    name: Literal["awp"] = "awp"
+    radius: float = setting(0.005, "length of the move: times each tensor's own norm (relative), or absolute")
+    radius_unit: Unit = setting("relative", "relative = per tensor, times its norm; absolute = over all together")
+    only: str = setting("weight", "regular expression found in the names of the weights that move")
+    clean: bool = setting(True, "learn at the unmoved weights too")  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            re.compile(self.only)
+        except re.error as error:
+            require(False, "adversary.only", self.only, f"must be a regular expression ({error})")
+
+    def selects(self, name: str) -> bool:
+        """See :class:`WeightAdversary`."""
+        return re.search(self.only, name) is not None
+
+    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """See :class:`WeightAdversary`."""
+        if self.radius_unit == "absolute":
+            return _along(gradients, self.radius)
+        return [
+            _times(g, _factor(g.norm(), self.radius) * w.detach().norm())
+            for w, g in zip(weights, gradients, strict=True)
+        ]
+
+
+InWeights = Sam | Asam | Awp
+"""The adversaries of this module."""
+
+
+def _along(gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
+    """Return radius * g / ||g||_2, the norm over all tensors together; 0 if that is 0 or not finite."""
+    factor = _factor(torch.stack(torch._foreach_norm(list(gradients))).norm(), radius)
+    return [_times(g, factor) for g in gradients]
+
+
+def _factor(norm: Tensor, radius: float) -> Tensor:
+    """Return radius / norm, NaN where the norm is not finite."""
+    return torch.where(norm.isfinite(), radius / norm.clamp(min=TINY), torch.nan)
+
+
+def _times(gradient: Tensor, factor: Tensor) -> Tensor:
+    """Return gradient * factor; exactly 0 where the factor is NaN."""
+    return torch.where(factor.isnan(), 0.0, gradient * factor)

@@ -1,0 +1,45 @@
+"""The table covers what it says: every allowed pair of settings of two slots meets in some combination."""
+
+from contract.table import ALLOWED, COMBINATIONS, EVERYTHING, SLOTS, Combination, cover, pairs_of, refusals
+
+REFUSED = {
+    ("rdrop", "rat"),
+    ("rdrop", "rat-detached"),
+    ("focal", "regression"),
+    ("pgd-vocabulary", "mixup"),
+    ("mixup", "tokens"),
+    ("smart", "none"),
+    ("smart", "swa"),
+}
+"""The pairs of this table that the rules of composition leave out."""
+
+
+def test_every_allowed_pair_occurs():
+    """77 combinations stand for 2,156 allowed ones of 2,736; only refused pairs are missing."""
+    everything = set().union(*map(pairs_of, EVERYTHING))
+    found = set().union(*map(pairs_of, COMBINATIONS))
+    assert {(first[1], second[1]) for first, second in everything - found} == REFUSED
+    assert found == set().union(*map(pairs_of, ALLOWED))
+    assert (len(EVERYTHING), len(ALLOWED), len(COMBINATIONS)) == (2736, 2156, 77)
+
+
+def test_no_combination_is_refused_and_each_refused_one_breaks_a_rule():
+    assert not any(map(refusals, COMBINATIONS))
+    for combination in set(EVERYTHING) - set(ALLOWED):
+        assert any({first[1], second[1]} == set(pair) for first, second in pairs_of(combination) for pair in REFUSED)
+
+
+def test_the_covering_is_deterministic_and_lean():
+    """No smaller table can cover its two longest slots, and without its last combination a pair would be missing."""
+    assert sorted(cover(ALLOWED), key=EVERYTHING.index) == COMBINATIONS
+    objectives, adversaries = len(SLOTS[0]), len(SLOTS[1])
+    assert len(COMBINATIONS) <= objectives * adversaries + 1
+    without = set().union(*map(pairs_of, COMBINATIONS[:-1]))
+    assert pairs_of(COMBINATIONS[-1]) - without, "canary: a missing combination is seen"
+
+
+def test_every_technique_stands_alone_in_rows_that_know_nothing_of_each_other():
+    """Each adversary that spans no rows has a combination that spans none, so that no rule is only ever exempt."""
+    free = {combination.adversary for combination in COMBINATIONS if not combination.spans_rows}
+    assert free == {name for name in SLOTS[1] if not Combination(adversary=name).spans_rows}
+    assert {combination.objective for combination in COMBINATIONS if not combination.spans_rows} == set(SLOTS[0])

@@ -1,0 +1,148 @@
+"""SAM, ASAM and AWP against the numbers of SPEC 2; which weights move, how far, and that they come back."""
+
+import pytest
+import torch
+
+from toughen.errors import InputError
+from toughen.training.adversaries import Asam, Awp, Sam
+from toughen.training.engine import Engine
+from toughen.training.reduction import moved
+from training.models import batch, distance, gradients, tiny
+from training.trials import same, weights
+
+W, G = (torch.tensor(v, dtype=torch.float64) for v in ([1.0, 2.0], [3.0, 4.0]))
+ALL = {"sam": Sam(radius=0.3), "asam": Asam(radius=0.5), "awp": Awp(radius=0.05), "awp-absolute": Awp(
+    radius=0.3, radius_unit="absolute", only=r"layer\.1\.")}  # fmt: skip
+
+
+def digits(tensor, want, tolerance):
+    assert tensor.tolist() == pytest.approx(want, rel=0, abs=tolerance)
+
+
+def test_sam_moves_along_the_gradient():
+    digits(*Sam(radius=0.05).moves([W], [G]), [0.03, 0.04], 1e-12)
+
+
+def test_sam_has_one_norm_over_all_weights():
+    """The same two numbers in two tensors move as in one."""
+    moves = Sam(radius=0.05).moves([W[:1], W[1:]], [G[:1], G[1:]])
+    digits(torch.cat(moves), [0.03, 0.04], 1e-12)
+
+
+def test_asam_moves_by_the_weights_own_sizes():
+    """T = |w| + .01: .5 T^2 g / ||T g||."""
+    t = W + 0.01
+    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G]), [0.178090, 0.940433], 5e-7)
+    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G]), (0.5 * t**2 * G / (t * G).norm()).tolist(), 1e-12)
+    digits(*Asam(radius=0.5, eta=0.01).moves([-W], [G]), [0.178090, 0.940433], 5e-7)
+
+
+def test_awp_starts_like_sam_in_absolute_units_and_by_each_tensors_norm_in_relative_ones():
+    """Relative: .1 ||w|| g / ||g|| = .1 sqrt(5) (.6, .8) for this tensor, and .1 * 2 for another one of norm 2."""
+    digits(*Awp(radius=0.05, radius_unit="absolute").moves([W], [G]), [0.03, 0.04], 1e-12)
+    other = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    found = Awp(radius=0.1).moves([W, other], [G, 100 * G])
+    digits(found[0], [0.06 * 5**0.5, 0.08 * 5**0.5], 1e-12)
+    digits(found[1], [0.12, 0.16], 1e-12)
+
+
+@pytest.mark.parametrize("poison", [float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ALL)
+def test_a_gradient_of_0_or_one_that_is_not_finite_moves_nothing(name, poison):
+    """AWP in relative units decides tensor by tensor."""
+    assert not ALL[name].moves([W], [0 * G])[0].any()
+    bad = torch.tensor([poison, 1.0], dtype=torch.float64)
+    found = ALL[name].moves([W, W], [bad, G])
+    assert not found[0].any()
+    assert bool(found[1].any()) == (name == "awp")
+
+
+def passes(model, adversary, rows):
+    """Return the weights in each pass of a step."""
+    seen = []
+    handle = model.register_forward_pre_hook(lambda m, _: seen.append(weights(m)))
+    with Engine(model, adversary=adversary) as engine:
+        engine.backward(rows)
+        found = engine.terms()
+    handle.remove()
+    return seen, found
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_second_pass_runs_at_the_moved_weights_and_they_come_back(name):
+    """The move is the preset's, of the mean loss's gradient at the weights; nothing else moves."""
+    model, rows, adversary = tiny("bert"), batch(), ALL[name]
+    with Engine(model) as engine:
+        engine.backward(rows)
+    g, before = gradients(model), weights(model)
+    model.zero_grad()
+    (first, second), terms = passes(model, adversary, rows)
+    chosen = [key for key in before if adversary.selects(key)]
+    moves = adversary.moves([before[key] for key in chosen], [g[key] for key in chosen])
+    expected = before | {key: before[key] + move for key, move in zip(chosen, moves, strict=True)}
+    assert same(first, before)
+    assert distance(second, expected) < 1e-12
+    assert distance(second, before) > 1e-4
+    assert same(weights(model), before)
+    assert terms["perturbation_norm"] == pytest.approx(sum(float(m.norm()) ** 2 for m in moves) ** 0.5, abs=1e-6)
+    assert ("task" in terms) == adversary.clean
+    if name == "awp-absolute":
+        assert all(".layer.1." in key for key in chosen)
+        assert len(chosen) < len(before)
+
+
+def test_the_logged_length_of_a_move_is_the_radius_for_tokens_too():
+    """A mean over micro-batches by what they count for: words, not rows."""
+    model, rows = tiny("bert", task="tokens"), batch(lengths=(9, 4, 5, 7), task="tokens")
+    words = float((rows["labels"] != -100).sum())
+    with Engine(model, adversary=Sam(radius=0.3), task="tokens") as engine:
+        for start in (0, 2):
+            engine.backward({key: value[start : start + 2] for key, value in rows.items()}, examples=words)
+        engine._logged_updates = 1
+        assert engine.terms()["perturbation_norm"] == pytest.approx(0.3, abs=1e-6)
+
+
+def test_frozen_weights_do_not_move():
+    model, rows = tiny("bert"), batch()
+    model.bert.embeddings.requires_grad_(False)
+    (_, second), _ = passes(model, Sam(radius=0.3), rows)
+    before = weights(model)
+    still = [name for name in before if torch.equal(second[name], before[name])]
+    assert all(name in still for name in before if ".embeddings." in name)
+    assert "classifier.weight" not in still
+
+
+def test_weights_without_part_in_the_loss_are_refused_by_name():
+    """A token classifier's pooler has no gradient: nothing would ever move."""
+    model = tiny("bert")
+    model.register_parameter("unused", torch.nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    with Engine(model, adversary=Awp(only="unused")) as engine, pytest.raises(InputError, match=r"adversary\.only"):
+        engine.backward(batch())
+
+
+def test_moved_weights_come_back_bitwise_even_where_adding_would_not():
+    """1e8 + 1 - 1 is not 1e8 in float32; the values are restored, not subtracted, also after an exception."""
+    w = torch.nn.Parameter(torch.tensor([1e8, 1.0]))
+
+    def fail():
+        with moved([w], [torch.tensor([3.0, 0.5])]):
+            assert w[1] == 1.5
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert w.tolist() == [1e8, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "field"),
+    [
+        (Sam, {"radius": 0.0}, "radius"),
+        (Sam, {"start_step": -1}, "start_step"),
+        (Asam, {"eta": -1.0}, "eta"),
+        (Awp, {"only": "("}, "only"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(kind, settings, field):
+    with pytest.raises(InputError, match=f"adversary.{field}"):
+        kind(**settings)
