@@ -48,6 +48,12 @@ class FakeRun:
         ]
 
 
+def asked(**given) -> dict:
+    """Return the arguments of `toughen.train` in a call with nothing but these."""
+    options = ("folds", "submit", "pseudo_label", "min_confidence")
+    return dict.fromkeys(options) | {"resume": False, "overwrite": False} | given
+
+
 def fake_train(**arguments):
     FakeRun.calls.append(("train", arguments))
     print("noise on stdout")
@@ -88,7 +94,7 @@ def test_train_passes_the_recipe_and_its_changes_on(calls, tmp_path, capsys):
     assert main(["train", "full-stack", *flags, "--seed", "7", "--unlabelled", "u.txt", "--output", str(tmp_path)]) == 0
     overrides = {"model": "m", "data": "d.csv", "adversary.steps": 5, "adversary.radius": 0.5, "average": None}
     expected = load_recipe("full-stack", {**overrides, "training.seed": 7, "data.unlabelled": "u.txt"})
-    assert trained(calls) == {"recipe": expected, "output": tmp_path, "resume": False, "overwrite": False}
+    assert trained(calls) == asked(recipe=expected, output=tmp_path)
     out = capsys.readouterr().out
     assert "0.8000" in out
     assert "roc_auc is undefined: there is one class only" in out
@@ -114,7 +120,14 @@ def test_resume_goes_on_with_the_runs_own_recipe(calls, tmp_path):
     own = load_recipe("plain", {"data": "a.csv", "training.epochs": 9})
     (tmp_path / "recipe.yaml").write_text(dump(own))
     assert main(["train", "--resume", "--output", str(tmp_path)]) == 0
-    assert trained(calls) == {"recipe": own, "output": tmp_path, "resume": True, "overwrite": False}
+    assert trained(calls) == asked(recipe=own, output=tmp_path, resume=True)
+
+
+def test_folds_and_a_teacher_are_passed_on(calls, tmp_path):
+    flags = ["--folds", "5", "--group", "author", "--submit", "new.csv", "--pseudo-label", "r", "--min-confidence=0.8"]
+    assert main(["train", "plain", "--data", "d", "--output", str(tmp_path), *flags]) == 0
+    given = {"folds": 5, "submit": "new.csv", "pseudo_label": "r", "min_confidence": 0.8, "output": tmp_path}
+    assert trained(calls) == asked(recipe=load_recipe("plain", {"data": "d", "data.group": "author"}), **given)
 
 
 def test_json_is_the_only_thing_on_stdout(calls, tmp_path, capsys):
@@ -161,6 +174,7 @@ def test_print_config_as_json(capsys):
         (["--resume", "--overwrite"], "--resume and --overwrite contradict each other; choose one."),
         (["plain", "pgd"], "toughen train: Got unexpected extra argument"),
         (["--resume=3"], "toughen"),
+        (["--folds", "many"], "toughen train: Invalid value for '--folds'"),
     ],
     ids=str,
 )
@@ -192,8 +206,13 @@ def test_one_process_of_several_speaks(tmp_path, capsys, monkeypatch):
 
 
 def test_evaluate_passes_columns_on(calls):
-    assert main(["evaluate", "run", "--data", "a.csv", "--data.text", "body", "--data.label=stars"]) == 0
-    assert calls[1] == ("evaluate", "a.csv", {"also": {}, "text": "body", "label": "stars"})
+    assert (
+        main(
+            ["evaluate", "run", "--data", "a.csv", "--data.text", "body", "--data.label=stars", "--data.text_pair", "b"]
+        )
+        == 0
+    )
+    assert calls[1] == ("evaluate", "a.csv", {"also": {}, "text": "body", "label": "stars", "text_pair": "b"})
 
 
 @pytest.mark.parametrize(
@@ -352,7 +371,8 @@ def test_help_of_train_shows_every_setting_in_80_columns(capsys):
                 assert f"--{setting.key} " in text
                 assert f"{setting.help} [default: {help_word(setting.default)}]" in text or setting.default == ""
     assert all(f"--{alias}" in text for alias in ALIASES)
-    assert all(option in text for option in ("--recipe", "--output", "--resume", "--overwrite", "--print-config"))
+    assert all(option in text for option in ("--recipe", "--output", "--folds", "--submit", "--resume"))
+    assert all(option in text for option in ("--pseudo-label", "--min-confidence", "--overwrite", "--print-config"))
 
 
 def help_word(value: object) -> str:
@@ -362,10 +382,14 @@ def help_word(value: object) -> str:
 
 
 def test_help_shows_a_setting_once_per_form():
-    """`radius` means three things among five adversaries; none is lost and none is told twice."""
+    """`radius` means several things among the adversaries; none is lost and none is told twice."""
     radius = [owners for setting, owners in variants("adversary") if setting.key == "adversary.radius"]
-    assert radius == [("fgm", "pgd", "vat"), ("fgsm",), ("freelb",)]
-    assert sum(line.startswith("  --adversary.radius ") for line in help_lines()) == 3
+    told = [name for owners in radius for name in owners]
+    known = {name: fields_of("adversary", name) for name in slots.techniques(Recipe, "adversary") if name}
+    having = [name for name, found in known.items() if "adversary.radius" in {setting.key for setting in found}]
+    assert sorted(told) == sorted(having)
+    assert {"fgm", "pgd", "vat"} <= set(radius[0]), "one form of several owners"
+    assert sum(line.startswith("  --adversary.radius ") for line in help_lines()) == len(radius) > 2
 
 
 def test_flags_are_told_from_the_commands_own_options():

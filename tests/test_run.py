@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import toughen
-from tiny import reviews, save_tiny_model, write_csv
-from toughen import InputError
+from tiny import NEGATIVE, POSITIVE, reviews, save_tiny_model, write_csv
+from toughen import InputError, Run
+from toughen.assess.metrics import task_metrics
+from toughen.assess.thresholds import tune_thresholds
+from toughen.data import load_labelled
 
 # A model of two narrow layers needs an epoch or two before it beats the majority; that is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -52,7 +56,7 @@ def flags(data, model, output, recipe="tough-stack", **more):
 
 def test_a_run_folder_holds_what_it_promises(run):
     assert {p.name for p in run.path.iterdir()} == {
-        "model", "recipe.yaml", "metrics.json", "tensorboard", "checkpoints"
+        "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints"
     }  # fmt: skip
     metrics = run.metrics
     assert set(metrics) == {"validation", "test", "train", "environment"}
@@ -221,3 +225,82 @@ def test_data_may_be_in_memory_and_a_validation_split_is_taken_from_train(model,
 
     assert run.metrics["validation"]["n"] == 8
     assert "test" not in run.metrics
+
+
+def test_texts_that_went_into_training_are_kept_as_hashes(run, data):
+    from toughen.data import load_texts
+    from toughen.data.overlap import text_hashes
+
+    seen = np.load(run.path / "train_hashes.npy")
+    hashes = {name: text_hashes(load_texts(data / f"{name}.csv")) for name in ("train", "validation", "test")}
+
+    assert sorted(seen) == sorted([*hashes["train"], *hashes["validation"]])
+    assert not np.isin(hashes["test"], seen).any()
+
+
+# ---------------------------------------------------------------- every task
+
+
+def tagged(rows):
+    """Label each word of each text: an opinion word is a "B-good" or a "B-bad"."""
+    tags = dict.fromkeys(POSITIVE, "B-good") | dict.fromkeys(NEGATIVE, "B-bad")
+    return [{"words": text.split(), "tags": [tags.get(word, "O") for word in text.split()]} for text, _ in rows]
+
+
+def of_task(task, count=64, seed=3):
+    """Return rows in memory of each kind of classification, learnable from the same words."""
+    rows = reviews(count, seed)
+    if task == "multi-label":
+        return [{"text": text, "label": [label, *(["film"] if "film" in text else [])]} for text, label in rows]
+    if task == "regression":
+        return [{"text": text, "label": 0.5 + (label == "positive")} for text, label in rows]
+    if task == "pairs":
+        others = sorted(reviews(count, seed + 1))
+        return [{"text_a": a, "text_b": b, "label": int(x == y)} for (a, x), (b, y) in zip(rows, others, strict=True)]
+    return tagged(rows) if task == "tokens" else rows
+
+
+ANSWERS = {
+    "multi-label": {"labels", "probabilities"},
+    "regression": {"score"},
+    "tokens": {"words", "tags", "entities"},
+    "pairs": {"label", "score", "probabilities"},
+}
+QUESTIONS = {"tokens": [["good", "film"]], "pairs": [("good film", "bad meal")]}
+
+
+@pytest.mark.parametrize("task", ANSWERS)
+def test_every_task_trains_scores_and_answers(model, tmp_path, task):
+    run = start(
+        {"train": of_task(task), "test": of_task(task, 24, 8)}, model, tmp_path / "run", training={"max_steps": 12}
+    )
+
+    name = "single-label" if task == "pairs" else task
+    assert (run.classifier.task, run.classifier.pairs) == (name, task == "pairs")
+    again = run.evaluate(of_task(task, 24, 8))
+    for metric, value in run.metrics["test"].items():
+        if metric not in ("seconds", "samples_per_second"):
+            assert again[metric] == value, metric
+    (answer,) = Run.open(run.path).predict(QUESTIONS.get(task, ["a good film"]))
+    assert set(answer) == ANSWERS[task]
+
+
+@pytest.mark.parametrize("task", ["multi-label", "single-label"])
+def test_tuned_thresholds_are_validations_best_and_travel_with_the_model(model, tmp_path, task):
+    changes = {"max_steps": 6} | ({"threshold": "tuned"} if task == "single-label" else {})
+    data = {"train": of_task(task), "validation": of_task(task, 32, 6), "test": of_task(task, 24, 8)}
+    run = start(data, model, tmp_path / "run", training=changes)
+
+    rows = load_labelled(of_task(task, 32, 6), label_names=run.classifier.label_names, task=task)
+    outputs, labels = run.classifier.outputs(rows), rows["label"][:]
+    thresholds = run.classifier.thresholds
+    assert thresholds == tuple(tune_thresholds(task, outputs, labels))
+    assert json.loads((run.path / "model/config.json").read_text())["toughen"]["thresholds"] == list(thresholds)
+    names = run.classifier.label_names
+    tuned, fixed = (task_metrics(task, outputs, labels, names, cuts)["f1"] or 0 for cuts in (thresholds, None))
+    assert run.metrics["validation"]["f1"] == pytest.approx(tuned)
+    assert tuned > fixed, "canary: 0.5 would score lower"
+
+
+def test_thresholds_are_not_tuned_unasked(run):
+    assert run.classifier.thresholds is None

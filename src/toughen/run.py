@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
-from toughen.recipe import DEFAULT, Recipe, dump, load_recipe
+from toughen.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
+from toughen.recipe import DEFAULT, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from toughen.assess.score import Classifier
     from toughen.data import Splits
 
-RECIPE, METRICS, MODEL = "recipe.yaml", "metrics.json", "model"
-
 
 class Run:
     """A finished run folder.
 
-    It holds ``model/`` (the scored weights, loads with ``AutoModelForSequenceClassification.from_pretrained``),
-    ``recipe.yaml`` (resolved), ``metrics.json``, ``tensorboard/`` and ``checkpoints/``.
+    It holds ``model/`` (the scored weights, loads with transformers' ``Auto`` classes), ``recipe.yaml`` (resolved),
+    ``metrics.json``, ``train_hashes.npy`` (which texts the model has seen), ``tensorboard/`` and ``checkpoints/``; and
+    ``pseudo.json`` and ``pseudo.parquet`` where a teacher labelled texts. A run in folds holds a run folder per fold,
+    ``fold-1/`` and so on, ``folds.json``, ``oof.parquet`` and maybe ``submission.csv`` instead of a model of its own.
 
     Attributes:
         path: the folder.
@@ -57,16 +56,32 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``: validation, test, train, environment."""
-        content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
-        return content
+        """The content of ``metrics.json``: validation, test, train, environment (in folds: out_of_fold, folds, ...)."""
+        return read_json(self.path / METRICS)
+
+    @cached_property
+    def folds(self) -> int | None:
+        """The number of folds; None for an ordinary run."""
+        found: int | None = read_json(self.path / FOLDS).get("folds")
+        return found
+
+    @cached_property
+    def members(self) -> tuple[Run, ...]:
+        """The runs whose outputs are averaged: those of the folds, in order; of an ordinary run, itself alone."""
+        if self.folds is None:
+            return (self,)
+        return tuple(Run.open(self.path / f"fold-{fold + 1}") for fold in range(self.folds))
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The model with its tokenizer, loaded once."""
+        """The model with its tokenizer, or those of all folds as one, loaded once."""
         from toughen.assess.score import Classifier
 
-        return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
+        if self.folds is None:
+            return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
+        from toughen.ensemble import Ensemble
+
+        return Ensemble.of([member.classifier for member in self.members])
 
     def evaluate(
         self,
@@ -75,6 +90,7 @@ class Run:
         also: Mapping[str, object] | None = None,
         text: str | None = None,
         label: str | None = None,
+        text_pair: str | None = None,
     ) -> dict[str, Any]:
         """Score labelled data.
 
@@ -83,6 +99,7 @@ class Run:
             also: further data by name, each scored alike.
             text: column that holds the text; default the one named in the recipe, or found.
             label: column that holds the label; likewise.
+            text_pair: column that holds the second text of a pair; likewise.
 
         Returns:
             The metrics; with ``also``, one mapping of metrics per name, ``data`` among them.
@@ -90,37 +107,38 @@ class Run:
         Raises:
             InputError: if a source is wrong or has a label that this run never saw.
         """
-        columns = (text or self.recipe.data.text, label or self.recipe.data.label)
+        named = {"text": text, "label": label, "text_pair": text_pair}
+        columns = {name: column or getattr(self.recipe.data, name) for name, column in named.items()}
         if also and "data" in also:
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
-        metrics = self._score(data, *columns)
+        metrics = self._score(data, columns)
         if not also:
             return metrics
-        return {"data": metrics} | {name: self._score(source, *columns) for name, source in also.items()}
+        return {"data": metrics} | {name: self._score(source, columns) for name, source in also.items()}
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return for each text its ``label``, that label's ``score`` and all ``probabilities`` by label name."""
-        import datasets
+    def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        """Answer for each text (a pair of str; for tokens a list of words or a str) with a dict.
 
-        if not texts:
+        Single-label: ``label``, its probability as ``score``, and ``probabilities`` by label name. Multi-label:
+        ``labels`` and ``probabilities``. Regression: ``score``. Tokens: ``words``, ``tags`` and ``entities``.
+        """
+        if not len(texts):
             return []
-        dataset = datasets.Dataset.from_dict({"text": list(texts)})
-        names = self.classifier.label_names
-        rows = self.classifier.probabilities(dataset, batch_size=self.recipe.training.eval_batch_size)
-        return [
-            {
-                "label": names[int(row.argmax())],
-                "score": float(row.max()),
-                "probabilities": dict(zip(names, row.tolist(), strict=True)),
-            }
-            for row in rows
-        ]
+        return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
 
-    def _score(self, data: object, text: str | None, label: str | None) -> dict[str, Any]:
+    def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
         from toughen.assess.score import score
         from toughen.data import load_labelled
 
-        rows = load_labelled(data, text=text, label=label, label_names=self.classifier.label_names)
+        rows = load_labelled(
+            data,
+            text=columns["text"],
+            text_pair=columns["text_pair"],
+            label=columns["label"],
+            label_names=self.classifier.label_names,
+            task=self.classifier.task,
+            pairs=self.classifier.pairs,
+        )
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
 
 
@@ -131,6 +149,11 @@ def train(
     recipe: Recipe | str | Path | Mapping[str, Any] | None = None,
     output: str | Path,
     unlabelled: str | Path | None = None,
+    folds: int | None = None,
+    group: str | None = None,
+    submit: object = None,
+    pseudo_label: str | Path | None = None,
+    min_confidence: float | None = None,
     seed: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -145,7 +168,13 @@ def train(
         recipe: a Recipe, the name of a shipped one, a YAML file or a mapping; default tough-stack (or, with
             ``resume``, the one the run was started with).
         output: the run folder to make.
-        unlabelled: source of texts without labels, for the terms that need none (VAT, R-Drop's divergence).
+        unlabelled: source of texts without labels, for the terms that need none (VAT, R-Drop's divergence), or for
+            the teacher.
+        folds: train so many models, each scored on the rows that it alone does not learn from.
+        group: column whose equal values stay on one side of every division, and in one fold.
+        submit: with ``folds``, texts to answer with all models: as ``data``, of divided data its test split.
+        pseudo_label: run folder of a teacher, which labels the texts of ``unlabelled``.
+        min_confidence: least probability with which such a label counts; default 0.9.
         seed: seed of everything; default the recipe's.
         resume: continue an interrupted run in ``output``.
         overwrite: replace a run in ``output``.
@@ -163,12 +192,18 @@ def train(
     folder = Path(output)
     source = data if isinstance(data, (str, Path)) else None
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
-    resolved = _resolved(recipe, folder if resume else None, given, overrides)
+    resolved = _resolved(recipe, folder if resume else None, {**given, "data.group": group}, overrides)
+    teacher = None if pseudo_label is None else str(pseudo_label)
+    asked = {"folds": folds, "submit": submit, "pseudo_label": teacher, "min_confidence": min_confidence}
+    extras = extras_of(folder, resume=resume, **asked)
+    if extras.pseudo_label is not None and resolved.data.unlabelled is None:
+        raise InputError("--pseudo-label needs texts to label: name them with --unlabelled SOURCE.")
     console = main_process_console(quiet)
-    if _is_finished(folder, resolved, resume=resume, overwrite=overwrite):
+    if is_finished(folder, resolved, resume=resume, overwrite=overwrite):
         console.print(f"the run in {folder} has finished already; nothing to do.")
         return Run.open(folder)
-    return _train(resolved, None if source is not None else data, folder, resume, console)
+    _train(resolved, None if source is not None else data, folder, resume, console, extras)
+    return Run.open(folder)
 
 
 def _resolved(
@@ -185,83 +220,49 @@ def _resolved(
     return load_recipe(recipe or DEFAULT, {**overrides, **changes})
 
 
-def _is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> bool:
-    """Check that a run may be made in this folder; say whether there is nothing left to do.
-
-    Raises:
-        InputError: if the folder is taken, or holds another run than the one to be continued.
-    """
-    started = (folder / RECIPE).exists()
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not started)):
-        raise InputError(f"{folder} exists and is not a run folder; choose another --output.")
-    if started and resume:
-        _refuse_other_recipe(folder, recipe)
-        return (folder / METRICS).exists()
-    if started and not overwrite:
-        raise InputError(
-            f"{folder} already holds a run; continue it with --resume, replace it with --overwrite, or choose another "
-            "--output."
-        )
-    return False
-
-
-def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
-    before, now = (folder / RECIPE).read_text().splitlines(), dump(recipe).splitlines()
-    changed = [line.strip() for line in now if line not in before]
-    if before != now:
-        raise InputError(
-            f"{folder} was started with another recipe (now {'; '.join(changed[:3]) or 'shorter'}); resume with the "
-            f"same settings ({folder / RECIPE}) or choose another --output."
-        )
-
-
-def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Console) -> Run:
+def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
     from toughen.data import load_splits
 
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
-    # Slow to import, and not needed to refuse wrong data.
-    from toughen.training import fit
-    from toughen.training.checkpoint import last_complete
-    from toughen.training.launch import main_process_alone, quiet_libraries
-    from toughen.training.pretrained import prepare
-
-    fit.check(recipe, splits)
     for line in splits.summary.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    with quiet_libraries():
-        prepared = prepare(recipe, splits.label_names)
-        with main_process_alone() as is_main:
-            if is_main:
-                _start_folder(folder, recipe, keep=resume)
-        trainer = fit.make_trainer(recipe, splits, prepared, folder, console)
-        trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
-        trainer.save_model(str(folder / MODEL))
-        with main_process_alone() as is_main:
-            if is_main:
-                _write_metrics(folder, recipe, splits, trainer)
-    return Run.open(folder)
+    if extras.folds is None:
+        _train_alone(recipe, splits, folder, resume, console, extras)
+        return
+    from toughen.folds import train_folds
+
+    submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
+    train_folds(recipe, splits, folder, console, resume=resume, extras=extras, submit=submit)
 
 
-def _start_folder(folder: Path, recipe: Recipe, *, keep: bool) -> None:
-    if folder.exists() and not keep:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECIPE).write_text(dump(recipe))
+def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
+    from toughen import pseudo
+    from toughen.single import train_one
+
+    extra: dict[str, Any] = {}
+    before = None
+    if extras.pseudo_label is not None:
+        if resume and (folder / RECIPE).exists():
+            (chosen,) = pseudo.read(folder, splits.label_names)
+        else:
+            scored = {"validation split": splits.validation, "test split": splits.test}
+            lesson = pseudo.Lesson(splits, {name: rows for name, rows in scored.items() if rows is not None})
+            (chosen,) = pseudo.choose(extras, [lesson], batch_size=recipe.training.eval_batch_size)
+        console.print(f"pseudo labels: {chosen.line()}", highlight=False, markup=False, soft_wrap=True)
+        splits = pseudo.joined(splits, chosen)
+        extra["pseudo_labels"] = pseudo.account(extras, chosen)
+        before = partial(pseudo.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
+    start = partial(start_folder, folder, recipe, keep=resume, before=before)
+    train_one(recipe, splits, folder, console, resume=resume, start=start, extra=extra)
 
 
-def _write_metrics(folder: Path, recipe: Recipe, splits: Splits, trainer: Any) -> None:
-    """Score validation and, once, test with the saved model; ``metrics.json`` appears whole or not at all."""
-    from toughen.assess.score import Classifier, score
-    from toughen.training.environment import environment
+def _texts_of(source: object, recipe: Recipe, splits: Splits) -> Any:
+    """Read the texts of a submission: all of undivided data, of divided data its test split."""
+    from toughen.data import load_texts
+    from toughen.data.memory import WHOLE
+    from toughen.data.sources import read_source
 
-    classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
-    scored = {"validation": splits.validation, "test": splits.test}
-    content: dict[str, Any] = {
-        name: score(classifier, rows, batch_size=recipe.training.eval_batch_size)
-        for name, rows in scored.items()
-        if rows is not None
-    }
-    content |= {"train": trainer.report(), "environment": environment(trainer.args)}
-    unfinished = folder / f"{METRICS}.part"
-    unfinished.write_text(json.dumps(content, indent=2))
-    unfinished.replace(folder / METRICS)
+    split = None if WHOLE in read_source(source, lines=True) else "test"
+    pairs = "text_pair" in splits.train.column_names
+    named = {"text": recipe.data.text, "text_pair": recipe.data.text_pair}
+    return load_texts(source, split=split, pairs=pairs, task=splits.task, **named)

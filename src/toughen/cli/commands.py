@@ -16,6 +16,7 @@ from toughen.recipes import DEFAULT
 
 if TYPE_CHECKING:
     from toughen.recipe import Recipe
+    from toughen.run import Run
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -31,6 +32,16 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a training wrote.", show_default=False)]
 TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN", help="Text column; default: found.")]
+PairColumn = Annotated[
+    str | None,
+    typer.Option("--data.text_pair", metavar="COLUMN", help="Second text of a pair; default: found."),
+]
+Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, each scored on rows it never saw.")]
+Submit = Annotated[str | None, typer.Option(metavar="SOURCE", help="With --folds: texts to answer with all K models.")]
+Teacher = Annotated[str | None, typer.Option(metavar="RUN", help="Run that labels the texts of --unlabelled.")]
+Confidence = Annotated[
+    float | None, typer.Option(metavar="P", help="Least probability with which its label counts [default: 0.9].")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -58,6 +69,10 @@ def train(
     ] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The same, as an option.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder for the result.")] = None,
+    folds: Folds = None,
+    submit: Submit = None,
+    pseudo_label: Teacher = None,
+    min_confidence: Confidence = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -81,15 +96,28 @@ def train(
     with show.only_json(as_json):
         from toughen.run import train as start
 
-        run = start(recipe=resolved, output=output, resume=resume, overwrite=overwrite)
-    if not show.is_main_process():
-        return
+        run = start(
+            recipe=resolved,
+            output=output,
+            folds=folds,
+            submit=submit,
+            pseudo_label=pseudo_label,
+            min_confidence=min_confidence,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    if show.is_main_process():
+        _print_run(run, as_json)
+
+
+def _print_run(run: Run, as_json: bool) -> None:
     metrics = run.metrics
     if as_json:
         show.print_json({"run": str(run.path), **metrics})
         return
-    show.print_metrics({name: metrics[name] for name in ("validation", "test") if metrics.get(name)})
-    typer.echo(f"The model, metrics.json and the TensorBoard log are in {run.path}")
+    show.print_run(metrics)
+    what = "The models of all folds, oof.parquet" if "folds" in metrics else "The model"
+    typer.echo(f"{what}, metrics.json and the TensorBoard log are in {run.path}")
 
 
 def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
@@ -120,11 +148,13 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
     ] = None,
+    text_pair: PairColumn = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained model on labelled texts."""
     more = _named_sources(also or ())
-    columns = {name: column for name, column in (("text", text), ("label", label)) if column}
+    named = {"text": text, "label": label, "text_pair": text_pair}
+    columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
         from toughen.run import Run
 
@@ -153,6 +183,7 @@ def predict(
     source: Annotated[str, typer.Option("--input", metavar="FILE", help="Texts: .csv .tsv .jsonl .json .parquet.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write labels and probabilities.")],
     text: TextColumn = None,
+    text_pair: PairColumn = None,
     as_json: AsJson = False,
 ) -> None:
     """Label a file of texts: label, score and one probability per class."""
@@ -160,7 +191,7 @@ def predict(
         from toughen.predict_file import predict_file
         from toughen.run import Run
 
-        rows = predict_file(Run.open(run), source, output, text=text)
+        rows = predict_file(Run.open(run), source, output, text=text, text_pair=text_pair)
     if as_json:
         show.print_json({"output": str(output), "rows": rows})
     else:

@@ -14,7 +14,7 @@ from toughen.errors import InputError
 if TYPE_CHECKING:
     from toughen.slots import Setting
 
-ALIASES = {"unlabelled": "data.unlabelled", "seed": "training.seed"}
+ALIASES = {"unlabelled": "data.unlabelled", "group": "data.group", "seed": "training.seed"}
 OVERRIDES = "toughen.overrides"
 WIDTH = 80
 GLUE = "\0"  # a space at which no line is broken

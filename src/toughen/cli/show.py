@@ -72,6 +72,21 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
             console.print(f"{name}: {metric} is undefined: {reason}")
 
 
+def print_run(metrics: Mapping[str, Any]) -> None:
+    """Print what a run scored: validation and test, or out of fold, mean and spread of the folds, and test."""
+    folds = metrics.get("folds")
+    if folds is None:
+        print_metrics({name: metrics[name] for name in ("validation", "test") if metrics.get(name)})
+        return
+    spread = metrics["mean_sd"]
+    columns = {
+        "out of fold": metrics["out_of_fold"],
+        f"mean of {len(folds)}": {name: value["mean"] for name, value in spread.items()},
+        "sd": {name: value["sd"] for name, value in spread.items()},
+    }
+    print_metrics(columns | ({"test": metrics["test"]} if metrics.get("test") else {}))
+
+
 def _is_score(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
