@@ -76,6 +76,7 @@ ORDER = {
     "_prepare_for_training": ("self.create_optimizer()", "self.create_scheduler(num_training_steps=max_steps)"),
 }
 EVENTS = (
+    "on_evaluate",
     "on_train_begin",
     "on_pre_optimizer_step",
     "on_optimizer_step",
