@@ -1,0 +1,253 @@
+"""Accuracy against the severity of natural corruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toughen.assess.intervals import Interval, task_intervals
+from toughen.assess.metrics import task_metrics
+from toughen.attack.chinese import is_chinese
+from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, misspelling_by
+from toughen.attack.lists import read_word_lists
+from toughen.attack.subject import Floats, classifier_of, labelled
+from toughen.errors import InputError
+from toughen.fields import require
+from toughen.tasks import TaskName
+
+Key = tuple[str, ...]
+_METRIC: Mapping[str, str] = {"single-label": "accuracy", "multi-label": "accuracy", "regression": "pearson"}
+_ENDS = (0.025, 0.975)
+_HEADER = ("corruption", "severity", "rate", "changed", "value", "low", "high")
+
+
+@dataclass(frozen=True)
+class NoisePoint:
+    """One corruption at one severity.
+
+    Attributes:
+        corruption: its name; "clean" is none, "mean" all of them.
+        severity: 1 to 5; 0 for the clean texts.
+        rate: chance that a unit is changed; None for the mean.
+        changed: share of the texts that differ from the clean ones, 0 to 1.
+        value: the metric, None where it is undefined.
+        interval: bootstrap interval over the texts, or None.
+    """
+
+    corruption: str
+    severity: int
+    rate: float | None
+    changed: float
+    value: float | None
+    interval: Interval | None
+
+    def row(self) -> tuple[Any, ...]:
+        """Return corruption, severity, rate, changed, value, low, high."""
+        low, high = self.interval or (None, None)
+        return (self.corruption, self.severity, self.rate, self.changed, self.value, low, high)
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """What corruptions do to a classifier.
+
+    Attributes:
+        metric: accuracy, or pearson (regression).
+        n: texts.
+        seed: of the noise and the intervals.
+        clean: the metric on the texts as they are.
+        points: one per corruption and severity.
+        means: one per severity, over all corruptions; the metric's mean, with an interval where it is accuracy.
+        left_out: corruptions of the default set that need a package which is not installed.
+    """
+
+    metric: str
+    n: int
+    seed: int
+    clean: NoisePoint
+    points: tuple[NoisePoint, ...]
+    means: tuple[NoisePoint, ...]
+    left_out: tuple[str, ...]
+    _corruptions: Mapping[str, Corruption] = field(repr=False)
+    _table: Any = field(repr=False)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return one tuple per point (clean, means, then each corruption): see `NoisePoint.row`."""
+        return [point.row() for point in (self.clean, *self.means, *self.points)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the texts, ready for JSON."""
+        points = [dict(zip(_HEADER, row, strict=True)) for row in self.rows()]
+        return {
+            "metric": self.metric,
+            "n": self.n,
+            "seed": self.seed,
+            "left_out": list(self.left_out),
+            "points": points,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write every changed text to a parquet file: row, corruption, severity, text, noisy, label."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found = [
+            {"row": row, "corruption": name, "severity": severity, "text": text, "noisy": noisy, "label": label}
+            for name, corruption in self._corruptions.items()
+            for severity in SEVERITIES
+            for row, text, label in zip(self._table["row"], self._table["text"], self._table["label"], strict=True)
+            if (noisy := corruption(text, severity=severity, seed=self.seed)) != text
+        ]
+        names = ("row", "corruption", "severity", "text", "noisy", "label")
+        pq.write_table(pa.table({name: [entry[name] for entry in found] for name in names}), path)
+
+
+def noise_curve(
+    run_or_classifier: Any,
+    data: Any,
+    *,
+    corruptions: Sequence[str] | None = None,
+    misspellings: str | Path | Mapping[str, Sequence[str]] | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    samples: int = 1000,
+    columns: Mapping[str, str | None] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> NoiseCurve:
+    """Score a classifier on corrupted texts, each corruption at five severities.
+
+    Args:
+        run_or_classifier: a run, its folder, or a classifier of single-label, multi-label or regression.
+        data: labelled texts: a hub id, file, folder (its test split), DataFrame, Dataset or list. Of pairs both texts
+            are corrupted.
+        corruptions: names; default all general ones, or all Chinese ones where most texts are Chinese.
+        misspellings: file or mapping of words and their misspellings, for "misspelling"; default rules of our own.
+        limit: so many texts, drawn by the seed.
+        seed: of the noise, the draw and the intervals.
+        batch_size: texts per pass of the model.
+        samples: bootstrap resamples of the texts.
+        columns: names of the columns ``text``, ``label`` and ``text_pair``; default the recipe's, or found.
+        progress: called with the name of each corruption that is done.
+
+    Raises:
+        InputError: if a name is unknown, a package missing that a named corruption needs, the data or word list
+            wrong, or the model tags words.
+    """
+    classifier, known = classifier_of(run_or_classifier)
+    task: TaskName = getattr(classifier, "task", "single-label")
+    if task == "tokens":
+        raise InputError("noise is for texts with labels, but the model tags words; there is no noise for tokens.")
+    table = labelled(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
+    chosen, left_out = _chosen(corruptions, misspellings, table["text"])
+    scorer = _Scorer(classifier, task, np.asarray(table["label"][:]), batch_size, samples, seed)
+    texts = _keys(table)
+    clean = scorer.point("clean", 0, 0.0, texts, texts)
+    points: list[NoisePoint] = []
+    for corruption in chosen:
+        for severity in SEVERITIES:
+            noisy = [tuple(corruption(part, severity=severity, seed=seed) for part in text) for text in texts]
+            points.append(scorer.point(corruption.name, severity, corruption.rates[severity - 1], noisy, texts))
+        if progress is not None:
+            progress(corruption.name)
+    named = {corruption.name: corruption for corruption in chosen}
+    means = tuple(scorer.mean(severity, points) for severity in SEVERITIES)
+    return NoiseCurve(scorer.metric, len(texts), seed, clean, tuple(points), means, left_out, named, table)
+
+
+def _keys(table: Any) -> list[Key]:
+    """Return the one or two texts of each row."""
+    columns = [table[name][:] for name in ("text", "text_pair") if name in table.column_names]
+    return list(zip(*columns, strict=True))
+
+
+def _chosen(
+    names: Sequence[str] | None, misspellings: Any, texts: Iterable[str]
+) -> tuple[list[Corruption], tuple[str, ...]]:
+    """Return the corruptions to run, and the names of those that lack a package."""
+    left_out: tuple[str, ...] = ()
+    if names is None:
+        chosen = list(CHINESE if is_chinese(" ".join(texts)) else GENERAL)
+        left_out = tuple(c.name for c in chosen if c.needs and find_spec(c.needs) is None)
+        chosen = [c for c in chosen if c.name not in left_out]
+    else:
+        for name in names:
+            require(name in CORRUPTIONS, "corruption", name, f"must be one of {', '.join(CORRUPTIONS)}")
+        chosen = [CORRUPTIONS[name] for name in dict.fromkeys(names)]
+    if misspellings is not None:
+        ours = misspelling_by(read_word_lists(misspellings))
+        chosen = [ours if c.name == ours.name else c for c in chosen]
+    return chosen, left_out
+
+
+@dataclass
+class _Scorer:
+    """Scores versions of the same texts, the clean ones first; a text that did not change is not run again."""
+
+    classifier: Any
+    task: TaskName
+    labels: Any
+    batch_size: int
+    samples: int
+    seed: int
+    _clean: dict[Key, Floats] = field(default_factory=dict)
+    _last: dict[Key, Floats] = field(default_factory=dict)
+    _right: dict[tuple[str, int], Floats] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        return _METRIC[self.task]
+
+    def point(self, name: str, severity: int, rate: float, texts: Sequence[Key], clean: Sequence[Key]) -> NoisePoint:
+        outputs = self._outputs(texts)
+        thresholds = getattr(self.classifier, "thresholds", None)
+        metrics = task_metrics(self.task, outputs, self.labels, self.classifier.label_names, thresholds)
+        value: Any = metrics[self.metric]
+        found = task_intervals(
+            self.task, outputs, self.labels, [self.metric], self.samples, self.seed, thresholds=thresholds
+        )
+        if self.task != "regression":
+            self._right[name, severity] = self._each(outputs, thresholds)
+        changed = np.mean([new != old for new, old in zip(texts, clean, strict=True)]) if len(texts) else 0.0
+        return NoisePoint(name, severity, rate, float(changed), value, found[self.metric])
+
+    def mean(self, severity: int, points: Sequence[NoisePoint]) -> NoisePoint:
+        """Average the corruptions at one severity; texts are resampled, each with all its corrupted versions."""
+        own = [point for point in points if point.severity == severity]
+        values = [point.value for point in own if point.value is not None]
+        interval = None
+        if self._right and len(self.labels):
+            per_text = np.mean([self._right[point.corruption, severity] for point in own], axis=0)
+            rng, n = np.random.default_rng(self.seed), len(per_text)
+            low, high = np.quantile([per_text[rng.integers(n, size=n)].mean() for _ in range(self.samples)], _ENDS)
+            interval = Interval(float(low), float(high))
+        changed = float(np.mean([point.changed for point in own]))
+        return NoisePoint("mean", severity, None, changed, float(np.mean(values)) if values else None, interval)
+
+    def _each(self, outputs: Floats, thresholds: Sequence[float] | None) -> Floats:
+        """Say of each text whether it is answered rightly: [N] of 0 and 1."""
+        if self.task == "multi-label":
+            wrong = (outputs >= np.asarray(thresholds or 0.5)) != (self.labels > 0.5)
+            return np.asarray(~wrong.any(axis=1), dtype=np.float64)
+        predicted = outputs.argmax(axis=1) if thresholds is None else outputs[:, 1] >= thresholds[0]
+        return np.asarray(predicted == self.labels, dtype=np.float64)
+
+    def _outputs(self, texts: Sequence[Key]) -> Floats:
+        known = self._clean | self._last
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        if new:
+            import datasets
+
+            names = ("text", "text_pair")[: len(new[0])]
+            columns = {name: [key[i] for key in new] for i, name in enumerate(names)}
+            score = getattr(self.classifier, "outputs", self.classifier.probabilities)
+            outputs = np.asarray(score(datasets.Dataset.from_dict(columns), batch_size=self.batch_size))
+            known.update(zip(new, outputs, strict=True))
+        self._last = {text: known[text] for text in texts}
+        self._clean = self._clean or self._last
+        return np.array([known[text] for text in texts])

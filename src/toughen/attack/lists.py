@@ -1,0 +1,58 @@
+"""Word lists that a user brings: neighbours of words, or their misspellings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toughen.errors import InputError
+
+Neighbours = Mapping[str, Sequence[str]]
+
+
+def read_word_lists(source: str | Path | Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Read {word in lower case: its alternatives, best first}.
+
+    Args:
+        source: such a mapping; a ``.json`` file of one; or a text file with a word and its alternatives on each line,
+            divided by tabs (alternatives may then hold spaces) or else by white space.
+
+    Raises:
+        InputError: if the file cannot be read or is no such list.
+    """
+    lists = _merged(source.items()) if isinstance(source, Mapping) else _read(Path(source))
+    if not any(lists.values()):
+        raise InputError(f"{source} holds no word with an alternative; give {{word: [alternatives]}} or lines of them.")
+    return lists
+
+
+def _read(path: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the word list {path} cannot be read ({error}); give a UTF-8 file of words.") from error
+    if path.suffix == ".json":
+        return _from_json(content, path)
+    lines = (line.split("\t") if "\t" in line else line.split() for line in content.splitlines())
+    return _merged((word, others) for word, *others in lines if word)
+
+
+def _from_json(content: str, path: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        value: Any = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise InputError(f"the word list {path} is not JSON ({error}); give an object of lists.") from error
+    if not isinstance(value, dict) or not all(isinstance(others, list) for others in value.values()):
+        raise InputError(f"the word list {path} is no object of lists; give {{word: [alternatives]}}.")
+    return _merged(value.items())
+
+
+def _merged(rows: Any) -> dict[str, tuple[str, ...]]:
+    """Join the rows of one word (in any case); drop the word itself and repeats."""
+    lists: dict[str, dict[str, None]] = {}
+    for word, others in rows:
+        own = lists.setdefault(str(word).strip().lower(), {})
+        own.update(dict.fromkeys(str(other).strip() for other in others))
+    return {word: tuple(o for o in others if o and o.lower() != word) for word, others in lists.items()}

@@ -1,0 +1,166 @@
+"""Ask the model: many searches at once, every text once; and the driver that runs the searches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+
+from toughen.attack.goals import distance
+from toughen.attack.requests import Request, Scores, Service
+from toughen.attack.subject import Floats, threshold_of
+
+T = TypeVar("T")
+Answer = tuple[int, Any]
+Precision = Literal["fp32", "bf16"]
+_IN_DOUBT = 0.5  # log odds; bfloat16 moves those of a trained model by some hundredths
+_REMEMBERED = 200_000  # texts; older ones are forgotten
+
+
+@dataclass
+class Queries:
+    """Answers `Scores`: texts of all requests together, which the classifier runs in batches of similar length.
+
+    Attributes:
+        classifier: answers datasets; in evaluation mode.
+        batch_size: texts per pass.
+        cache: whether to remember answers.
+        precision: "bf16" runs texts in bfloat16 first, and again in float32 where that leaves the decision in doubt:
+            the margins that rank candidates are rounded, decisions near the border are not.
+        joint: false runs each request by itself, ``batch_size`` texts at a time and in their order: the reference
+            that the joint way is compared with.
+        texts_run: texts that went through the model so far.
+        passes: passes of the model so far.
+    """
+
+    classifier: Any
+    batch_size: int = 64
+    cache: bool = True
+    joint: bool = True
+    precision: Precision = "fp32"
+    texts_run: int = field(default=0, init=False)
+    passes: int = field(default=0, init=False)
+    _known: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
+
+    def answer(self, requests: Sequence[Scores]) -> list[Floats]:
+        """Return the probabilities [M, C] of each request's texts."""
+        if not self.joint:
+            return [self.probabilities(request.texts) for request in requests]
+        flat = self.probabilities([text for request in requests for text in request.texts])
+        ends = np.cumsum([len(request.texts) for request in requests])[:-1]
+        return list(np.split(flat, ends))
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Return the probabilities [N, C] of texts."""
+        if not texts:
+            return np.empty((0, len(self.classifier.label_names)))
+        if not self.cache:
+            return np.concatenate([self._run(part) for part in self._parts(texts)])
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._run(new), strict=True))
+        found = np.array([self._known[text] for text in texts])
+        for text in list(islice(self._known, max(0, len(self._known) - _REMEMBERED))):
+            del self._known[text]
+        return found
+
+    def _parts(self, texts: Sequence[str]) -> list[Sequence[str]]:
+        size = len(texts) if self.joint else self.batch_size
+        return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+    def _run(self, texts: Sequence[str]) -> Floats:
+        if self.precision == "fp32":
+            return self._ask(texts)
+        import torch
+
+        device = next(self.classifier.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16):
+            rough = self._ask(texts)
+        doubtful = np.flatnonzero(distance(rough, threshold_of(self.classifier)) < _IN_DOUBT)
+        if len(doubtful):
+            rough[doubtful] = self._ask([texts[i] for i in doubtful.tolist()])
+        return rough
+
+    def _ask(self, texts: Sequence[str]) -> Floats:
+        import datasets
+
+        self.texts_run += len(texts)
+        self.passes += -(-len(texts) // self.batch_size)
+        rows = datasets.Dataset.from_dict({"text": list(texts)})
+        return np.asarray(self.classifier.probabilities(rows, batch_size=self.batch_size), dtype=np.float64)
+
+
+class _Task(Generic[T]):
+    """One search: its generator, what it waits for, and the distinct texts it has asked about."""
+
+    def __init__(self, number: int, generator: Generator[Request, Any, T], budget: int | None) -> None:
+        self.number, self.generator, self.budget = number, generator, budget
+        self.asked: set[str] = set()
+        self.result: T | None = None
+        self.request: Request | None = None
+        self.resume(None)
+
+    def resume(self, answer: Any) -> None:
+        """Go on to the next request, cut to the budget, or to the end."""
+        try:
+            request = self.generator.send(answer)
+        except StopIteration as stop:
+            self.request, self.result = None, stop.value
+            return
+        self.request = Scores(self._affordable(request.texts)) if isinstance(request, Scores) else request
+
+    def _affordable(self, texts: Sequence[str]) -> tuple[str, ...]:
+        for count, text in enumerate(texts):
+            if text not in self.asked and self.budget is not None and len(self.asked) >= self.budget:
+                return tuple(texts[:count])
+            self.asked.add(text)
+        return tuple(texts)
+
+
+def drive(
+    searches: Sequence[Generator[Request, Any, T]],
+    services: Mapping[type, Service],
+    *,
+    budget: int | None = None,
+    at_once: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> list[tuple[T, int]]:
+    """Run searches side by side, so that what they ask at the same time is answered in one go.
+
+    Args:
+        searches: N generators; each depends on the answers to its own requests alone.
+        services: who answers which kind of request.
+        budget: distinct texts that each search may ask about; None is no limit. A request that would exceed it is
+            answered for the texts that it still covers.
+        at_once: searches that run side by side.
+        progress: called with the number of searches that have just ended.
+
+    Returns:
+        Of each search its result, and the number of distinct texts that it asked about.
+    """
+    waiting = iter(enumerate(searches))
+    results: dict[int, tuple[T, int]] = {}
+    active: list[_Task[T]] = []
+    while True:
+        active += [_Task(i, search, budget) for i, search in islice(waiting, at_once - len(active))]
+        ended = [task for task in active if task.request is None]
+        results.update({task.number: (task.result, len(task.asked)) for task in ended})  # type: ignore[misc]
+        active = [task for task in active if task.request is not None]
+        if ended and progress is not None:
+            progress(len(ended))
+        if not active and len(results) == len(searches):
+            return [results[i] for i in range(len(searches))]
+        _serve(active, services)
+
+
+def _serve(tasks: Sequence[_Task[T]], services: Mapping[type, Service]) -> None:
+    """Answer what the tasks wait for, kind by kind."""
+    for kind in Counter(type(task.request) for task in tasks):
+        own = [task for task in tasks if type(task.request) is kind]
+        answers = services[kind].answer([task.request for task in own])
+        for task, answer in zip(own, answers, strict=True):
+            task.resume(answer)

@@ -1,0 +1,130 @@
+"""What is attacked: a classifier by whatever name it is given, and the labelled texts, numbered by their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toughen.errors import InputError
+from toughen.fields import require
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_READY = {"text", "label", "row"}
+
+
+@runtime_checkable
+class TextClassifier(Protocol):
+    """What an attack asks of a model. `toughen.assess.score.Classifier` is one.
+
+    White-box attacks further take ``model`` (a module with ``get_input_embeddings`` whose output has ``logits``),
+    ``tokenizer`` (a fast one) and ``max_length``. Where there are ``thresholds`` of two classes, they decide.
+
+    Attributes:
+        label_names: names of the C classes, in the order of the probabilities.
+    """
+
+    label_names: tuple[str, ...]
+
+    def probabilities(self, dataset: Any, *, batch_size: int = 64) -> Floats:
+        """Return the probabilities [N, C] of a dataset with N rows and a ``text`` column."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled texts in the order of their rows.
+
+    Attributes:
+        texts: N texts.
+        labels: [N] ids.
+        rows: [N] row numbers in the source.
+    """
+
+    texts: list[str]
+    labels: Ints
+    rows: Ints
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def threshold_of(classifier: Any) -> float | None:
+    """Return the probability from which a classifier of two classes answers 1; None is the likelier class."""
+    thresholds = getattr(classifier, "thresholds", None)
+    return None if thresholds is None else float(thresholds[0])
+
+
+def classifier_of(given: Any) -> tuple[Any, Mapping[str, str | None]]:
+    """Return the classifier of a run, a run's folder or itself, and the columns that a run's recipe names."""
+    if isinstance(given, (str, Path)):
+        from toughen.run import Run
+
+        given = Run.open(given)
+    if isinstance(given, TextClassifier):
+        return given, {}
+    if not hasattr(given, "classifier"):
+        raise TypeError(f"a run, its folder or a classifier is needed, got {type(given).__name__}")
+    columns = {name: getattr(given.recipe.data, name) for name in ("text", "text_pair", "label")}
+    return given.classifier, columns
+
+
+def labelled(
+    classifier: Any,
+    data: Any,
+    columns: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    seed: int,
+) -> Any:
+    """Read labelled texts for a classifier; see `toughen.data.load_labelled` for the sources and errors.
+
+    Args:
+        classifier: its label names and task say what a label is.
+        data: a source; or a dataset that has ``text``, ``label`` and ``row`` already and is taken as it is.
+        columns: names of the columns ``text``, ``text_pair`` and ``label``, where they are known.
+        limit: so many rows drawn at random, or None.
+        seed: of that draw.
+
+    Returns:
+        A dataset with ``text``, ``label`` and ``row`` (and ``text_pair``), in the order of the rows.
+    """
+    require(limit is None or limit > 0, "limit", limit, "must be at least 1")
+    if not _READY.issubset(getattr(data, "column_names", ())):
+        from toughen.data import load_labelled
+
+        data = load_labelled(
+            data,
+            text=columns.get("text"),
+            text_pair=columns.get("text_pair"),
+            label=columns.get("label"),
+            label_names=classifier.label_names,
+            task=getattr(classifier, "task", "single-label"),
+            pairs=getattr(classifier, "pairs", None),
+        )
+    if limit is None or limit >= len(data):
+        return data
+    drawn = np.random.default_rng(seed).choice(len(data), limit, replace=False)
+    return data.select(np.sort(drawn))
+
+
+def examples_of(
+    classifier: Any, data: Any, columns: Mapping[str, str | None], *, limit: int | None, seed: int
+) -> Examples:
+    """Read single texts with one class each.
+
+    Raises:
+        InputError: if the classifier has another task, or the texts are pairs; and as `labelled`.
+    """
+    task = getattr(classifier, "task", "single-label")
+    if task != "single-label":
+        raise InputError(f"attacks are for one class per text (single-label), but the model does {task}; use noise.")
+    rows = labelled(classifier, data, columns, limit=limit, seed=seed)
+    if "text_pair" in rows.column_names:
+        raise InputError("attacks change single texts, but the data are pairs; measure pairs with noise.")
+    labels, numbers = (np.asarray(rows[name][:], dtype=np.int64) for name in ("label", "row"))
+    return Examples(list(rows["text"]), labels, numbers)
