@@ -1,0 +1,46 @@
+"""The one command that all verbs join, and the arguments that several of them take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import toughen
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Fine-tune transformer text classifiers that generalise, hold up under attack, and ship.",
+    epilog="Exit status: 0 done, 2 your input is wrong (one sentence on stderr), 1 anything else, 130 interrupted.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_NAMES,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a training wrote.", show_default=False)]
+TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN", help="Text column; default: found.")]
+PairColumn = Annotated[
+    str | None,
+    typer.Option("--data.text_pair", metavar="COLUMN", help="Second text of a pair; default: found."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"toughen {toughen.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _toughen(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())

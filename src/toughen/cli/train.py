@@ -1,0 +1,129 @@
+"""`toughen train`, `toughen demo` and `toughen recipes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, app
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.errors import InputError
+from toughen.recipes import DEFAULT
+
+if TYPE_CHECKING:
+    from toughen.recipe import Recipe
+    from toughen.run import Run
+
+Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, each scored on rows it never saw.")]
+Submit = Annotated[str | None, typer.Option(metavar="SOURCE", help="With --folds: texts to answer with all K models.")]
+Teacher = Annotated[str | None, typer.Option(metavar="RUN", help="Run that labels the texts of --unlabelled.")]
+Confidence = Annotated[
+    float | None, typer.Option(metavar="P", help="Least probability with which its label counts [default: 0.9].")
+]
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def train(
+    ctx: typer.Context,
+    named: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help=f"Shipped recipe or YAML file; default {DEFAULT}.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The same, as an option.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder for the result.")] = None,
+    folds: Folds = None,
+    submit: Submit = None,
+    pseudo_label: Teacher = None,
+    min_confidence: Confidence = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a model by a recipe and score the result.
+
+    toughen train --model roberta-base --data reviews.csv --output run
+    """
+    if named and recipe and named != recipe:
+        raise InputError(f"Two recipes are named, {named} and {recipe}; name one.")
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite contradict each other; choose one.")
+    resolved = _recipe(named or recipe, output if resume else None, ctx.meta[OVERRIDES])
+    if print_config:
+        _print_config(resolved, as_json)
+        return
+    if output is None or not resolved.data.source:
+        missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None)
+        raise InputError(f"toughen train needs {' and '.join(missing)}; see 'toughen train --help'.")
+    with show.only_json(as_json):
+        from toughen.run import train as start
+
+        run = start(
+            recipe=resolved,
+            output=output,
+            folds=folds,
+            submit=submit,
+            pseudo_label=pseudo_label,
+            min_confidence=min_confidence,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    if show.is_main_process():
+        _print_run(run, as_json)
+
+
+def _print_run(run: Run, as_json: bool) -> None:
+    metrics = run.metrics
+    if as_json:
+        show.print_json({"run": str(run.path), **metrics})
+        return
+    show.print_run(metrics)
+    what = "The models of all folds, oof.parquet" if "folds" in metrics else "The model"
+    typer.echo(f"{what}, metrics.json and the TensorBoard log are in {run.path}")
+
+
+def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
+    """Load the recipe named, or the one of the run that goes on, or the default."""
+    from toughen.recipe import load_recipe
+
+    own = resumed / "recipe.yaml" if resumed else None
+    if name is None and own is not None and own.is_file():
+        return load_recipe(own, overrides)
+    return load_recipe(name or DEFAULT, overrides)
+
+
+def _print_config(recipe: Recipe, as_json: bool) -> None:
+    from toughen.recipe import as_tree, dump
+
+    if as_json:
+        show.print_json(as_tree(recipe))
+    else:
+        typer.echo(dump(recipe), nl=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the demo's runs go.")] = Path("demo-run"),
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a small model on the sample corpus, plain and toughened, and compare the two."""
+    with show.only_json(as_json):
+        from toughen.demo import main
+
+        result: dict[str, Any] = main(output=output)
+    if as_json:
+        show.print_json(result)
+
+
+@app.command(name="recipes")
+def list_recipes(as_json: AsJson = False) -> None:
+    """List the recipes that ship with toughen."""
+    from toughen.recipes import shipped
+
+    if as_json:
+        show.print_json({"recipes": [{"name": name, "description": text} for name, text in shipped()]})
+    else:
+        show.print_pairs(shipped())
+        typer.echo("\nSee one in full: toughen train NAME --print-config")
