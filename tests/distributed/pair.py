@@ -2,6 +2,7 @@
 
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIV
 from toughen.data.batches import LengthBuckets
 from toughen.recipe import Recipe
 from toughen.training.averaging import make_average
+from toughen.training.config import Training
+from toughen.training.engine import Engine
 from toughen.training.trainer import ToughTrainer
 from training.models import batch, tiny
 from training.trials import make_rows, trainer, weights
@@ -35,6 +38,11 @@ TRIALS = {
         "objective": OBJECTIVES["rdrop"],
         "adversary": ADVERSARIES["pgd"],
         "average": AVERAGES["ema"],
+    },
+    "low memory": {
+        "objective": OBJECTIVES["rdrop"],
+        "adversary": ADVERSARIES["pgd"],
+        "training": Training(memory="low"),
     },
     "vat+swa": {"adversary": ADVERSARIES["vat"], "average": AVERAGES["swa"]},
     "freelb": {"adversary": ADVERSARIES["freelb"]},
@@ -77,6 +85,20 @@ def run_engine(combination, rank=None, *, sync=True, labelled=16, split=False):
             average.update()
     states = [weights(bench.model), *(average.state_dict() for average in averages)]
     return {f"{i} {name}": tensor for i, state in enumerate(states) for name, tensor in state.items()}
+
+
+def run_share(rank):
+    """Take two steps in which the adversary acts on half of each rank's own rows; return the weights."""
+    torch.manual_seed(rank)
+    model = tiny("bert")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    adversary = replace(ADVERSARIES["pgd"], share=0.5)
+    with Engine(DistributedDataParallel(model), OBJECTIVES["rdrop"], adversary, memory="low") as engine:
+        for whole in BATCHES["single-label"][:2]:
+            for number, rows in enumerate(SHARES[0][rank]):
+                engine.backward(pick(whole, rows), examples=8, sync=number == 1)
+            engine.step(optimizer)
+    return weights(model)
 
 
 class Injecting(ToughTrainer):
@@ -164,6 +186,7 @@ def work(rank, folder):
             states[f"{name}, {window}"] = run_trainer(folder / name / window, recipe, accumulation, world=2)
     for task, recipe in TASK_TRIALS.items():
         states[task] = run_trainer(folder / task, recipe, 2, world=2, rows=make_rows(13, task=task), task=task)
+    states["share"] = run_share(rank)
     states["few labels"] = run_engine(Combination("rdrop", "vat"), rank, labelled=6)
     states["few labels, trainer"] = run_trainer(folder / "few", TRIALS["vat+swa"], 2, world=2, rows=FEW_LABELS)
     states["whole"], states["continued"] = run_resumed(folder)

@@ -53,6 +53,11 @@ def test_what_spans_the_micro_batch_differs_from_one_big_batch(results, adversar
     assert distance(results["states"][str(combination)], pair.run_engine(combination)) > 1e-6
 
 
+def test_ranks_agree_where_the_adversary_acts_on_a_share_of_the_rows(results):
+    """Each rank chooses rows of its own, and makes passes again in the backward; the gradient is still shared."""
+    assert results["apart"]["share"] == 0.0
+
+
 def test_ranks_that_do_not_communicate_drift_apart(results):
     """Canary: with ``sync`` false throughout, the comparison between ranks does see the difference."""
     assert results["apart"]["silent"] > 1e-6

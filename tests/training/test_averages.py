@@ -250,3 +250,18 @@ def test_the_decay_rises_to_its_limit():
 def test_wrong_settings_are_refused_by_name(kind, settings, field):
     with pytest.raises(InputError, match=field):
         kind(**settings)
+
+
+@pytest.mark.parametrize("config", [Ema(decay=0.9, keep_on="cpu"), Swa(start=0.0, keep_on="cpu")])
+def test_an_average_kept_on_the_cpu_is_the_same(config):
+    """Where it lies changes no number. (On a machine without accelerator both lie on the CPU.)"""
+    from dataclasses import replace
+
+    model = Point()
+    there, here = (make_average(c, model, total_steps=3) for c in (config, replace(config, keep_on="model")))
+    for target in (1.0, 2.0, 3.0):
+        model.set(target)
+        there.update()
+        here.update()
+    assert averaged(there, model) == averaged(here, model) != 3.0
+    assert all(tensor.device.type == "cpu" for tensor in there.state_dict().values())

@@ -14,9 +14,11 @@ from toughen.training.inputs import Mixup, Neftune
 from training.models import checkpointing, tiny
 
 
-def setup(*, model=None, objective=None, adversary=None, inputs=None, task="single-label", knows_special=True):
+def setup(*, model=None, objective=None, adversary=None, inputs=None, task="single-label", **facts):
     """Return a setup that breaks nothing but by what is given."""
-    return Setup(model or tiny("bert"), objective or CrossEntropy(), adversary, inputs, task, knows_special)
+    return Setup(
+        model or tiny("bert"), objective or CrossEntropy(), adversary, inputs, task, **{"knows_special": True} | facts
+    )
 
 
 def recomputing(use_reentrant=False):
@@ -51,6 +53,7 @@ BROKEN = {
     "adversary gradient-penalty and gradient checkpointing": lambda: setup(
         adversary=GradientPenalty(), model=recomputing()
     ),
+    "adversary gradient-penalty and training.memory low": lambda: setup(adversary=GradientPenalty(), low_memory=True),
     "adversary.special_tokens false and an unknown tokenizer": lambda: setup(
         adversary=Fgm(special_tokens=False), knows_special=False
     ),

@@ -9,7 +9,16 @@ from toughen.fields import require, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ema:
+class Running:
+    """What every average that follows the optimiser shares: where it is kept."""
+
+    keep_on: Literal["model", "cpu"] = setting(
+        "model", "where the average lies: beside the model's weights, or on the CPU (frees a GPU's memory; slower)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ema(Running):
     """Exponential moving average of the weights, after every successful optimiser step.
 
     s <- d_n s + (1 - d_n) w, with d_n = min(d, (1+n)/(10+n)) from n = 1 when ``warmup`` is on.
@@ -28,7 +37,7 @@ class Ema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swa:
+class Swa(Running):
     """Stochastic weight averaging: the plain mean of the weights over the last part of training.
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization" (1803.05407). From

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,13 @@ class WeightAverage(ABC):
         updates: weights that went into it so far.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, keep_on: Literal["model", "cpu"] = "model") -> None:
         # named_parameters() lists tied weights once.
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()]
         if not named:
             raise InputError("the model has no trainable weights to average; unfreeze some or set average: none.")
         self._names = [name for name, _ in named]
-        self._shadow = [_wide_copy(p.detach()) for _, p in named]
+        self._shadow = [_wide_copy(p.detach().cpu() if keep_on == "cpu" else p.detach()) for _, p in named]
         self._buffers = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
         self._buffer_copies = {name: b.detach().clone() for name, b in self._buffers.items()}
         self._parameters = [p for _, p in named]
@@ -62,8 +63,8 @@ class WeightAverage(ABC):
             buffer.copy_(self._buffer_copies[name])
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the averaged weights by the names they have in ``model``, which may wrap or be wrapped."""
-        average = {id(p): s for p, s in zip(self._parameters, self._shadow, strict=True)}
+        """Return the averaged weights, on the model's device, by the names they have in ``model`` (or a wrapper)."""
+        average = {id(p): s.to(p.device) for p, s in zip(self._parameters, self._shadow, strict=True)}
         return {name: average[id(p)] for name, p in model.named_parameters() if id(p) in average}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -104,7 +105,7 @@ class WeightAverage(ABC):
 
     def _lerp(self, weights: list[Tensor], share: float) -> None:
         """Move the shadow towards the weights by ``share``, in one fused call."""
-        wide = [w.to(s.dtype) for w, s in zip(weights, self._shadow, strict=True)]
+        wide = [w.to(s.device, s.dtype) for w, s in zip(weights, self._shadow, strict=True)]
         torch._foreach_lerp_(self._shadow, wide, share)
 
 
@@ -112,7 +113,7 @@ class EmaAverage(WeightAverage):
     """See :class:`toughen.training.averages.Ema`."""
 
     def __init__(self, config: Ema, model: nn.Module) -> None:
-        super().__init__(model)
+        super().__init__(model, config.keep_on)
         self._config = config
 
     @property
@@ -134,7 +135,7 @@ class SwaAverage(WeightAverage):
     """
 
     def __init__(self, config: Swa, model: nn.Module, total_steps: int) -> None:
-        super().__init__(model)
+        super().__init__(model, config.keep_on)
         self._every = config.every
         self.start_step = swa_start(config, total_steps)
         self.steps = 0

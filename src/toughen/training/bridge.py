@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from toughen.training import resumed
 from toughen.training.adversaries import AnyAdversary
 from toughen.training.engine import Engine
 
@@ -65,7 +65,7 @@ class Bridge(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Restore what the Trainer has just reset, and start the clock."""
         self._training = True
-        self._trainer.restore_losses()
+        resumed.restore_losses(self._trainer)
         self._trainer.clock.start()
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -112,14 +112,6 @@ class Bridge(TrainerCallback):
         """Warn of collapse."""
         if self._watch is not None:
             self._watch.check(state.epoch, say=state.is_world_process_zero)
-
-
-def mean_over_processes(accelerator: Any, values: dict[str, float]) -> dict[str, float]:
-    """Return the mean of each value; every process must ask, with the same names in the same order."""
-    if accelerator.num_processes == 1 or not values:
-        return values
-    own = torch.tensor(list(values.values()), dtype=torch.float32, device=accelerator.device)
-    return dict(zip(values, accelerator.reduce(own, reduction="mean").tolist(), strict=True))
 
 
 MIN_ROWS, TOLERANCE = 50, 0.02

@@ -33,6 +33,7 @@ class Setup:
     inputs: InputChange | None
     task: TaskName
     knows_special: bool
+    low_memory: bool = False
 
     @property
     def embedding_adversary(self) -> Any:
@@ -143,6 +144,12 @@ RULES: tuple[Rule, ...] = (
         "a recomputed pass has no second derivative",
         "switch gradient checkpointing off",
         lambda s: isinstance(s.adversary, GradientPenalty) and bool(checkpointed(s.model)),
+    ),
+    Rule(
+        "adversary gradient-penalty and training.memory low",
+        "a pass that is made again has no second derivative",
+        "set training.memory to normal",
+        lambda s: isinstance(s.adversary, GradientPenalty) and s.low_memory,
     ),
     Rule(
         "adversary.special_tokens false and an unknown tokenizer",

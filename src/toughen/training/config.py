@@ -11,6 +11,7 @@ from toughen.fields import require, setting
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Schedule = Literal["cosine", "linear", "constant"]
 Threshold = Literal["fixed", "tuned"]
+Memory = Literal["normal", "low"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,9 @@ class Training:
     precision: Precision = setting(
         "auto", "auto = bf16 where the hardware is fast at it, fp16 on older GPUs, else fp32"
     )
+    compile: bool = setting(False, "torch.compile the model (needs a C++ compiler on CPU); pays in long trainings")
     gradient_checkpointing: bool = setting(False, "recompute activations in the backward: less memory, slower")
+    memory: Memory = setting("normal", "low = passes one after another, redone in the backward: less memory, slower")
     length_buckets: bool = setting(True, "batch texts of similar length together")
     workers: int = setting(0, "processes that load batches")
     seed: int = setting(42, "seed of the split, the batches, the new head and the dropout")

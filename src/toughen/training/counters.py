@@ -20,29 +20,34 @@ class Cost:
         forwards: forward passes.
         units: cost with forward 1, backward into the parameters 2, backward to the perturbation alone 1; plain
             training has 3 per step.
+        share: of the micro-batch that the passes counted now go through.
     """
 
     def __init__(self) -> None:
         self.steps = 0
-        self.forwards = 0
-        self.units = 0
+        self.forwards: float = 0
+        self.units: float = 0
+        self.share: float = 1
         self._open = 0
         self._kept = 0
 
-    def state(self) -> dict[str, int]:
+    def state(self) -> dict[str, float]:
         """Return the counts, for a checkpoint."""
         return {"steps": self.steps, "forwards": self.forwards, "units": self.units}
 
-    def restore(self, state: Mapping[str, int]) -> None:
+    def restore(self, state: Mapping[str, float]) -> None:
         """Count on from a checkpoint."""
-        self.steps, self.forwards, self.units = state["steps"], state["forwards"], state["units"]
+        self.steps, self.forwards, self.units = int(state["steps"]), state["forwards"], state["units"]
 
     def passed(self, copies: int) -> None:
         """Count a forward pass."""
-        self.forwards += copies
-        self.units += copies
+        self._add(copies, copies)
         if torch.is_grad_enabled():
             self._open += copies
+
+    def again(self) -> None:
+        """Count a forward pass that is made once more in a backward, to save the memory of its activations."""
+        self._add(1, 1)
 
     def kept(self) -> None:
         """Keep the graphs of the passes since the last backward for the joint one."""
@@ -51,18 +56,22 @@ class Cost:
 
     def taught(self) -> None:
         """Count a backward into the parameters, of all forward passes since the last backward and all kept ones."""
-        self.units += 2 * (self._open + self._kept)
+        self._add(0, 2 * (self._open + self._kept))
         self._open = self._kept = 0
 
     def searched(self, kept: bool = False) -> None:
         """Count a backward to the perturbation alone, of the passes since the last backward or of the kept ones."""
-        self.units += self._kept if kept else self._open
+        self._add(0, self._kept if kept else self._open)
         self._open = self._open if kept else 0
 
     def differentiated(self) -> None:
         """Count a backward to the perturbation through the kept passes, whose own graph joins them."""
-        self.units += self._kept
+        self._add(0, self._kept)
         self._kept *= 2
+
+    def _add(self, forwards: int, units: int) -> None:
+        self.forwards += forwards * self.share
+        self.units += units * self.share
 
 
 class Tally:

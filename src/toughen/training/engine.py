@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from toughen.tasks import TaskName
 from toughen.training.adversaries import AnyAdversary, WeightAdversary
 from toughen.training.averaging import WeightAverage
 from toughen.training.compose import Setup, check_composition, warn_of_idle_parts
-from toughen.training.config import Precision
+from toughen.training.config import Memory, Precision
 from toughen.training.counters import Cost, Tally
 from toughen.training.inputs import InputChange
 from toughen.training.likelihood import LIKELIHOODS
@@ -22,7 +23,7 @@ from toughen.training.noise import Noise, torch_noise
 from toughen.training.objectives import CrossEntropy
 from toughen.training.reduction import Reduction
 from toughen.training.rows import count_rows
-from toughen.training.runtime import PlainRuntime, Runtime, unwrap
+from toughen.training.runtime import PlainRuntime, Runtime, is_compiled, let_lengths_vary, unwrap
 from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
 from toughen.training.step import Context, Step
@@ -53,6 +54,7 @@ class Engine:
         task: TaskName = "single-label",
         average: WeightAverage | None = None,
         precision: Precision = "fp32",
+        memory: Memory = "normal",
         noise: Noise = torch_noise,
         special_ids: Iterable[int] | None = None,
         runtime: Runtime | None = None,
@@ -67,6 +69,8 @@ class Engine:
             task: what a label is.
             average: the average of the weights, where the adversary needs it as a teacher (SMART's Bregman term).
             precision: of the passes, where the engine stands in a plain loop; losses and perturbations are float32.
+            memory: low runs passes that share a backward one after another and makes all but the last of them again in
+                the backward: the same gradients (other dropout masks) for the memory of one pass and a forward more.
             noise: source of random starts; default torch's global generator.
             special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
             runtime: how passes run inside a framework (the Trainer brings its own).
@@ -79,7 +83,10 @@ class Engine:
         self.likelihood = LIKELIHOODS[task]
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
-        self._setup = Setup(bare, self.objective, adversary, inputs, task, special_ids is not None)
+        if is_compiled(model):
+            let_lengths_vary()
+        self._setup = Setup(bare, self.objective, adversary, inputs, task, special_ids is not None, memory == "low")
+        self._low_memory = memory == "low"
         self.check()
         warn_of_idle_parts(self._setup)
         self._bare = bare
@@ -144,17 +151,46 @@ class Engine:
         Returns:
             The loss, a detached scalar: everything that was back-propagated, reduced as above.
         """
-        weight = batch.get("weight")
         counts = count_rows(batch, self.likelihood)
         examples = _positive(counts[0] if examples is None else examples)
-        step = Step(self._context(), batch, self._label_scale(counts, examples, labelled))
+        scale = self._label_scale(counts, examples, labelled)
         with self.runtime.outer(sync):
-            total = Reduction(self, weight, examples).run(step, sync)
+            total = self._parts(batch, scale, examples, sync)
         if sync:
             self.updates += 1
             self.cost.steps += 1
             self._logged_updates += 1
         return total
+
+    def _parts(self, batch: Mapping[str, Tensor], scale: Tensor, examples: Tensor | float, sync: bool) -> Tensor:
+        """Back-propagate the rows on which the adversary acts, then the rest; only the last part communicates."""
+        adversary = self.adversary if self.adversary is not None and self.adversary.acts(self.updates) else None
+        chosen, rest = self._chosen(batch, getattr(adversary, "share", 1.0))
+        context = self._context()
+        total: Tensor | None = None
+        for rows, acting in ((chosen, adversary), (rest, None)):
+            if rows is None:
+                continue
+            last = acting is None or rest is None
+            self.cost.share = len(rows["labels"]) / len(batch["labels"]) if rest is not None else 1
+            step = Step(context, rows, scale)
+            with nullcontext() if last or not sync else self.runtime.local():
+                loss = Reduction(self, rows.get("weight"), examples).run(step, sync and last, acting)
+            total = loss if total is None else total + loss
+        assert total is not None  # a batch has rows
+        return total
+
+    def _chosen(
+        self, batch: Mapping[str, Tensor], share: float
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None]:
+        """Split a batch at random into the rows on which the adversary acts (at least one) and the others."""
+        rows = len(batch["labels"])
+        count = max(1, round(share * rows))
+        if count == rows:
+            return batch, None
+        device = batch["labels"].device
+        order = self._noise("uniform", torch.zeros(rows, device=device)).argsort()
+        return tuple({name: value[part] for name, value in batch.items()} for part in (order[:count], order[count:]))  # type: ignore[return-value]
 
     def step(self, optimizer: torch.optim.Optimizer, *, max_grad_norm: float | None = None) -> bool:
         """Unscale, clip, step the optimiser and clear the gradients; False if fp16 overflowed and the step was skipped.
@@ -238,6 +274,8 @@ class Engine:
             teacher=self._teacher,
             special_ids=self._special_ids,
             cost=self.cost,
+            bare=self._bare,
+            low_memory=self._low_memory,
             twice=getattr(self.adversary, "differentiates_twice", False),
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from toughen.errors import InputError
@@ -87,3 +88,11 @@ def quiet_libraries() -> Iterator[None]:
         log.enable_progress_bar()
         if not bars:
             datasets.enable_progress_bars()
+
+
+def mean_over_processes(accelerator: Any, values: dict[str, float]) -> dict[str, float]:
+    """Return the mean of each value; every process must ask, with the same names in the same order."""
+    if accelerator.num_processes == 1 or not values:
+        return values
+    own = torch.tensor(list(values.values()), dtype=torch.float32, device=accelerator.device)
+    return dict(zip(values, accelerator.reduce(own, reduction="mean").tolist(), strict=True))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from toughen.errors import InputError
-from toughen.training.adversaries import Adversary, Search, Teach, WeightAdversary
+from toughen.training.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
 from toughen.training.step import Step
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ class Reduction:
         self._examples = examples
         self._total: Tensor | None = None
 
-    def run(self, step: Step, sync: bool) -> Tensor:
-        """Leave the gradient of the recipe in ``.grad``; return the loss, detached."""
-        adversary = self._engine.adversary
-        if adversary is None or self._engine.updates < adversary.start_step:
+    def run(self, step: Step, sync: bool, adversary: AnyAdversary | None) -> Tensor:
+        """Leave the gradient of the recipe, with this adversary, in ``.grad``; return the loss, detached."""
+        if adversary is None:
             self._teach(step.clean())
         elif isinstance(adversary, WeightAdversary):
             self._in_weights(adversary, step, sync)

@@ -103,6 +103,24 @@ def best_device() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
+def let_lengths_vary() -> None:
+    """Make torch.compile treat a perturbation's shape as one that varies; call it before the first compiled pass.
+
+    By default it takes the shapes of whatever a module's hooks hold for fixed and compiles every length anew, up to its
+    limit, after which nothing is compiled any more.
+    """
+    import torch._dynamo
+
+    torch._dynamo.config.force_nn_module_property_static_shapes = False
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether torch.compile made this module."""
+    from accelerate.utils import is_compiled_module
+
+    return bool(is_compiled_module(model))
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside DDP, FSDP or a compiled module."""
     from accelerate.utils import extract_model_from_parallel

@@ -94,11 +94,15 @@ class Site:
         return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
     def _check_layout(self, hidden: Tensor) -> None:
-        if hidden.shape != self._shape:
+        # Compiled code would be made anew for every length that it compares with a number.
+        expected = self._shape if self._delta is None else self._delta.shape
+        if torch.compiler.is_compiling() and self._delta is None:
+            return
+        if hidden.shape != expected:
             raise InputError(
                 f"{self.model_name} computes its {self.place} in the layout {tuple(hidden.shape)} where "
-                f"[batch, tokens, width] = {self._shape} is needed, so a perturbation would hit the wrong examples; "
-                "train it without adversary and inputs."
+                f"[batch, tokens, width] = {tuple(expected)} is needed, so a perturbation would hit the wrong "
+                "examples; train it without adversary and inputs."
             )
 
     def _check_firing(self, ids: Tensor) -> None:

@@ -17,6 +17,7 @@ from toughen.training.inputs import InputChange
 from toughen.training.likelihood import Likelihood, Target
 from toughen.training.noise import Noise
 from toughen.training.objectives import CrossEntropy
+from toughen.training.recompute import recomputed
 from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
 from toughen.training.space import Space
@@ -44,6 +45,10 @@ class Context:
     """The bare model and the average's weights by name."""
     special_ids: tuple[int, ...]
     cost: Cost
+    bare: Callable[..., Any]
+    """The model without what communicates around it."""
+    low_memory: bool = False
+    """Whether passes that wait for another one's backward are made again instead of kept."""
     twice: bool = False
     """Whether gradients are differentiated, which only torch's math attention kernel allows."""
 
@@ -109,7 +114,7 @@ class Step:
         """
         if self._clean is not None:
             return self._clean
-        terms = {name: share * value for name, value in self._terms(delta, keep=keep).items()}
+        terms = {name: share * value for name, value in self._terms(delta, clean=True, keep=keep).items()}
         self.recorded = {name: self._scaled(name, value).detach() for name, value in terms.items()}
         total = self._total(terms)
         if keep:
@@ -129,7 +134,7 @@ class Step:
     def student(self) -> Tensor:
         """The clean pass's logits [B, ...] with their graph; a pass of its own only if no single copy was kept."""
         if self._student is None:
-            self._student = self.forward()
+            (self._student,) = self._run(None, copies=1, waits=True)
             self._context.cost.kept()
         return self._student
 
@@ -197,11 +202,12 @@ class Step:
         self.mask = self.mask | self.mask[mixing.partner]
         self._inputs["attention_mask"] = self.mask.to(self._inputs.get("attention_mask", self._ids).dtype)
 
-    def _terms(self, delta: Tensor | None, keep: bool = False) -> dict[str, Tensor]:
+    def _terms(self, delta: Tensor | None, *, clean: bool = False, keep: bool = False) -> dict[str, Tensor]:
         objective = self._context.objective
-        samples = [sample.chunk(objective.copies) for sample in self._run(delta, objective.copies, sampled=True)]
+        logits = self._run(delta, objective.copies, sampled=True, waits=keep)
+        samples = [sample.chunk(objective.copies) for sample in logits]
         first = samples[0][0]
-        if objective.copies == 1 and (delta is None or keep):
+        if objective.copies == 1 and (delta is None or clean):
             self._reference = first.detach()
             self._student = first if keep else None
         if self.first_logits is None:
@@ -219,39 +225,73 @@ class Step:
         return sum(scaled[1:], start=scaled[0])
 
     def _run(
-        self, delta: Tensor | None, copies: int, *, sampled: bool = False, model: Callable[..., Any] | None = None
+        self,
+        delta: Tensor | None,
+        copies: int,
+        *,
+        sampled: bool = False,
+        model: Callable[..., Any] | None = None,
+        waits: bool = False,
     ) -> list[Tensor]:
-        """Run one pass; with ``sampled`` there are several logits, one per dropout sample of the head."""
+        """Run one pass; with ``sampled`` there are several logits, one per dropout sample of the head.
+
+        With little memory the copies run one after another, and all that wait for the backward of a later pass (the
+        last copy too, if the whole pass ``waits``) keep no activations.
+        """
+        if self._replaying and self._rng is not None:
+            self._rng.restore()
+        samples = self._context.samples if sampled else None
+        low = self._context.low_memory and torch.is_grad_enabled()
+        if not low:
+            return self._pass(delta, copies, samples, model, waits=False)
+        parts = [self._pass(delta, 1, samples, model, waits=waits or n < copies - 1) for n in range(copies)]
+        return [torch.cat(sample) for sample in zip(*parts, strict=True)]
+
+    def _pass(
+        self,
+        delta: Tensor | None,
+        copies: int,
+        samples: HeadSamples | None,
+        model: Callable[..., Any] | None,
+        *,
+        waits: bool,
+    ) -> list[Tensor]:
         context, inputs = self._context, self._inputs
         if copies > 1:
             inputs = {name: torch.cat([value] * copies) for name, value in inputs.items()}
             delta = None if delta is None else torch.cat([delta] * copies)
-        if self._replaying and self._rng is not None:
-            self._rng.restore()
-        samples = context.samples if sampled else None
-        with ExitStack() as stack:
-            self._enter_sites(stack, delta, inputs["input_ids"], copies)
-            if samples is not None:
-                stack.enter_context(samples.drawn())
-            if context.twice:
-                stack.enter_context(math_attention())
-            stack.enter_context(context.autocast())
-            output = (model or context.model)(**inputs)
+
+        def run(model: Callable[..., Any], noise: Noise) -> Tensor:
+            with ExitStack() as stack:
+                self._enter_sites(stack, delta, inputs["input_ids"], self._change(copies, noise))
+                if samples is not None:
+                    stack.enter_context(samples.drawn())
+                if context.twice:
+                    stack.enter_context(math_attention())
+                stack.enter_context(context.autocast())
+                return logits_of(model(**inputs))
+
+        first = model or context.model
+        if waits:
+            logits = recomputed(run, first, model or context.bare, context.noise, context.cost, inputs["input_ids"])
+        else:
+            logits = run(first, context.noise)
         context.cost.passed(copies)
-        logits = logits_of(output)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return [logits] if samples is None else list(logits.chunk(samples.count))
 
-    def _enter_sites(self, stack: ExitStack, delta: Tensor | None, ids: Tensor, copies: int) -> None:
-        context, change = self._context, self._change(copies)
+    def _enter_sites(
+        self, stack: ExitStack, delta: Tensor | None, ids: Tensor, change: Callable[[Tensor], Tensor] | None
+    ) -> None:
+        context = self._context
         if context.entry is not None and context.entry is not context.site:
             stack.enter_context(context.entry.perturbed(None, ids, change))
             change = None
         if context.site is not None:
             stack.enter_context(context.site.perturbed(delta, ids, change))
 
-    def _change(self, copies: int) -> Callable[[Tensor], Tensor] | None:
-        inputs, noise = self._context.inputs, self._context.noise
+    def _change(self, copies: int, noise: Noise) -> Callable[[Tensor], Tensor] | None:
+        inputs = self._context.inputs
         if inputs is None:
             return None
         mask = torch.cat([self.mask] * copies)

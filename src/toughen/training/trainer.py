@@ -16,18 +16,19 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from toughen.errors import InputError
 from toughen.tasks import TaskName, task_of
-from toughen.training import checkpoint
+from toughen.training import checkpoint, resumed
 from toughen.training.averages import CheckpointSoup
 from toughen.training.averaging import WeightAverage, make_average
-from toughen.training.bridge import Bridge, TrainerRuntime, mean_over_processes
+from toughen.training.bridge import Bridge, TrainerRuntime
 from toughen.training.compose import TrainerSetup, check_trainer, smoothed_once
 from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
-from toughen.training.launch import one_device
+from toughen.training.launch import mean_over_processes, one_device
 from toughen.training.loading import own_loader, sharded_batches
 from toughen.training.objectives import CrossEntropy, resolve_class_weights, weights_per_class
 from toughen.training.rows import Window, count_rows, rows_per_class
+from toughen.training.runtime import let_lengths_vary
 from toughen.training.schedules import with_average_tail
 from toughen.training.soup import Candidates, Cooked, cook
 
@@ -85,8 +86,8 @@ class ToughTrainer(Trainer):
         self.engine: Engine | None = None
         self.clock = Clock()
         self._window: Window | None = None
-        self._stopped = False
-        self._restored: dict[str, Any] | None = None
+        self.stopped = False
+        self.restored: dict[str, Any] | None = None
         # A second forward would otherwise overwrite buffers that the first backward still needs.
         args.ddp_broadcast_buffers = False
         super().__init__(model, args, *positional, **kwargs)
@@ -97,7 +98,7 @@ class ToughTrainer(Trainer):
         self.soup = self._candidates()
         self.add_callback(Bridge(self))
         if self.model_init is None:
-            self._the_engine()
+            self.the_engine()
 
     # ---- the step
 
@@ -105,7 +106,7 @@ class ToughTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Run the engine on one micro-batch; returns its detached loss."""
-        engine = self._the_engine()
+        engine = self.the_engine()
         model.train()
         optimizer: Any = self.optimizer
         if callable(getattr(optimizer, "train", None)):  # schedule-free optimisers
@@ -125,7 +126,7 @@ class ToughTrainer(Trainer):
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not samples:
             return samples, None
-        likelihood = self._the_engine().likelihood
+        likelihood = self.the_engine().likelihood
         counts = [count_rows(batch, likelihood) for batch in samples]
         examples, labelled = (sum(column) for column in zip(*counts, strict=True))
         world = self.accelerator.num_processes
@@ -137,13 +138,17 @@ class ToughTrainer(Trainer):
         return samples, None
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Add what accelerate leaves out on a CPU: fp16 with a gradient scaler (it would silently train in fp32)."""
+        """Add what accelerate leaves out: one compiled program for all lengths, and on a CPU fp16's gradient scaler."""
         super().create_accelerator_and_postprocess()
-        if self.args.fp16 and self.accelerator.device.type == "cpu":
+        if self.args.torch_compile:
+            self.accelerator.state.dynamo_plugin.dynamic = True
+            let_lengths_vary()
+        if self.args.fp16 and self.accelerator.device.type == "cpu":  # it would silently train in fp32
             self.accelerator.native_amp = True
             self.accelerator.scaler = torch.amp.GradScaler("cpu")
 
-    def _the_engine(self) -> Engine:
+    def the_engine(self) -> Engine:
+        """Return the engine, made when it is first needed (with ``model_init`` there is no model before training)."""
         if self.engine is None:
             self.engine = self._make_engine()
         return self.engine
@@ -157,6 +162,7 @@ class ToughTrainer(Trainer):
             self.recipe.adversary if self.recipe else None,
             inputs=self.recipe.inputs if self.recipe else None,
             task=self._task or task_of(bare),
+            memory=self.recipe.training.memory if self.recipe else "normal",
             special_ids=getattr(tokenizer, "all_special_ids", None),
             runtime=TrainerRuntime(self),
         )
@@ -184,7 +190,7 @@ class ToughTrainer(Trainer):
         return super().get_train_dataloader() if self._batches is None else own_loader(self, self._batches)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self._stopped:
+        if self.stopped:
             # The run was stopped early before it was saved: nothing is left to train.
             self.control.should_training_stop = True
             return
@@ -226,7 +232,7 @@ class ToughTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         loop: Any = super()
-        self._the_engine().check()
+        self.the_engine().check()
         with warnings.catch_warnings():
             # accelerate knows only the old name of this setting of DDP.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
@@ -236,7 +242,7 @@ class ToughTrainer(Trainer):
             self.soup.restart(checkpoint.step_of(resume_from_checkpoint))
         elif average is not None:
             self.average = make_average(average, self.model, total_steps=max_steps)
-            self._the_engine().average = self.average
+            self.the_engine().average = self.average
             if resume_from_checkpoint is not None:
                 checkpoint.load_average(Path(resume_from_checkpoint), self.average)
         return prepared
@@ -252,7 +258,7 @@ class ToughTrainer(Trainer):
             resume_from_checkpoint = checkpoint.last_complete(Path(str(self.args.output_dir)))
             if resume_from_checkpoint is None:
                 raise InputError(f"there is no complete checkpoint in {self.args.output_dir} to resume from.")
-        self._stopped, self.average, self.clock = False, None, Clock()
+        self.stopped, self.average, self.clock = False, None, Clock()
         if self.engine is not None:
             self.engine.restart()
         output = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -276,7 +282,7 @@ class ToughTrainer(Trainer):
 
     def report(self) -> dict[str, Any]:
         """Return what training cost: the loop's seconds (without validation and checkpoints), rows and passes."""
-        engine = self._the_engine()
+        engine = self.the_engine()
         steps = max(engine.cost.steps, 1)
         soup = {} if self.cooked is None else {"soup": self.cooked.report()}
         return soup | {
@@ -308,55 +314,16 @@ class ToughTrainer(Trainer):
         with self._scored_weights():
             super().save_model(output_dir, _internal_call=_internal_call)
         if _internal_call and output_dir is not None:
-            state = self._trained_state()
+            state = resumed.state_of(self)
             if self.args.should_save:
                 checkpoint.save_beside(Path(output_dir), self.model, self.average, state)
-
-    def _trained_state(self) -> dict[str, Any]:
-        """What a checkpoint must know beside weights, optimiser and generators."""
-        engine = self._the_engine()
-        log = engine.log_state()
-        # Every process goes on with the mean, so that the next log line is the one of an uninterrupted run.
-        log["terms"] = mean_over_processes(self.accelerator, log["terms"])
-        loss = mean_over_processes(self.accelerator, {"": float(self._tr_loss)})[""]
-        return {
-            "updates": engine.updates,
-            "seconds": self.clock.seconds,
-            "rows": self.clock.rows,
-            "cost": engine.cost.state(),
-            "ascents": engine.ascents,
-            # A run that merely reached its last step can be prolonged; one that was stopped early is over.
-            "stopped": self.control.should_training_stop and self.state.global_step < self.state.max_steps,
-            "unit": engine.site.unit if engine.site else None,
-            "log": log,
-            "loss_since_log": loss,
-            "logged_loss": self._total_loss_scalar,
-            "last_logged_step": self._globalstep_last_logged,
-        }
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         checkpoint.load_raw(Path(resume_from_checkpoint), model or self.model)
         state = checkpoint.read_state(Path(resume_from_checkpoint))
-        engine = self._the_engine()
         if state is not None:
-            engine.updates = state["updates"]
-            engine.load_log_state(state["log"], self.args.device)
-            engine.cost.restore(state["cost"])
-            engine.ascents = state["ascents"]
-            if engine.site is not None:
-                engine.site.unit = state["unit"]
-            self._stopped = state["stopped"]
-            self.clock.before = (state["seconds"], state["rows"])
-            self._restored = state
-
-    def restore_losses(self) -> None:
-        """Put the unlogged loss of a checkpoint back: the Trainer has just zeroed it."""
-        state, self._restored = self._restored, None
-        if state is not None:
-            self._tr_loss += state["loss_since_log"]
-            self._total_loss_scalar = state["logged_loss"]
-            self._globalstep_last_logged = state["last_logged_step"]
+            resumed.take_over(self, state)
 
     def _load_best_model(self) -> None:
         super()._load_best_model()

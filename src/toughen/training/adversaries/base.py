@@ -46,7 +46,24 @@ Ascent = Generator[Teach | Search, Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversary:
+class Timing:
+    """When an adversary acts: from an optimiser step on, at every n-th one."""
+
+    start_step: int = setting(0, "optimiser steps to train without the adversary first")
+    every: int = setting(1, "act at every n-th optimiser step only; the steps between are without the adversary")
+
+    def __post_init__(self) -> None:
+        require(self.start_step >= 0, "adversary.start_step", self.start_step, "must not be negative")
+        require(self.every >= 1, "adversary.every", self.every, "must be at least 1")
+
+    def acts(self, updates: int) -> bool:
+        """Whether the adversary acts after so many optimiser steps."""
+        since = updates - self.start_step
+        return since >= 0 and since % self.every == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversary(Timing):
     """What every adversary in embedding space shares: the ascent loop, its unit and its site.
 
     delta <- start;  repeat { g <- gradient of the climbed loss;  delta <- project(delta + step_size * direction(g)) }
@@ -60,7 +77,7 @@ class Adversary:
     radius_unit: Unit = setting("relative", "relative = times the mean embedding-row norm; absolute = embedding units")
     site: str = setting("embeddings", "where the perturbation is added: embeddings, or 'layer k' (k from 1)")
     special_tokens: bool = setting(True, "perturb special tokens ([CLS], </s>, ...) too")
-    start_step: int = setting(0, "optimiser steps to train without the adversary first")
+    share: float = setting(1.0, "share of each micro-batch's rows that it acts on, another random choice every time")
 
     scope: ClassVar[Scope]
     norm: ClassVar[Norm]
@@ -69,8 +86,9 @@ class Adversary:
     differentiates_twice: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.radius >= 0, "adversary.radius", self.radius, "must not be negative")
-        require(self.start_step >= 0, "adversary.start_step", self.start_step, "must not be negative")
+        require(0 < self.share <= 1, "adversary.share", self.share, "must be above 0 and at most 1")
         require(
             bool(SITE.fullmatch(self.site)), "adversary.site", self.site, "must be embeddings or 'layer k' (k >= 1)"
         )

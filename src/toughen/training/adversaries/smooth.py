@@ -160,14 +160,14 @@ class Rat(Adversary):
         """See :class:`Adversary`."""
         space = step.space(self)
         leaf = space.zeros()
-        clean = step.clean(space.expand(leaf), keep=True, share=0.5)
+        clean = step.clean(space.expand(leaf), keep=not self.detached, share=0.5)
         gradient = yield Teach(clean, leaf) if self.detached else Search(clean, leaf, kept=True)
         return space.expand(space.moved(leaf, gradient, self.radius, "l2"))
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
         """See :class:`Adversary`."""
         logits = step.forward(delta)
-        clean = step.student.detach() if self.detached else step.student
+        clean = step.reference if self.detached else step.student
         return step.task_of(logits) / 2 + self.alpha / 2 * step.symmetric_kl(clean, logits)
 
 

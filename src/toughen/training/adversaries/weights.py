@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from toughen.fields import require, setting
-from toughen.training.adversaries.base import Unit
+from toughen.training.adversaries.base import Timing, Unit
 
 TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightAdversary:
+class WeightAdversary(Timing):
     """What every adversary in weight space shares.
 
     A first pass gives the gradient g of this micro-batch's mean loss at the weights w; the loss that teaches is taken
@@ -27,15 +27,14 @@ class WeightAdversary:
     """
 
     radius: float = setting(0.05, "length of the move")
-    start_step: int = setting(0, "optimiser steps to train without the adversary first")
 
     clean: ClassVar[bool] = False
     """Whether the gradient at the unmoved weights teaches too."""
     label_free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.radius > 0, "adversary.radius", self.radius, "must be above 0")
-        require(self.start_step >= 0, "adversary.start_step", self.start_step, "must not be negative")
 
     def selects(self, name: str) -> bool:
         """Whether the weight of this name may move."""
