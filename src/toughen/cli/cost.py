@@ -1,0 +1,54 @@
+"""`toughen cost`: what a recipe's step takes, before a long run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, app
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.recipes import DEFAULT
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def cost(
+    ctx: typer.Context,
+    named: Annotated[str, typer.Argument(metavar="RECIPE", help="Shipped recipe or YAML file.")] = DEFAULT,
+    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Texts; default: the recipe's.")] = None,
+    length: Annotated[int | None, typer.Option(metavar="T", min=1, help="Tokens; default: the recipe's.")] = None,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Make a few steps and compare.")] = True,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Timed steps of each kind.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Predict passes, operations, memory and time of a recipe's step, and measure them.
+
+    toughen cost tough-stack --model roberta-base --batch 16 --length 256
+    """
+    with show.only_json(as_json):
+        from toughen.cost import estimate
+        from toughen.recipe import load_recipe
+
+        recipe = load_recipe(named, ctx.meta[OVERRIDES])
+        found = estimate.estimate(recipe, batch=batch, length=length, measure=measure, repeats=repeats)
+    if as_json:
+        show.print_json({"recipe": named, **found})
+        return
+    typer.echo(f"{named} on {estimate.title(found)}\n")
+    _print(("per step", "predicted", "measured"), estimate.rows_of(found))
+    typer.echo()
+    _print(("slot", "units", "share"), estimate.slots_of(found))
+    typer.echo("".join(f"\n{line}" for line in estimate.remarks(found)))
+
+
+def _print(header: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(header[0], box=None, pad_edge=False)
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)

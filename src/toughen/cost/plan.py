@@ -1,0 +1,33 @@
+"""What a training is about to cost, in one line before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toughen.cost.passes import forecast
+
+if TYPE_CHECKING:
+    from toughen.recipe import Recipe
+
+
+def plan_lines(recipe: Recipe, steps: int) -> list[str]:
+    """Say how many optimiser steps are planned, what each costs against a plain one, and which slot makes it so.
+
+    Args:
+        recipe: what to do.
+        steps: optimiser steps planned.
+    """
+    prediction = forecast(recipe)
+    mean = prediction.over(range(max(steps, 1)))
+    slots = prediction.slots(mean)
+    more = [f"{name} {number(units)}" for name, units in slots.items() if units or name == "plain"]
+    varies = recipe.adversary is not None and mean.units != prediction.acting.units
+    batches = f"{recipe.training.accumulation} x " if recipe.training.accumulation > 1 else ""
+    each = f"{batches}{number(mean.units)} units{' on average' if varies else ''}"
+    times = f", {mean.units / prediction.plain.units:.1f} times a plain step" if len(more) > 1 else ""
+    return [f"plan: {steps:,} steps of {each} ({', '.join(more)}){times}"]
+
+
+def number(value: float) -> str:
+    """Write a count of passes: whole where it is, else with two decimals."""
+    return f"{value:.0f}" if round(value, 2) == round(value) else f"{value:.2f}"

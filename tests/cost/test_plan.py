@@ -1,0 +1,24 @@
+"""The line printed before a training says what the training then takes."""
+
+import re
+
+import pytest
+
+import toughen
+from tiny import reviews, save_tiny_model
+
+
+@pytest.mark.parametrize(("start_step", "every"), [(0, 1), (1, 3)])
+def test_planned_steps_and_units_are_those_of_the_run(tmp_path, capfd, start_step, every):
+    run = toughen.train(
+        reviews(40, seed=1),
+        model=str(save_tiny_model(tmp_path / "model")),
+        recipe="full-stack",
+        output=tmp_path / "run",
+        adversary={"start_step": start_step, "every": every},
+        training={"epochs": 1, "batch_size": 4, "save_steps": None},
+    )
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("plan: ")]
+    steps, units = re.match(r"plan: (\d+) steps of ([\d.]+) units", line).groups()
+    assert int(steps) == run.metrics["train"]["steps"]
+    assert float(units) == pytest.approx(run.metrics["train"]["units_per_step"], abs=0.005)
