@@ -46,6 +46,7 @@ def train_one(
     """
     # Slow to import, and not needed to refuse wrong data.
     from toughen.training import fit
+    from toughen.training.base_rates import starting_bias
     from toughen.training.checkpoint import last_complete
     from toughen.training.launch import main_process_alone, quiet_libraries
     from toughen.training.pretrained import prepare
@@ -53,7 +54,8 @@ def train_one(
     fit.check(recipe, splits)
     with quiet_libraries():
         pairs = "text_pair" in splits.train.column_names
-        prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs)
+        bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
+        prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
         with main_process_alone() as is_main:
             if is_main:
                 start()

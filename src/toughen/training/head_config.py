@@ -10,6 +10,9 @@ from toughen.fields import require, setting
 Pooling = Literal["model", "cls", "mean", "attention", "last4"]
 
 
+Bias = Literal["auto", "zero", "base-rate"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Head:
     """How the model decides, and which of its layers start afresh or stand still.
@@ -24,6 +27,9 @@ class Head:
 
     pooling: Pooling = setting("model", "how tokens become one vector; model = the architecture's own head")
     dropout: float | None = setting(None, "dropout before the last layer (0 to below 1); null = the model's")
+    bias: Bias = setting(
+        "auto", "where a new last layer starts: base-rate = the training labels' rates; auto = for several and numbers"
+    )
     lr_multiplier: float = setting(1.0, "learning rate of the head over that of the rest")
     reinit_layers: int = setting(0, "top encoder layers that start from fresh random weights")
     freeze_layers: int = setting(0, "bottom encoder layers that do not learn, nor do the embeddings then")

@@ -22,6 +22,7 @@ from toughen.recipe import Recipe
 from toughen.tasks import PROBLEM_TYPES, TaskName
 from toughen.training.averages import Ema
 from toughen.training.averaging import make_average
+from toughen.training.base_rates import Numbers, set_bias
 from toughen.training.engine import Engine
 from toughen.training.head import apply_head, check_head, load_encoder, pooled
 from toughen.training.lora import AdapterConfig, apply_lora
@@ -42,7 +43,12 @@ class Prepared:
 
 
 def prepare(
-    recipe: Recipe, label_names: tuple[str, ...], task: TaskName = "single-label", *, pairs: bool = False
+    recipe: Recipe,
+    label_names: tuple[str, ...],
+    task: TaskName = "single-label",
+    *,
+    pairs: bool = False,
+    bias: Numbers | None = None,
 ) -> Prepared:
     """Load tokenizer and model, with a new head of one output per label name, and try the recipe on them.
 
@@ -51,6 +57,7 @@ def prepare(
         label_names: names of the classes or tags, in the order of the outputs; of regression's one value.
         task: what a label is.
         pairs: whether it reads two texts at a time.
+        bias: where the biases of a new last layer start, [K] (see :mod:`toughen.training.base_rates`).
 
     Raises:
         InputError: if the model cannot be found, or the recipe cannot be applied to it.
@@ -63,6 +70,8 @@ def prepare(
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     model.config.toughen = _note(recipe, task, length) | {"pairs": pairs}
     apply_head(model, recipe.head, recipe.training.seed)
+    if bias is not None and (recipe.head.pooling != "model" or any(name.endswith(".bias") for name in fresh)):
+        set_bias(model, bias)
     if recipe.adapter is not None:
         model = apply_lora(model, recipe.adapter, recipe.training.seed, fresh)
     _try_out(recipe, model, tokenizer, task)
@@ -155,7 +164,7 @@ def _load_model(recipe: Recipe, names: tuple[str, ...], task: TaskName, cached_o
         output_loading_info=True,
         **labels,
     )
-    return model, sorted(report["missing_keys"])
+    return model, sorted({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
 
 
 def _fault(name: str, local: bool, cached_only: bool, error: Exception) -> str:

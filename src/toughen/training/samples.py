@@ -30,10 +30,9 @@ class HeadSamples:
         self.count = count
         self._name = type(model).__name__
         outside = list(_outside_encoder(model))
-        classes = int(getattr(model.config, "num_labels", 0))
-        linear = [m for m in outside if isinstance(m, nn.Linear) and m.out_features == classes]
+        linear = output_layer(model)
         dropouts = [m for m in outside if isinstance(m, nn.Dropout)]
-        if not linear:
+        if linear is None:
             raise InputError(
                 f"{self._name} has no linear layer of its own that makes the logits, which objective.dropout_samples "
                 "repeats; set objective.dropout_samples to 1."
@@ -41,7 +40,7 @@ class HeadSamples:
         self._active = False
         self._last: tuple[nn.Dropout, Tensor, Tensor] | None = None
         self._handles = [m.register_forward_hook(self._remember) for m in dropouts]
-        self._handles.append(linear[-1].register_forward_pre_hook(self._repeat))
+        self._handles.append(linear.register_forward_pre_hook(self._repeat))
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -78,6 +77,13 @@ class HeadSamples:
         dropout, undropped, _ = self._last
         self._active = False  # the further draws are not remembered
         return (torch.cat([entered, *(dropout(undropped) for _ in range(self.count - 1))]), *args[1:])
+
+
+def output_layer(model: nn.Module) -> nn.Linear | None:
+    """Return the last linear layer outside a model's encoder that has one output per label, or None."""
+    classes = int(getattr(model.config, "num_labels", 0))
+    linear = [m for m in _outside_encoder(model) if isinstance(m, nn.Linear) and m.out_features == classes]
+    return linear[-1] if linear else None
 
 
 def _outside_encoder(model: nn.Module) -> Iterator[nn.Module]:
