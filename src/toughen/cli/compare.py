@@ -1,0 +1,157 @@
+"""`toughen compare`, `toughen ablate` and `toughen search`: is it real, what made it, can it be better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, PairColumn, TextColumn, app
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.errors import InputError
+from toughen.recipes import DEFAULT
+
+Metric = Annotated[str | None, typer.Option(metavar="NAME", help="Score that is compared; default f1, or pearson.")]
+Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, each in a process of its own.")]
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Two runs or more.", show_default=False)],
+    data: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")],
+    metric: Metric = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Run that the others are compared with; default the first.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for comparison.json and table.md.")] = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=100, help="Resamples of the bootstrap.")] = 2000,
+    text: TextColumn = None,
+    label: Annotated[
+        str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
+    ] = None,
+    text_pair: PairColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score runs on the same texts: which differences are real, and what do they cost?"""
+    named = {"text": text, "label": label, "text_pair": text_pair}
+    columns = {name: column for name, column in named.items() if column}
+    with show.only_json(as_json):
+        from toughen.compare.comparison import compare as start
+        from toughen.compare.tables import seen_lines
+
+        result = start(runs, data, metric=metric, baseline=baseline, output=output, samples=samples, columns=columns)
+        for difference in result["differences"]:
+            typer.echo(difference["sentence"])
+        for line in seen_lines(result):
+            typer.echo(line, err=True)
+    if as_json:
+        show.print_json(result)
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def ablate(
+    ctx: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Shipped recipe or YAML file.", show_default=False)],
+    over: Annotated[str, typer.Option(metavar="SLOT,...", help="Slots to switch on and off.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.")],
+    seeds: Annotated[int, typer.Option(metavar="N", help="Runs of each combination, at least 2.")] = 5,
+    design: Annotated[
+        str, typer.Option(metavar="full|one-off|whole", help="All combinations; each alone and left out; all or none.")
+    ] = "full",
+    metric: Metric = None,
+    sd: Annotated[
+        float | None, typer.Option(metavar="X", min=0, help="Standard deviation of the score over seeds, if known.")
+    ] = None,
+    jobs: Jobs = 1,
+    plan: Annotated[bool, typer.Option("--plan", help="Print cost and power of the plan and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Switch parts of a recipe on and off over several seeds: what did each of them buy?
+
+    toughen ablate tough-stack --over objective,adversary,average --model roberta-base --data reviews --output ablation
+    """
+    slots = [slot.strip() for slot in over.split(",") if slot.strip()]
+    with show.only_json(as_json):
+        result = _ablate(_recipe(recipe, ctx), slots, output, seeds, design, metric, sd, jobs, plan)
+    if as_json:
+        show.print_json(result)
+
+
+def _ablate(
+    recipe: Any,
+    slots: list[str],
+    output: Path,
+    seeds: int,
+    design: str,
+    metric: str | None,
+    sd: float | None,
+    jobs: int,
+    only_plan: bool,
+) -> dict[str, Any]:
+    from toughen.compare.ablation import TABLE, Ablation, ablate
+    from toughen.compare.plan import make_plan
+    from toughen.compare.tables import effect_sentence, plan_lines
+
+    ablation = Ablation(make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd)
+    described = ablation.describe()
+    for line in plan_lines(described):
+        typer.echo(line)
+    if only_plan:
+        return described
+    result = ablate(ablation, jobs=jobs, say=typer.echo)
+    for effect in result["effects"]:
+        typer.echo(f"{effect['kind']}: {effect_sentence(effect, result['metric'])}")
+    typer.echo(f"The table is in {output / TABLE}")
+    return result
+
+
+def _recipe(name: str, ctx: typer.Context) -> Any:
+    """Load the recipe with the flags on top; data must be named."""
+    from toughen.recipe import load_recipe
+
+    recipe = load_recipe(name, ctx.meta[OVERRIDES])
+    if not recipe.data.source:
+        raise InputError(f"{ctx.command_path} needs --data; see '{ctx.command_path} --help'.")
+    return recipe
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def search(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the trials and the best recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help=f"Shipped recipe or YAML file; default {DEFAULT}.")
+    ] = DEFAULT,
+    over: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUES", help="LOW:HIGH, LOW:HIGH:log or A,B,C; repeatable.")
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same as YAML, one KEY: VALUES a line.")
+    ] = None,
+    trials: Annotated[int, typer.Option(metavar="N", help="Finished trials of the study in all.")] = 20,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna's storage; default SQLite in the output folder.")
+    ] = None,
+    study: Annotated[str, typer.Option(metavar="NAME", help="Name of the study in the storage.")] = "toughen",
+    as_json: AsJson = False,
+) -> None:
+    """Search settings of a recipe for the best validation score; the test split stays unread.
+
+    toughen search plain --over training.learning_rate=1e-5:1e-4:log --trials 20 --data reviews --output search
+    """
+    with show.only_json(as_json):
+        from toughen.compare.search import BEST, Search
+        from toughen.compare.search import search as start
+        from toughen.compare.space import make_space, read_space
+
+        base = _recipe(recipe, ctx)
+        wanted = Search(
+            base, make_space(base, [*(read_space(space) if space else ()), *(over or ())]), output, storage, study
+        )
+        result = start(wanted, trials=trials, say=typer.echo)
+        best = result["best"]
+        typer.echo(f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / BEST}")
+    if as_json:
+        show.print_json(result)

@@ -1,0 +1,327 @@
+"""Look for the settings that score best on validation: Optuna proposes, training tries, the test stays unread."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toughen.compare.pool import Job, Worker
+from toughen.compare.scores import LESS_IS_BETTER
+from toughen.compare.sources import located
+from toughen.compare.space import Space
+from toughen.compare.worker import alone
+from toughen.errors import InputError
+from toughen.folder import METRICS, read_json, write_json, write_whole
+
+if TYPE_CHECKING:
+    from toughen.recipe import Recipe
+
+RESULT, BEST, TRIALS, STORAGE = "search.json", "best.yaml", "trials", "study.db"
+_NOTE = "toughen"  # the study's attribute that says what it searches
+_POLL_S = 0.5
+Say = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to search and where.
+
+    Attributes:
+        recipe: what is changed.
+        space: the settings and their values.
+        folder: ``trials/``, ``best.yaml``, ``search.json`` and, unless another storage is named, ``study.db``.
+        storage: URL of Optuna's storage; None is SQLite in the folder.
+        name: of the study.
+    """
+
+    recipe: Recipe
+    space: Space
+    folder: Path
+    storage: str | None = None
+    name: str = "toughen"
+
+    @property
+    def url(self) -> str:
+        """The storage's URL."""
+        return self.storage or f"sqlite:///{(self.folder / STORAGE).resolve()}"
+
+    def trial_folder(self, number: int) -> Path:
+        """Return the run folder of a trial."""
+        return self.folder / TRIALS / f"trial-{number}"
+
+
+def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
+    """Try settings until the study has so many finished trials, and write the best recipe.
+
+    Trials that an earlier process left unfinished in this folder go on from their last checkpoint. Several processes
+    may share a storage, each with a folder of its own or with the same one.
+
+    Args:
+        wanted: what to search.
+        trials: finished ones in all, those pruned and those that failed among them.
+        say: shown the progress, line by line.
+
+    Returns:
+        What ``search.json`` holds; see ``docs/ablate.md``.
+
+    Raises:
+        InputError: if Optuna is missing, the study searches something else, or no trial could be finished.
+    """
+    optuna = _optuna()
+    if trials < 1:
+        raise InputError(f"--trials must be at least 1, got {trials}.")
+    metric = _metric(wanted.recipe)
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    study = _study(optuna, wanted, metric)
+    tried = _Trials(optuna, study, wanted, metric, say)
+    for number in tried.abandoned():
+        tried.go_on(number)
+    while tried.finished() + tried.in_work() < trials:
+        tried.start()
+    result = _summary(optuna, study, wanted, metric)
+    write_json(wanted.folder / RESULT, result)
+    if result["best"] is None:
+        reasons = {t["failed"] for t in result["trials"] if t["failed"]}
+        raise InputError(
+            f"no trial could be finished: {'; '.join(sorted(reasons)) or 'other processes have them all'}."
+        )
+    return result
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("toughen search needs Optuna: pip install 'toughen[search]'.") from None
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna
+
+
+def _metric(recipe: Recipe) -> str:
+    """Read the data as the trials will, without test, and return the score that chooses."""
+    from toughen.compare.sources import splits_without_test
+    from toughen.data import load_splits
+    from toughen.training.validation import chosen_metric
+
+    splits = load_splits(recipe.data, seed=recipe.training.seed, data=splits_without_test(recipe.data.source))
+    return chosen_metric(recipe.training.metric, splits.task)
+
+
+def _study(optuna: Any, wanted: Search, metric: str) -> Any:
+    from toughen.recipe import as_tree
+
+    try:
+        study = optuna.create_study(
+            study_name=wanted.name,
+            storage=wanted.url,
+            direction="minimize" if metric in LESS_IS_BETTER else "maximize",
+            pruner=optuna.pruners.MedianPruner(),
+            load_if_exists=True,
+        )
+    except (ImportError, ValueError) as error:
+        raise InputError(f"--storage {_without_password(wanted.url)}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # each database has its own way to say no
+        if "sqlalchemy" not in type(error).__module__:
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--storage {_without_password(wanted.url)}: cannot be opened ({reason}).") from None
+    note = json.loads(json.dumps({"recipe": as_tree(located(wanted.recipe)), "space": wanted.space.as_json()}))
+    before = study.user_attrs.get(_NOTE)
+    if before is not None and before != note:
+        changed = " and ".join(key for key in note if before.get(key) != note[key])
+        raise InputError(
+            f"the study {wanted.name!r} in {_without_password(wanted.url)} searches another {changed}; go on with the "
+            "same settings, or choose another --study or --output."
+        )
+    study.set_user_attr(_NOTE, note)
+    return study
+
+
+class _Trials:
+    """The trials of one study that this process makes."""
+
+    def __init__(self, optuna: Any, study: Any, wanted: Search, metric: str, say: Say) -> None:
+        self._optuna, self._study, self._wanted, self._metric, self._say = optuna, study, wanted, metric, say
+        self._states = optuna.trial.TrialState
+
+    def finished(self) -> int:
+        """Count the trials that ended, in all processes."""
+        return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+
+    def in_work(self) -> int:
+        """Count the trials in this folder that another process is working on."""
+        return sum(not self._is_free(number) for number in self._running())
+
+    def abandoned(self) -> list[int]:
+        """Return the trials in this folder that nobody works on any more."""
+        return [number for number in self._running() if self._is_free(number)]
+
+    def _running(self) -> list[int]:
+        trials = self._study.get_trials(deepcopy=False, states=(self._states.RUNNING,))
+        return [trial.number for trial in trials if self._owner(trial.number).exists()]
+
+    def _owner(self, number: int) -> Path:
+        return self._wanted.trial_folder(number).with_suffix(".owner")
+
+    def _is_free(self, number: int) -> bool:
+        try:
+            with alone(self._owner(number), refusal="taken"):
+                return True
+        except InputError:
+            return False
+
+    def go_on(self, number: int) -> None:
+        """Take over a trial, unless another process was faster."""
+        if self._is_free(number):
+            with alone(self._owner(number)):
+                self._try_unless_finished(number)
+
+    def start(self) -> None:
+        """Ask for new settings and try them."""
+        number = self._study.ask().number
+        with alone(self._owner(number)):
+            self._try_unless_finished(number)
+
+    def _try_unless_finished(self, number: int) -> None:
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        if not frozen.state.is_finished():
+            self._try(self._optuna.trial.Trial(self._study, frozen._trial_id))
+
+    def _try(self, trial: Any) -> None:
+        # Seeded by the trial's number: one history gives one proposal, and processes do not repeat each other.
+        seed = int(np.random.SeedSequence([self._wanted.recipe.training.seed, trial.number]).generate_state(1)[0])
+        self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
+        chosen = self._wanted.space.choose(trial)
+        try:
+            recipe = self._recipe(chosen)
+            value, state = self._watched(trial, recipe)
+        except InputError as error:
+            trial.set_user_attr("failed", str(error))
+            value, state = None, self._states.FAIL
+        self._study.tell(trial.number, value, state=state)
+        shutil.rmtree(self._wanted.trial_folder(trial.number) / "checkpoints", ignore_errors=True)
+        self._report(trial.number, chosen, value, state)
+
+    def _recipe(self, chosen: Mapping[str, Any]) -> Recipe:
+        from toughen.recipe import load_recipe
+
+        return located(load_recipe(self._wanted.recipe, chosen))
+
+    def _watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
+        """Train, reporting each evaluation; stop where the pruner gives up."""
+        from toughen.recipe import dump
+
+        folder = self._wanted.trial_folder(trial.number)
+        job = Job(f"trial {trial.number}", folder, dump(recipe), without_test=True)
+        worker = Worker(job)
+        try:
+            while worker.poll() is None:
+                time.sleep(_POLL_S)
+                if self._hopeless(trial, folder):
+                    return None, self._states.PRUNED
+        finally:
+            status = worker.poll()
+            worker.stop()
+        if status != 0 or not job.finished:
+            raise InputError(f"{worker.last_words()} (exit status {status}; see {job.log})")
+        self._hopeless(trial, folder)
+        return self._value(folder), self._states.COMPLETE
+
+    def _hopeless(self, trial: Any, folder: Path) -> bool:
+        """Report the evaluations that are new; say whether to give up."""
+        known = trial.user_attrs.get("evaluations", [])
+        found = evaluations(folder, self._metric)
+        for number, value in enumerate(found[len(known) :], len(known) + 1):
+            trial.report(value, number)
+        if len(found) > len(known):
+            trial.set_user_attr("evaluations", found)
+        return len(found) > len(known) and bool(trial.should_prune())
+
+    def _value(self, folder: Path) -> float:
+        """Return the validation score of the saved model; of a score that it does not have, the best evaluation."""
+        value = read_json(folder / METRICS)["validation"].get(self._metric)
+        if value is None:
+            found = evaluations(folder, self._metric)
+            value = (min if self._metric in LESS_IS_BETTER else max)(found)
+        return float(value)
+
+    def _report(self, number: int, chosen: Mapping[str, Any], value: float | None, state: Any) -> None:
+        settings = ", ".join(f"{key} {_short(v)}" for key, v in chosen.items())
+        score = "" if value is None else f" {self._metric} {value:.4f}"
+        self._say(f"trial {number} {state.name.lower()}:{score} ({settings})")
+        best = _best(self._study)
+        if best is not None and best.number == number:
+            self._write_best(chosen, number)
+
+    def _write_best(self, chosen: Mapping[str, Any], number: int) -> None:
+        from toughen.recipe import dump
+
+        recipe = replace(self._recipe(chosen), description=f"trial {number} of a search, chosen on validation")
+        write_whole(self._wanted.folder / BEST, lambda part: part.write_text(dump(recipe), encoding="utf-8"))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def evaluations(folder: Path, metric: str) -> list[float]:
+    """Return the validation scores of a training so far, from its newest whole checkpoint; undefined ones are left out.
+
+    Args:
+        folder: the run folder.
+        metric: the score that chooses.
+    """
+    found: list[float] = []
+    for path in (folder / "checkpoints").glob("checkpoint-*/trainer_state.json"):
+        with contextlib.suppress(OSError, ValueError):  # being written, or dropped already
+            history = json.loads(path.read_text())["log_history"]
+            values = [entry[f"eval_{metric}"] for entry in history if f"eval_{metric}" in entry]
+            found = values if len(values) > len(found) else found
+    return [value for value in found if np.isfinite(value)]
+
+
+def _best(study: Any) -> Any:
+    """Return the best finished trial, None if there is none."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
+def _summary(optuna: Any, study: Any, wanted: Search, metric: str) -> dict[str, Any]:
+    best = _best(study)
+    return {
+        "kind": "search",
+        "study": wanted.name,
+        "storage": _without_password(wanted.url),
+        "metric": metric,
+        "split": "validation",
+        "direction": study.direction.name.lower(),
+        "space": wanted.space.as_json(),
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state.name.lower(),
+                "value": trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
+                "settings": trial.params,
+                "evaluations": trial.user_attrs.get("evaluations", []),
+                "failed": trial.user_attrs.get("failed"),
+            }
+            for trial in study.get_trials(deepcopy=False)
+        ],
+        "best": None if best is None else {"number": best.number, "value": best.value, "settings": best.params},
+    }
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//([^:/@]+):[^@]*@", r"//\1:***@", url)

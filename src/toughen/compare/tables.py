@@ -1,0 +1,211 @@
+"""Results in plain words and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Sequence[str]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a score: .8712; a dash for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def p_value(p: float | None) -> str:
+    """Write a p value: two digits, and < .001 below that."""
+    return "-" if p is None else "< .001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 4) -> str:
+    """Write an interval: [-0.0030, 0.0210]; a dash for none."""
+    return "-" if low is None or high is None else f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def times(factor: float | None) -> str:
+    """Write a cost relative to another: 3.3x."""
+    return "-" if factor is None else f"{factor:.2g}x" if factor < 10 else f"{factor:.0f}x"
+
+
+def markdown(header: Row, rows: Iterable[Row]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def effect_sentence(effect: Mapping[str, Any], metric: str) -> str:
+    """Say a difference: "adversary: f1 +0.0120 [+0.0030, +0.0210], p = 0.010 after Holm; a step costs 3.3x"."""
+    if effect["mean"] is None:
+        return f"{effect['name']}: no seed has finished all of its runs"
+    said = f"{effect['name']}: {metric} {effect['mean']:+.4f} {interval(effect['low'], effect['high'])}"
+    p = p_value(effect["p_holm"])
+    said += f", p {p if p.startswith('<') else f'= {p}'} after Holm" if effect["p_holm"] is not None else ""
+    cost = effect.get("relative_cost")
+    return said if cost is None else f"{said}; a step costs {times(cost)}"
+
+
+def power_sentence(power: Mapping[str, Any]) -> str:
+    """Say which differences so many seeds can show, and on what assumption."""
+    source = {
+        "assumed": f"{number(power['sd'])}, which is an assumption (name yours with --sd)",
+        "given": f"{number(power['sd'])}, as given",
+        "measured": f"{number(power['sd'])}, as measured within the finished runs",
+    }[power["sd_from"]]
+    said = (
+        f"With {power['seeds']} seeds, a true difference of {number(power['single'])} is found with a chance of "
+        f"{power['power']:.0%} (paired t test, two-sided level {power['alpha']})"
+    )
+    if power["comparisons"] > 1:
+        said += (
+            f"; with Holm's correction for {power['comparisons']} comparisons at worst {number(power['after_holm'])}"
+        )
+    return f"{said}. That takes a standard deviation over seeds of {source}, and runs of one seed to be independent."
+
+
+def plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    """Return the plan for people: cost first, then what it can show."""
+    arms = plan["arms"]
+    done = sum(len(arm["finished"]) for arm in arms)
+    lines = [f"{plan['runs']} runs: {len(arms)} combinations x {len(plan['seeds'])} seeds; {done} finished already"]
+    for arm in arms:
+        cost = f"{arm['units_per_step']:g} units a step ({times(arm['relative_cost'])})"
+        lines.append(f"  {arm['name']}: {cost}, {arm['passes_per_step']:g} forward passes")
+    total = sum(arm["relative_cost"] for arm in arms) * len(plan["seeds"])
+    lines.append(f"together as much as {total:.0f} plain runs")
+    lines.append(power_sentence(plan["power"]))
+    return lines
+
+
+def ablation_table(result: Mapping[str, Any]) -> str:
+    """Return ``table.md``."""
+    if not result["arms"]:
+        return "No run has finished yet.\n"
+    parts = [
+        f"# Ablation: {result['metric']} on the {result['split']} split",
+        markdown(
+            ("arm", "seeds", "mean", "95 % interval", "sd", "units a step", "training s"), map(_arm, result["arms"])
+        ),
+        "## Differences, paired by seed",
+        markdown(
+            ("question", "slots", "seeds", "difference", "95 % interval", "p", "p (Holm)", "cost"),
+            map(_effect, result["effects"]),
+        ),
+    ]
+    return "\n\n".join([*parts, *_notes(result)]) + "\n"
+
+
+def _arm(arm: Mapping[str, Any]) -> Row:
+    return (
+        arm["name"],
+        str(arm["n"]),
+        number(arm["mean"]),
+        interval(arm["low"], arm["high"]).replace("+", ""),
+        number(arm["sd"]),
+        f"{arm['units_per_step']:g} ({times(arm['relative_cost'])})",
+        number(arm["seconds"], 0),
+    )
+
+
+def _effect(effect: Mapping[str, Any]) -> Row:
+    return (
+        effect["kind"],
+        effect["name"],
+        str(effect["n"]),
+        "-" if effect["mean"] is None else f"{effect['mean']:+.4f}",
+        interval(effect["low"], effect["high"]),
+        p_value(effect["p"]),
+        p_value(effect["p_holm"]),
+        times(effect["relative_cost"]),
+    )
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    notes = [
+        "Intervals and p are Student's t over seeds: they speak of other seeds on these texts, not of other texts. "
+        "Holm's correction counts the differences against plain together, and all other rows together.",
+        power_sentence(result["power"]),
+    ]
+    if result["split"] == "validation":
+        notes.append(
+            "The data have no labelled test split: these are the rows that chose the weights, so all means are high."
+        )
+    return notes
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def difference_sentence(entry: Mapping[str, Any]) -> str:
+    """Say a difference between two recipes in one line."""
+    from toughen.compare.scores import LESS_IS_BETTER
+
+    what = f"{entry['name']} against {entry['against']}: {entry['metric']}"
+    if entry["mean"] is None:
+        return f"{what} is undefined on these texts"
+    said = f"{what} {entry['mean']:+.4f} {interval(entry['low'], entry['high'])}"
+    p = p_value(entry["p_holm"])
+    said += f", p {p if p.startswith('<') else f'= {p}'} after Holm"
+    said += " (lower is better)" if entry["metric"] in LESS_IS_BETTER else ""
+    cost = entry["relative_cost"]
+    return said if cost is None else f"{said}; a step costs {times(cost)}"
+
+
+def comparison_table(result: Mapping[str, Any]) -> str:
+    """Return ``table.md``."""
+    metrics = result["metrics"]
+    groups = [
+        (
+            group["name"],
+            str(len(group["runs"])),
+            *(number(group["mean"][m]) + _spread(group["sd"][m]) for m in metrics),
+            number(group["cost"]["units_per_step"], 1),
+            number(group["cost"]["seconds"], 0),
+        )
+        for group in result["groups"]
+    ]
+    rows = [
+        (
+            entry["name"],
+            entry["metric"],
+            "-" if entry["mean"] is None else f"{entry['mean']:+.4f}",
+            interval(entry["low"], entry["high"]),
+            p_value(entry["p"]),
+            p_value(entry["p_holm"]),
+            times(entry["relative_cost"]),
+        )
+        for entry in result["differences"]
+    ]
+    parts = [
+        f"# Comparison on {result['n']:,} texts",
+        markdown(("recipe", "runs", *metrics, "units a step", "training s"), groups),
+        f"## Against {result['baseline']}",
+        markdown(("recipe", "score", "difference", f"{result['level']:.0%} interval", "p", "p (Holm)", "cost"), rows),
+    ]
+    return "\n\n".join([*parts, *_mcnemar_table(result["mcnemar"]), *seen_lines(result)]) + "\n"
+
+
+def _spread(sd: float | None) -> str:
+    return "" if sd is None else f" (sd {sd:.4f})"
+
+
+def _mcnemar_table(tests: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not tests:
+        return []
+    rows = [
+        (t["name"], str(t["only_first"]), str(t["only_second"]), *(p_value(t[k]) for k in ("p", "p_mid", "p_mid_holm")))
+        for t in tests
+    ]
+    header = ("recipe", "it alone is right", "baseline alone is right", "exact p", "mid-p", "mid-p (Holm)")
+    return ["## Accuracy: McNemar's exact test, run by run", markdown(header, rows)]
+
+
+def seen_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each run that has been trained on some of the texts, or chosen by them."""
+    return [
+        f"{run['path']} has seen {run['seen_in_training']:,} of these {result['n']:,} texts in training or validation: "
+        "its score there says nothing about new texts."
+        for group in result["groups"]
+        for run in group["runs"]
+        if run["seen_in_training"]
+    ]
