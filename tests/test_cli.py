@@ -188,7 +188,9 @@ def test_a_wrong_call_of_train_is_one_sentence(argv, expected, capsys, calls):
 
 def test_evaluate_scores_every_source(calls, capsys):
     assert main(["evaluate", "run", "--data", "a.csv", "--also", "b=c=d.csv", "--also", "e=f", "--json"]) == 0
-    assert calls == [("open", Path("run")), ("evaluate", "a.csv", {"also": {"b": "c=d.csv", "e": "f"}})]
+    assert calls[0] == ("open", Path("run"))
+    assert calls[1][:2] == ("evaluate", "a.csv")
+    assert calls[1][2]["also"] == {"b": "c=d.csv", "e": "f"}
     assert json.loads(capsys.readouterr().out) == {"data": METRICS, "b": METRICS, "e": METRICS}
 
 
@@ -212,7 +214,9 @@ def test_evaluate_passes_columns_on(calls):
         )
         == 0
     )
-    assert calls[1] == ("evaluate", "a.csv", {"also": {}, "text": "body", "label": "stars", "text_pair": "b"})
+    given = {"also": {}, "text": "body", "label": "stars", "text_pair": "b"}
+    assert calls[1][:2] == ("evaluate", "a.csv")
+    assert given.items() <= calls[1][2].items()
 
 
 @pytest.mark.parametrize(

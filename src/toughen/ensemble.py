@@ -37,6 +37,11 @@ class Ensemble(Classifier):
         found = [member.outputs(dataset, batch_size=batch_size) for member in others]
         return mean_outputs([*found, last.outputs(dataset, batch_size=batch_size, progress=progress)])
 
+    def logits(self, dataset: Any, *, batch_size: int = 64) -> Floats:
+        """Return the mean of the members' logits."""
+        mean: Floats = np.mean([member.logits(dataset, batch_size=batch_size) for member in self.members], axis=0)
+        return mean
+
 
 def mean_outputs(outputs: Sequence[Floats | list[Floats]]) -> Floats | list[Floats]:
     """Return the mean over classifiers of outputs on the same texts: arrays [N, ...], or for tokens N arrays each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from toughen.errors import InputError
 from toughen.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
@@ -14,6 +14,7 @@ from toughen.recipe import DEFAULT, Recipe, load_recipe
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from toughen.assess.questions import Asked
     from toughen.assess.score import Classifier
     from toughen.data import Splits
 
@@ -91,6 +92,7 @@ class Run:
         text: str | None = None,
         label: str | None = None,
         text_pair: str | None = None,
+        **asked: Unpack[Asked],
     ) -> dict[str, Any]:
         """Score labelled data.
 
@@ -100,9 +102,11 @@ class Run:
             text: column that holds the text; default the one named in the recipe, or found.
             label: column that holds the label; likewise.
             text_pair: column that holds the second text of a pair; likewise.
+            asked: what else to find out, see `toughen.assess.questions.Questions`: details=True, slices, mistakes, ...
 
         Returns:
-            The metrics; with ``also``, one mapping of metrics per name, ``data`` among them.
+            The metrics; with ``also``, one mapping of metrics per name, ``data`` among them. Where more is asked, that
+            stands beside them, see `toughen.assess.evaluation.evaluate`.
 
         Raises:
             InputError: if a source is wrong or has a label that this run never saw.
@@ -111,10 +115,21 @@ class Run:
         columns = {name: column or getattr(self.recipe.data, name) for name, column in named.items()}
         if also and "data" in also:
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
+        if asked.pop("details", False) or asked:
+            from toughen.assess.evaluation import evaluate
+            from toughen.assess.questions import Questions
+
+            return evaluate(self, data, also=also, columns=columns, questions=Questions.of(asked))
         metrics = self._score(data, columns)
         if not also:
             return metrics
         return {"data": metrics} | {name: self._score(source, columns) for name, source in also.items()}
+
+    def calibrate(self, data: object = None) -> dict[str, Any]:
+        """Fit a temperature on validation rows and save it with the model; see `toughen.assess.calibrate.calibrate`."""
+        from toughen.assess.calibrate import calibrate
+
+        return calibrate(self, data)
 
     def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
         """Answer for each text (a pair of str; for tokens a list of words or a str) with a dict.
@@ -128,9 +143,15 @@ class Run:
 
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
         from toughen.assess.score import score
+
+        rows = self.labelled(data, columns)
+        return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
+
+    def labelled(self, data: object, columns: Mapping[str, str | None]) -> Any:
+        """Read labelled texts as this run's model takes them, from the columns text, text_pair and label (or found)."""
         from toughen.data import load_labelled
 
-        rows = load_labelled(
+        return load_labelled(
             data,
             text=columns["text"],
             text_pair=columns["text_pair"],
@@ -139,7 +160,6 @@ class Run:
             task=self.classifier.task,
             pairs=self.classifier.pairs,
         )
-        return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
 
 
 def train(
@@ -229,6 +249,8 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
     if extras.folds is None:
         _train_alone(recipe, splits, folder, resume, console, extras)
         return
+    if recipe.data.augment is not None:
+        raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
     from toughen.folds import train_folds
 
     submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
@@ -241,6 +263,11 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
 
     extra: dict[str, Any] = {}
     before = None
+    if recipe.data.augment is not None:
+        from toughen.data import augment
+
+        splits, extra["augment"] = augment.augmented(splits, recipe.data.augment)
+        console.print(augment.line(extra["augment"]), highlight=False, markup=False, soft_wrap=True)
     if extras.pseudo_label is not None:
         if resume and (folder / RECIPE).exists():
             (chosen,) = pseudo.read(folder, splits.label_names)

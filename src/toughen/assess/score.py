@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toughen.assess.loading import load_model
 from toughen.assess.metrics import Metrics, task_metrics
+from toughen.assess.temperature import Temperature
 from toughen.errors import InputError
 from toughen.tasks import TaskName, task_of_config
 from toughen.training.launch import quiet_libraries
@@ -36,11 +37,12 @@ class Classifier:
         label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
         max_length: tokens per text; longer texts are cut, or divided into windows of so many.
         task: what the outputs mean.
-        thresholds: probabilities from which a label is predicted: one per label of multi-label, one alone of two
-            classes; None is 0.5, or the likelier class.
+        thresholds: probabilities, as `outputs` returns them, from which a label is predicted: one per label of
+            multi-label, one alone of two classes; None is 0.5, or the likelier class.
         truncation: which part of a longer text the model reads.
         overlap: tokens that neighbouring windows share.
         pairs: whether the model was trained on pairs of texts; None is not known.
+        temperature: softens the probabilities, where one was fitted; ``thresholds`` are its softened ones then.
     """
 
     model: Any
@@ -52,6 +54,7 @@ class Classifier:
     truncation: Truncation = "head"
     overlap: int = 0
     pairs: bool | None = field(default=None, kw_only=True)
+    temperature: Temperature | None = field(default=None, kw_only=True)
 
     @classmethod
     def load(cls, folder: Path, max_length: int | None = None) -> Classifier:
@@ -73,7 +76,8 @@ class Classifier:
         model.to(best_device()).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
         noted = getattr(model.config, "toughen", None) or {}
-        thresholds = noted.get("thresholds")
+        temperature = Temperature.noted(noted)
+        thresholds = noted.get("thresholds") if temperature is None else temperature.softened
         return cls(
             model,
             tokenizer,
@@ -84,6 +88,7 @@ class Classifier:
             noted.get("truncation") or "head",
             noted.get("overlap") or 0,
             pairs=noted.get("pairs"),
+            temperature=temperature,
         )
 
     def outputs(
@@ -108,14 +113,9 @@ class Classifier:
         """
         texts = self._own_rows(dataset)
         if self.task == "tokens":
-            return self._tag(texts, batch_size, progress)
-        sums = np.zeros((len(texts), len(self.label_names)))
-        windows = np.zeros(len(texts))
-        for owners, values, _ in self._passes(texts, batch_size, progress):
-            np.add.at(sums, owners, values)
-            np.add.at(windows, owners, 1)
-        means: Floats = sums / windows[:, None]
-        return means[:, 0] if self.task == "regression" else means
+            return [self._soften(words) for words in self._tag(texts, batch_size, progress)]
+        means = self._means(texts, batch_size, progress)
+        return means[:, 0] if self.task == "regression" else self._soften(means)
 
     def probabilities(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
@@ -124,6 +124,27 @@ class Classifier:
         if self.task not in ("single-label", "multi-label"):
             raise ValueError(f"the task {self.task} has no probabilities per text; see outputs")
         return np.asarray(self.outputs(dataset, batch_size=batch_size, progress=progress))
+
+    def logits(self, dataset: Any, *, batch_size: int = 64) -> Floats:
+        """Return the model's own numbers [N, C] before any softmax or temperature, the mean over a text's windows."""
+        if self.task == "tokens":
+            raise ValueError("tokens have logits per word, not per text")
+        return self._means(self._own_rows(dataset), batch_size, None, raw=True)
+
+    def _soften(self, probabilities: Floats) -> Floats:
+        return probabilities if self.temperature is None else self.temperature.apply(self.task, probabilities)
+
+    def _means(
+        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None, *, raw: bool = False
+    ) -> Floats:
+        """Return the mean outputs [N, C] over each text's windows; with ``raw`` of the logits."""
+        sums = np.zeros((len(texts), len(self.label_names)))
+        windows = np.zeros(len(texts))
+        for owners, values, _ in self._passes(texts, batch_size, progress, raw=raw):
+            np.add.at(sums, owners, values)
+            np.add.at(windows, owners, 1)
+        means: Floats = sums / windows[:, None]
+        return means
 
     def predict(self, texts: Sequence[Any], *, batch_size: int = 64) -> list[dict[str, Any]]:
         """Answer for each text.
@@ -166,7 +187,7 @@ class Classifier:
         raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
 
     def _passes(
-        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None
+        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None, *, raw: bool = False
     ) -> Iterator[tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]]:
         """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T]."""
         from toughen.data import tokenise
@@ -191,7 +212,7 @@ class Classifier:
             rows = order[start : start + batch_size]
             batch = collate([inputs[int(i)] for i in rows])
             numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
-            yield owner[rows], self._forward(batch), numbers
+            yield owner[rows], self._forward(batch, raw), numbers
             np.subtract.at(waiting, owner[rows], 1)
             if progress is not None:
                 progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
@@ -208,10 +229,10 @@ class Classifier:
         return result
 
     @torch.inference_mode()
-    def _forward(self, batch: dict[str, torch.Tensor]) -> Floats:
+    def _forward(self, batch: dict[str, torch.Tensor], raw: bool = False) -> Floats:
         device = next(self.model.parameters()).device
         logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.double()
-        if self.task != "regression":
+        if self.task != "regression" and not raw:
             logits = logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
         values: Floats = logits.cpu().numpy()
         return values

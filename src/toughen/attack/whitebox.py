@@ -226,7 +226,11 @@ class EmbeddingPgd:
             for step in range(self.steps + 1):
                 gradient, logits = box.gradient(site, batch, delta, targets)
                 passes += found == labels
-                answered = decide(logits.double().softmax(-1).cpu().numpy(), threshold)
+                probabilities = logits.double().softmax(-1).cpu().numpy()
+                softened = getattr(box.classifier, "temperature", None)
+                answered = decide(
+                    probabilities if softened is None else softened.apply("single-label", probabilities), threshold
+                )
                 found = np.where(found == labels, answered, found)
                 if (found != labels).all() or step == self.steps:
                     break

@@ -1,8 +1,9 @@
-"""`toughen evaluate`: what a trained model is worth."""
+"""`toughen evaluate` and `toughen calibrate`: what a trained model is worth, and whether it knows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,31 +12,54 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
 from toughen.errors import InputError
 
+LabelColumn = Annotated[
+    str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
+]
+Slices = Annotated[
+    list[str] | None,
+    typer.Option("--slice", metavar="COLUMN|NAME:FILTER", help='Score a part, "long: length > 200"; repeatable.'),
+]
+
 
 @app.command()
 def evaluate(
     run: RunFolder,
     data: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")],
     also: Annotated[list[str] | None, typer.Option(metavar="NAME=SOURCE", help="More of them; repeatable.")] = None,
-    text: TextColumn = None,
-    label: Annotated[
-        str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
+    slices: Slices = None,
+    dropout_samples: Annotated[int, typer.Option(metavar="N", help="Passes with dropout left on.")] = 0,
+    ood: Annotated[str | None, typer.Option(metavar="SOURCE", help="Texts of another kind, to be told apart.")] = None,
+    mistakes: Annotated[int, typer.Option(metavar="N", help="Show so many of the worst mistakes.")] = 20,
+    samples: Annotated[int, typer.Option(metavar="N", help="Bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of resamples and dropout.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write; default RUN/evaluations/NAME.")
     ] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
     text_pair: PairColumn = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a trained model on labelled texts."""
+    """Score a trained model on labelled texts: metrics with intervals, calibration, slices, mistakes."""
     more = _named_sources(also or ())
     named = {"text": text, "label": label, "text_pair": text_pair}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
+        from toughen.assess.questions import Asked
         from toughen.run import Run
 
-        result = Run.open(run).evaluate(data, also=more, **columns)
+        asked: Asked = {"slices": slices or (), "dropout_samples": dropout_samples, "ood": ood, "mistakes": mistakes}
+        asked |= {"samples": samples, "seed": seed, "save": True, "output": output}
+        result = Run.open(run).evaluate(data, also=more, **columns, **asked)
     if as_json:
         show.print_json(result)
-    else:
-        show.print_metrics(result if more else {"data": result})
+        return
+    from toughen.cli.evaluation import print_evaluation
+
+    folder = result.pop("output", None)
+    print_evaluation(result if more else {"data": result})
+    if folder is not None:
+        typer.echo(f"evaluation.json and predictions.parquet are in {folder}")
 
 
 def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
@@ -48,3 +72,26 @@ def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--also {pair}: the name {name} is taken; choose another.")
         sources[name] = source
     return sources
+
+
+@app.command()
+def calibrate(
+    run: RunFolder,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Labelled texts that it did not learn from; default its own validation."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a temperature on validation rows and save it with the model; no answer changes, only probabilities."""
+    with show.only_json(as_json):
+        from toughen.run import Run
+
+        found = Run.open(run).calibrate(data)
+    if as_json:
+        show.print_json(found)
+        return
+    lines = [("temperature", f"{found['temperature']:.4f}"), ("validation rows", str(found["n"]))]
+    names = ("log_loss", "ece", "brier")
+    lines += [(name, f"{found[name]['before']:.4f} before, {found[name]['after']:.4f} after") for name in names]
+    show.print_pairs(lines + ([("warning", found["warning"])] if "warning" in found else []))

@@ -14,7 +14,7 @@ from toughen.errors import InputError
 if TYPE_CHECKING:
     from toughen.slots import Setting
 
-ALIASES = {"unlabelled": "data.unlabelled", "group": "data.group", "seed": "training.seed"}
+ALIASES = {"unlabelled": "data.unlabelled", "augment": "data.augment", "group": "data.group", "seed": "training.seed"}
 OVERRIDES = "toughen.overrides"
 WIDTH = 80
 GLUE = "\0"  # a space at which no line is broken
@@ -25,7 +25,7 @@ class RecipeCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the recipe's flags out of ``args`` and leave the rest to the command's own options."""
-        own = {name for parameter in self.get_params(ctx) for name in parameter.opts if name.startswith("-")}
+        own = {n for p in self.get_params(ctx) for n in (*p.opts, *p.secondary_opts) if n.startswith("-")}
         rest, ctx.meta[OVERRIDES] = split(args, own)
         return super().parse_args(ctx, rest)
 

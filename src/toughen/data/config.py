@@ -29,12 +29,13 @@ class Data:
     drop_shared: bool = setting(True, "drop from train the texts that also stand in validation or test")
     unlabelled: str | None = setting(None, "source of texts without labels, for the terms that need none")
     unlabelled_ratio: float = setting(1.0, "unlabelled rows per labelled row in a batch")
+    augment: str | None = setting(None, "pairs.parquet of an attack on training texts: what it found joins train")
 
     def __post_init__(self) -> None:
         share, ratio = self.validation_share, self.unlabelled_ratio
         require(0 < share < 1, "data.validation_share", share, "must be above 0 and below 1")
         require(ratio >= 0, "data.unlabelled_ratio", ratio, "must not be negative")
-        for name in (*COLUMNS, "positive_label", "unlabelled"):
+        for name in (*COLUMNS, "positive_label", "unlabelled", "augment"):
             value = getattr(self, name)
             require(value is None or bool(value.strip()), f"data.{name}", value, "must be null or a name, not empty")
         self._check_columns()

@@ -1,0 +1,321 @@
+"""`toughen attack`: how a trained model stands up to noise and to adversaries, and what of it is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.assess import LabelColumn
+from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.attack.saved import Kind
+    from toughen.run import Run
+
+Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
+Name = Annotated[
+    str | None, typer.Option("--attack", metavar="NAME", help="deepwordbug, textfooler, pwws, beam, hotflip, bae, pgd.")
+]
+Noise = Annotated[bool, typer.Option("--noise", help="Accuracy against the severity of natural noise.")]
+Standard = Annotated[bool, typer.Option("--standard", help="The fixed set of attacks: one number.")]
+Certify = Annotated[bool, typer.Option("--certify", help="Certified accuracy by random masking.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Draw so many texts by the seed.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of everything that is drawn.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="DIR", help="Where to write; default RUN/attacks/NAME.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", help="Texts per pass of the model.")]
+Budget = Annotated[
+    int | None, typer.Option("--budget", metavar="N", help="Of --attack: queries per text [default: 1000].")
+]
+Neighbours = Annotated[
+    Path | None,
+    typer.Option("--neighbours", metavar="FILE", help="Of --attack: neighbours of words; default the model's own."),
+]
+MaxChanged = Annotated[
+    float | None,
+    typer.Option("--max-changed", metavar="SHARE", help="Of --attack: words that may change [default: 0.2]."),
+]
+StopWords = Annotated[
+    Path | None,
+    typer.Option("--stop-words", metavar="FILE", help="Of --attack: words that stay, divided by white space."),
+]
+SamePart = Annotated[bool, typer.Option("--same-part-of-speech", help="Of --attack: nltk's tagger must agree.")]
+Encoder = Annotated[
+    Path | None,
+    typer.Option("--encoder", metavar="FOLDER", help="Of --attack: sentence encoder that must find both texts alike."),
+]
+Similarity = Annotated[
+    float | None, typer.Option("--similarity", metavar="COSINE", help="Of --encoder: least similarity [default: 0.8].")
+]
+Mlm = Annotated[Path | None, typer.Option("--mlm", metavar="FOLDER", help="Of --attack bae: a masked language model.")]
+Radius = Annotated[
+    float | None,
+    typer.Option("--radius", metavar="R", help="Of --attack pgd: relative to the embeddings [default: 0.5]."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Of --attack pgd [default: 10].")]
+SearchPrecision = Annotated[
+    str | None, typer.Option("--precision", metavar="fp32|bf16", help="Of --attack: of the search [default: fp32].")
+]
+Corruptions = Annotated[
+    list[str] | None, typer.Option("--corruption", metavar="NAME", help="Of --noise: this one; repeatable.")
+]
+Misspellings = Annotated[
+    Path | None, typer.Option("--misspellings", metavar="FILE", help="Of --noise: real misspellings of words.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", metavar="SHARE", help="Of --certify: words masked [default: 0.7].")
+]
+Copies = Annotated[
+    int | None, typer.Option("--copies", metavar="N", help="Of --certify: masked copies [default: 500].")
+]
+Confidence = Annotated[
+    float | None, typer.Option("--confidence", metavar="P", help="Of --certify: of each certificate [default: 0.95].")
+]
+Mask = Annotated[
+    str | None,
+    typer.Option("--mask", metavar="TOKEN", help="Of --certify: what hides a word; default the tokenizer's."),
+]
+
+_TEXT = frozenset({"budget", "max_changed", "stop_words", "same_part_of_speech", "encoder", "similarity", "precision"})
+_BY_LIST = _TEXT | {"neighbours"}
+ALLOWED: Mapping[str, frozenset[str]] = {
+    "noise": frozenset({"corruption", "misspellings"}),
+    "standard": frozenset(),
+    "certify": frozenset({"rate", "copies", "confidence", "mask"}),
+    "pgd": frozenset({"radius", "steps"}),
+    "deepwordbug": _TEXT,
+    "bae": _TEXT | {"mlm"},
+    **dict.fromkeys(("textfooler", "pwws", "beam", "hotflip"), _BY_LIST),
+}
+"""The options of each kind, and of each attack; others are refused, so that none is ignored."""
+_OWN = frozenset[str]().union(*ALLOWED.values())
+_KINDS = ("noise", "standard", "certify")
+_PAIRS_SHOWN = 5
+
+
+@app.command()
+def attack(
+    ctx: typer.Context,
+    run: RunFolder,
+    data: Data,
+    attack: Name = None,
+    noise: Noise = False,
+    standard: Standard = False,
+    certify: Certify = False,
+    limit: Limit = None,
+    seed: Seed = 0,
+    output: Output = None,
+    batch_size: BatchSize = 64,
+    budget: Budget = None,
+    neighbours: Neighbours = None,
+    max_changed: MaxChanged = None,
+    stop_words: StopWords = None,
+    same_part_of_speech: SamePart = False,
+    encoder: Encoder = None,
+    similarity: Similarity = None,
+    mlm: Mlm = None,
+    radius: Radius = None,
+    steps: Steps = None,
+    precision: SearchPrecision = None,
+    corruption: Corruptions = None,
+    misspellings: Misspellings = None,
+    rate: Rate = None,
+    copies: Copies = None,
+    confidence: Confidence = None,
+    mask: Mask = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    text_pair: PairColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack a trained model, by one of --attack NAME, --noise, --standard and --certify."""
+    kind, options = chosen(ctx.params)
+    with show.only_json(as_json):
+        found = _run(kind, options, ctx.params)
+    if as_json:
+        show.print_json({"kind": kind, **found["result"].as_dict(), "output": str(found["folder"])})
+        return
+    _SHOWN[kind](found["result"])
+    typer.echo(f"{', '.join(path.name for path in found['files'])} are in {found['folder']}")
+
+
+def chosen(given: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
+    """Return which kind was asked for, and its own options that were given.
+
+    Raises:
+        InputError: if not exactly one kind was asked for, the attack is unknown, or an option belongs to another.
+    """
+    asked = [kind for kind in _KINDS if given[kind]] + (["attack"] if given["attack"] is not None else [])
+    if len(asked) != 1:
+        raise InputError("give one of --attack NAME, --noise, --standard and --certify.")
+    (kind,) = asked
+    name = given["attack"] if kind == "attack" else kind
+    if kind == "attack" and (name not in ALLOWED or name in _KINDS):
+        names = ", ".join(sorted(set(ALLOWED) - set(_KINDS)))
+        raise InputError(f"--attack must be one of {names}, got {name!r}.")
+    options = {option: given[option] for option in sorted(_OWN) if _is_given(given[option])}
+    foreign = sorted(set(options) - ALLOWED[name])
+    if foreign:
+        flag, shown = f"--{foreign[0].replace('_', '-')}", f"--{'attack ' if kind == 'attack' else ''}{name}"
+        raise InputError(f"{flag} is no option of {shown}; leave it out.")
+    if "similarity" in options and "encoder" not in options:
+        raise InputError("--similarity is measured by a sentence encoder; name its folder with --encoder.")
+    return kind, ({"attack": name} if kind == "attack" else {}) | options  # type: ignore[return-value]
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and (not isinstance(value, (list, tuple)) or len(value) > 0)
+
+
+def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check where results go, attack, and write them."""
+    from toughen.assess.saved import output_folder
+    from toughen.attack import saved
+    from toughen.run import Run
+
+    run = Run.open(given["run"])
+    prefix = f"{options.get('attack', kind)}-"
+    parent = run.path / saved.ATTACKS
+    folder = output_folder(parent, given["data"], given["output"], result=saved.RESULT, prefix=prefix)
+    shared = {name: given[name] for name in ("limit", "seed", "batch_size")}
+    names = ("text", "label", "text_pair")
+    shared["columns"] = {name: given[name] for name in names if given[name] is not None}
+    if given["batch_size"] < 1:
+        raise InputError(f"--batch-size must be at least 1, got {given['batch_size']}.")
+    with _progress(kind, given["limit"]) as tell:
+        result = _CALLS[kind](run, given["data"], {**shared, **options, "progress": tell})
+    return {
+        "result": result,
+        "folder": folder,
+        "files": saved.save_attack(folder, kind, result, run=run.path, data=given["data"]),
+    }
+
+
+def _noise(run: Run, data: str, given: dict[str, Any]) -> Any:
+    from toughen.attack import noise_curve
+
+    corruptions = given.pop("corruption", None)
+    return noise_curve(run, data, corruptions=corruptions, **given)
+
+
+def _attack(run: Run, data: str, given: dict[str, Any]) -> Any:
+    from toughen.attack import attack as start
+
+    if "stop_words" in given:
+        given["stop_words"] = _words(given["stop_words"])
+    return start(run, data, given.pop("attack"), **given)
+
+
+def _standard(run: Run, data: str, given: dict[str, Any]) -> Any:
+    from toughen.attack import standard as start
+
+    return start(run, data, **given)
+
+
+def _certify(run: Run, data: str, given: dict[str, Any]) -> Any:
+    from toughen.attack import certify as start
+
+    return start(run, data, **given)
+
+
+_CALLS: Mapping[str, Callable[[Any, str, dict[str, Any]], Any]] = {
+    "noise": _noise,
+    "attack": _attack,
+    "standard": _standard,
+    "certify": _certify,
+}
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--stop-words {path} cannot be read ({error}); give a UTF-8 file of words.") from error
+
+
+@contextmanager
+def _progress(kind: Kind, limit: int | None) -> Iterator[Callable[[Any], None]]:
+    """Show on stderr how far it is: so many texts, or the part that is done."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    done = 0
+    with console.status("attacking") as status:
+
+        def tell(step: Any) -> None:
+            nonlocal done
+            if isinstance(step, int):
+                done += step
+                status.update(f"{done:,} texts done" + ("" if limit is None else f" of at most {limit:,}"))
+            else:
+                status.update(f"{step} done")
+
+        yield tell
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def _show_attack(result: Any) -> None:
+    from rich.console import Console
+
+    from toughen.attack import side_by_side
+
+    show.print_pairs(result.rows())
+    if result.pairs:
+        Console(highlight=False).print(side_by_side(result, most=_PAIRS_SHOWN))
+
+
+def _show_standard(result: Any) -> None:
+    show.print_pairs(result.rows())
+
+
+def _show_noise(result: Any) -> None:
+    rows = [(name, *map(_cell, values)) for name, *values in result.rows()]
+    _print(["corruption", "severity", "rate", "changed", result.metric, "low", "high"], rows)
+    if result.left_out:
+        typer.echo(f"left out, for want of a package: {', '.join(result.left_out)}")
+
+
+def _show_certified(result: Any) -> None:
+    told = [
+        ("certificate", f"{result.rate:.0%} of the words masked, {result.copies} copies, {result.confidence:.0%} each"),
+        ("texts", f"{result.n} (seed {result.seed})"),
+        ("accuracy before", f"{result.accuracy_before:.3f}"),
+        ("accuracy of the vote", f"{result.vote_accuracy:.3f}"),
+    ]
+    show.print_pairs(told)
+    _print(["changed words", "certified", "low", "high"], [tuple(map(_cell, row)) for row in result.rows()])
+
+
+_SHOWN: Mapping[str, Callable[[Any], None]] = {
+    "noise": _show_noise,
+    "attack": _show_attack,
+    "standard": _show_standard,
+    "certify": _show_certified,
+}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _print(heads: list[str], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(heads[0], box=None, pad_edge=False)
+    for head in heads[1:]:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
