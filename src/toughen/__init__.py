@@ -39,6 +39,7 @@ _HOMES = {
     "Training": "toughen.training.config",
     "Vat": "toughen.training.adversaries",
     "WeightAverage": "toughen.training.averaging",
+    "load": "toughen.deploy.predictor",
     "load_recipe": "toughen.recipe",
     "make_average": "toughen.training.averaging",
     "train": "toughen.run",
@@ -74,6 +75,7 @@ __all__ = [
     "Vat",
     "WeightAverage",
     "__version__",
+    "load",
     "load_recipe",
     "make_average",
     "train",
@@ -92,6 +94,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from toughen.data.config import Data
+    from toughen.deploy.predictor import load
     from toughen.errors import InputError
     from toughen.recipe import Recipe, load_recipe
     from toughen.run import Run, train

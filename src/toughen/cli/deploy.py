@@ -1,32 +1,97 @@
-"""`toughen predict`: a trained model at work."""
+"""`toughen export` and `toughen predict`: a trained model packed up, and at work."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.predict_file import Predictor
+
+Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
+Share = Annotated[float, typer.Option(metavar="SHARE", help="Texts whose label int8 and fp16 may change, 0 to 1.")]
+Graph = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Graph of an exported folder, such as model.int8.onnx.")
+]
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Add a variant with 8-bit weights.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Add a variant with 16-bit floats.")] = False,
+    data: Source = None,
+    max_changed_labels: Share = 0.02,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pack a trained model as ONNX with its tokenizer, if it answers as the run does."""
+    with show.only_json(as_json):
+        from toughen.deploy import export as module
+
+        made = module.export(
+            run, to, int8=int8, fp16=fp16, data=data, max_changed=max_changed_labels, overwrite=overwrite
+        )
+    if as_json:
+        show.print_json(asdict(made))
+    else:
+        _print_table(module.rows(made))
+        typer.echo(f"{made.texts:,} texts compared; {to} is complete")
 
 
 @app.command()
 def predict(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Folder of a training or of an export.")],
     source: Annotated[str, typer.Option("--input", metavar="FILE", help="Texts: .csv .tsv .jsonl .json .parquet.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write labels and probabilities.")],
     text: TextColumn = None,
     text_pair: PairColumn = None,
+    model: Graph = None,
     as_json: AsJson = False,
 ) -> None:
     """Label a file of texts: label, score and one probability per class."""
     with show.only_json(as_json):
         from toughen.predict_file import predict_file
-        from toughen.run import Run
 
-        rows = predict_file(Run.open(run), source, output, text=text, text_pair=text_pair)
+        rows = predict_file(_opened(run, model), source, output, text=text, text_pair=text_pair)
     if as_json:
         show.print_json({"output": str(output), "rows": rows})
     else:
         typer.echo(f"{rows:,} rows in {output}")
+
+
+def _opened(folder: Path, graph: str | None) -> Predictor:
+    """Open a run, or an exported folder."""
+    from toughen.deploy.files import MODEL, is_export
+
+    if is_export(folder):
+        from toughen.deploy.predictor import load
+
+        return load(folder, model=graph or MODEL)
+    if graph is not None:
+        raise InputError(f"--model names a graph of an exported folder, and {folder} is none; leave it out.")
+    from toughen.run import Run
+
+    return Run.open(folder)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    header, *body = rows
+    table = Table(header[0], box=None, pad_edge=False)
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for row in body:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)

@@ -132,7 +132,7 @@ class Pool(nn.Module):
         """Pool: hidden, the last states of all layers asked for, [B, T, D] each; mask [B, T] bool -> [B, width]."""
         last = hidden[-1]
         if self.pooling in ("cls", "last4"):
-            rows, first = torch.arange(len(last), device=last.device), mask.int().argmax(1)
+            rows, first = torch.arange(last.shape[0], device=last.device), mask.int().argmax(1)
             layers = hidden[-LAST:] if self.pooling == "last4" else (last,)
             return torch.cat([layer[rows, first] for layer in layers], dim=-1)
         if self.pooling == "attention":

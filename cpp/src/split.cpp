@@ -1,0 +1,112 @@
+#include "split.hpp"
+
+#include "codes.hpp"
+
+namespace toughen {
+namespace {
+
+void add(const Piece& piece, std::size_t start, std::size_t end, std::vector<Piece>& out) {
+    if (end > start) out.push_back({piece.text.substr(start, end - start), piece.first && start == 0});
+}
+
+// Words end at some code points, of which some vanish (1) and some stay as pieces of their own (2).
+class Parting : public Splitter {
+public:
+    Parting(Reader& in, bool runs) : runs_(runs) {
+        kind_.set_all(in.codes(), 1);
+        kind_.set_all(in.codes(), 2);
+    }
+    void split(Piece piece, std::vector<Piece>& out) const override {
+        const std::u32string& text = piece.text;
+        for (std::size_t i = 0; i < text.size();) {
+            const std::uint32_t kind = kind_[text[i]];
+            std::size_t end = i + 1;
+            while ((kind != 2 || runs_) && end < text.size() && kind_[text[end]] == kind) ++end;
+            if (kind != 1) add(piece, i, end, out);
+            i = end;
+        }
+    }
+
+private:
+    bool runs_;  // whether what stays apart stays together (regular expression \w+|[^\w\s]+)
+    Codes kind_;
+};
+
+class Metaspace : public Splitter {
+public:
+    explicit Metaspace(Reader& in) : mark_(in.codes()), scheme_(in.u8()), split_(in.flag()) {
+        if (mark_.size() != 1 || scheme_ > 2) Reader::damaged();
+    }
+    void split(Piece piece, std::vector<Piece>& out) const override {
+        std::u32string& text = piece.text;
+        const char32_t mark = mark_[0];
+        for (char32_t& code : text)
+            if (code == U' ') code = mark;
+        const bool prepend = scheme_ == 0 || (scheme_ == 1 && piece.first);
+        if (prepend && !text.empty() && text[0] != mark) text.insert(0, 1, mark);
+        std::size_t start = 0;
+        for (std::size_t i = 1; split_ && i < text.size(); ++i)
+            if (text[i] == mark) add(piece, start, i, out), start = i;
+        add(piece, start, text.size(), out);
+    }
+
+private:
+    std::u32string mark_;
+    std::uint8_t scheme_;  // the mark is put before all pieces, the first, or none
+    bool split_;
+};
+
+// GPT-2's pattern: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+class ByteLevel : public Splitter {
+public:
+    explicit ByteLevel(Reader& in) : prefix_(in.flag()), split_(in.flag()) {
+        for (const std::uint32_t kind : {letter, digit, space}) kind_.set_all(in.codes(), kind);
+    }
+    void split(Piece piece, std::vector<Piece>& out) const override {
+        std::u32string& text = piece.text;
+        if (prefix_ && !text.empty() && text[0] != U' ') text.insert(0, 1, U' ');
+        for (std::size_t i = 0; i < text.size();) {
+            const std::size_t end = split_ ? match(text, i) : text.size();
+            add(piece, i, end, out);
+            i = end;
+        }
+    }
+
+private:
+    enum Kind : std::uint32_t { other, letter, digit, space };
+
+    std::size_t run(const std::u32string& text, std::size_t i) const {
+        const std::uint32_t kind = kind_[text[i]];
+        while (i < text.size() && kind_[text[i]] == kind) ++i;
+        return i;
+    }
+    std::size_t match(const std::u32string& text, std::size_t i) const {
+        if (text[i] == U'\'') {
+            for (const char32_t* ending : {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"}) {
+                const std::u32string_view suffix(ending);
+                if (text.compare(i + 1, suffix.size(), suffix) == 0) return i + 1 + suffix.size();
+            }
+        }
+        if (kind_[text[i]] != space) return run(text, i);
+        if (text[i] == U' ' && i + 1 < text.size() && kind_[text[i + 1]] != space) return run(text, i + 1);
+        const std::size_t end = run(text, i);
+        return end == text.size() || end - i == 1 ? end : end - 1;
+    }
+
+    bool prefix_, split_;
+    Codes kind_;
+};
+
+}  // namespace
+
+std::unique_ptr<Splitter> read_splitter(Reader& in) {
+    switch (in.u8()) {
+        case 1: case 2: case 5: return std::make_unique<Parting>(in, false);
+        case 3: return std::make_unique<Metaspace>(in);
+        case 4: return std::make_unique<ByteLevel>(in);
+        case 6: return std::make_unique<Parting>(in, true);
+        default: Reader::damaged();
+    }
+}
+
+}  // namespace toughen

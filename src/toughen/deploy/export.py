@@ -1,0 +1,203 @@
+"""``toughen export``: a run as one self-contained folder, which is only made if it answers as the run does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toughen.deploy.files import DESCRIPTION, FP16, INT8, MODEL, PARITY, TABLE, TOKENIZER, is_export
+from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.assess.score import Classifier
+    from toughen.deploy.parity import Bench, Variant
+    from toughen.run import Run
+
+LARGEST_DIFFERENCE = 1e-4  # of fp32, in probability (regression: relative to the largest value, if above 1)
+_MOST_TEXTS = 2000  # of the validation split, evenly spaced
+MAX_CHANGED = 0.02
+"""Share of validation texts whose labels int8 and fp16 may change, unless another is named."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export.
+
+    Attributes:
+        path: the folder.
+        variants: PyTorch's own numbers, then those of each file.
+        texts: how many texts were compared.
+    """
+
+    path: Path
+    variants: tuple[Variant, ...]
+    texts: int
+
+
+def export(
+    run_folder: Path,
+    target: Path,
+    *,
+    int8: bool = False,
+    fp16: bool = False,
+    data: object = None,
+    max_changed: float = MAX_CHANGED,
+    overwrite: bool = False,
+) -> Exported:
+    """Export a run.
+
+    Args:
+        run_folder: a finished run; one in folds becomes one graph, the mean of its models.
+        target: folder to make.
+        int8: add a variant with 8-bit weights, dynamically quantised per channel.
+        fp16: add a variant with 16-bit floats, for accelerators; slower than fp32 on most CPUs.
+        data: labelled texts to compare variants on; default the run's own validation split.
+        max_changed: share of these texts (for tokens: words) whose labels int8 and fp16 may change, 0 to 1.
+        overwrite: replace the folder.
+
+    Returns:
+        The folder and the measurements of its variants.
+
+    Raises:
+        InputError: if the run has no model that can be exported, the target is taken, ONNX Runtime's answers differ
+            from PyTorch's, or a variant changes too many labels; the target is as it was then.
+    """
+    from toughen.run import Run
+
+    _check(Path(target), max_changed, overwrite)
+    run, target = Run.open(run_folder), Path(target)
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        variants, texts = _fill(part, run, [INT8] * int8 + [FP16] * fp16, data, max_changed)
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Exported(target, tuple(variants), texts)
+
+
+def rows(exported: Exported) -> list[tuple[str, ...]]:
+    """Return the table to print: a header, then a row per variant."""
+    metric = next((v.metric[0] for v in exported.variants if v.metric), "metric")
+    header = ("variant", "MB", "ms per text", "largest difference", "same labels", metric)
+    return [header, *(_row(variant) for variant in exported.variants)]
+
+
+def _row(v: Variant) -> tuple[str, ...]:
+    same = "-" if v.agreement is None else f"{v.agreement:.2%}"
+    metric = "-" if v.metric is None else f"{v.metric[1]:.4f}"
+    return v.name, f"{v.megabytes:.1f}", f"{v.milliseconds:.1f}", f"{v.largest_difference:.1e}", same, metric
+
+
+def _check(target: Path, max_changed: float, overwrite: bool) -> None:
+    for name in ("onnx", "onnxruntime"):
+        if find_spec(name) is None:
+            raise InputError(f"toughen export takes {name}, which is not installed: pip install 'toughen[onnx]'.")
+    if not 0 <= max_changed <= 1:
+        raise InputError(f"the share of labels that may change must be from 0 to 1, got {max_changed}.")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"{target}: the folder {target.absolute().parent} does not exist; make it first.")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists; choose another folder, or replace it with --overwrite.")
+    if target.exists() and not is_export(target):
+        raise InputError(f"{target} exists and is no exported model (no {DESCRIPTION}), so it is not replaced.")
+
+
+def _fill(part: Path, run: Run, files: Sequence[str], data: object, limit: float) -> tuple[list[Variant], int]:
+    from toughen.deploy import graph
+    from toughen.deploy.parity import Bench
+
+    classifier = _on_cpu(run.classifier)
+    _write_tokenizer(part, classifier)
+    bench = Bench(classifier, _validation(run, classifier, data, needed=bool(files)))
+    variants = [bench.pytorch()]
+    description = graph.write_graph(classifier, part / MODEL)
+    (part / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    variants.append(_exact(bench, part))
+    for file in files:
+        (graph.write_int8 if file == INT8 else graph.write_fp16)(part / MODEL, part / file)
+        graph.annotate(part / file, description)
+        variants.append(_measured(bench, part, file))
+        _refuse_changed(variants[-1], limit)
+    limits = {"largest_difference": LARGEST_DIFFERENCE, "changed_labels": limit}
+    parity = {"limits": limits, "texts": bench.texts, "variants": [asdict(variant) for variant in variants]}
+    (part / PARITY).write_text(json.dumps(parity, indent=2) + "\n")
+    return variants, bench.texts
+
+
+def _write_tokenizer(part: Path, classifier: Classifier) -> None:
+    """Write the tokenizer twice: as the table of the C++ program, and as the file of the tokenizers library."""
+    from toughen.deploy.table import Reading, compile_table
+
+    words = classifier.task == "tokens"
+    reading = Reading(classifier.max_length, classifier.truncation, classifier.overlap, words)
+    (part / TABLE).write_bytes(compile_table(classifier.tokenizer, reading))
+    (part / TOKENIZER).write_text(classifier.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+
+
+def _measured(bench: Bench, part: Path, file: str) -> Variant:
+    from toughen.deploy.predictor import load
+
+    name = "fp32" if file == MODEL else file.split(".")[1]
+    return bench.measure(name, load(part, model=file), part / file)
+
+
+def _on_cpu(classifier: Classifier) -> Classifier:
+    from toughen.deploy.graph import members_of
+
+    for member in members_of(classifier):
+        member.model.cpu()
+    return classifier
+
+
+def _exact(bench: Bench, part: Path) -> Variant:
+    variant = _measured(bench, part, MODEL)
+    if not variant.largest_difference <= LARGEST_DIFFERENCE:
+        raise InputError(
+            f"ONNX Runtime's answers differ from PyTorch's by {variant.largest_difference:.1e}, more than "
+            f"{LARGEST_DIFFERENCE:.0e}, on {bench.worst}; this model cannot be exported."
+        )
+    return variant
+
+
+def _refuse_changed(variant: Variant, limit: float) -> None:
+    changed = 1 - (variant.agreement or 0.0)
+    if changed > limit + 1e-9:  # 1 - 0.98 is a little more than 0.02
+        raise InputError(
+            f"{variant.name} changes {changed:.1%} of the labels on the validation split, more than the {limit:.1%} "
+            f"allowed; export without --{variant.name}, or allow more with --max-changed-labels."
+        )
+
+
+def _validation(run: Run, classifier: Classifier, data: object, *, needed: bool) -> Any:
+    """Return labelled rows, at most `_MOST_TEXTS`; None where there are none and none are needed."""
+    from toughen.data import load_labelled, load_splits
+
+    if data is not None:
+        names, task, pairs = classifier.label_names, classifier.task, classifier.pairs
+        found = load_labelled(data, split="validation", label_names=names, task=task, pairs=pairs)
+    elif not run.recipe.data.source or run.folds is not None:
+        found = None
+    else:
+        try:
+            found = load_splits(run.recipe.data, seed=run.recipe.training.seed).validation
+        except InputError:
+            if needed:
+                raise
+            found = None
+    if found is None and needed:
+        raise InputError(
+            "the run's validation split cannot be read again, and int8 and fp16 are tried on it; name labelled texts "
+            "with --data."
+        )
+    return None if found is None else found.select(np.unique(np.linspace(0, len(found) - 1, _MOST_TEXTS).astype(int)))

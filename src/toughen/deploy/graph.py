@@ -1,0 +1,228 @@
+"""A classifier as an ONNX graph: token ids in, logits out, with all that a reader must know in its metadata."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from toughen.deploy.files import FORMAT, METADATA
+from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.assess.score import Classifier
+
+OPSET = 17
+_MOST = 2 * 1024**3  # bytes; above, ONNX puts weights into files of their own
+_ACTIVATIONS = {"single-label": "softmax", "tokens": "softmax", "multi-label": "sigmoid", "regression": "none"}
+
+
+class Graph(torch.nn.Module):
+    """Models of one task as one: their logits, of several those whose activation gives the mean of theirs.
+
+    Args:
+        models: transformers models, or own ones, that return ``.logits``.
+        names: the inputs, in the order of the arguments.
+        activation: softmax, sigmoid or none.
+        temperatures: what each of several models' logits are divided by; one alone is left to the reader.
+    """
+
+    def __init__(
+        self, models: Sequence[torch.nn.Module], names: Sequence[str], activation: str, temperatures: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.models = torch.nn.ModuleList(models)
+        self.names, self.activation, self.temperatures = tuple(names), activation, tuple(temperatures)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return logits [B, C] (tokens: [B, T, C]) of ``inputs``, int64 [B, T] each."""
+        logits: list[Tensor] = [model(**dict(zip(self.names, inputs, strict=True))).logits for model in self.models]
+        if len(logits) == 1:
+            return logits[0]
+        stacked = torch.stack([one / heat for one, heat in zip(logits, self.temperatures, strict=True)])
+        if self.activation == "none":
+            return stacked.mean(0)
+        if self.activation == "softmax":
+            return stacked.softmax(-1).mean(0).log()
+        mean = stacked.sigmoid().mean(0)
+        return mean.log() - torch.log1p(-mean)
+
+
+class FirstTokens(torch.nn.Module):
+    """What `toughen.training.head.Pool` does for cls and last4, without the number of rows written into the graph."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, hidden: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        """Pool: hidden, [B, T, D] each; mask [B, T] bool -> [B, layers * D]."""
+        first = mask.int().argmax(1)[:, None, None]
+        layers = hidden[-self.layers :]
+        return torch.cat([layer.gather(1, first.expand(-1, 1, layer.shape[2]))[:, 0] for layer in layers], dim=-1)
+
+
+def members_of(classifier: Classifier) -> Sequence[Classifier]:
+    """Return the models of a run in folds, or the one."""
+    return getattr(classifier, "members", ()) or (classifier,)
+
+
+def temperature(classifier: Classifier) -> float:
+    """Return what a classifier's logits are divided by; 1 where no temperature was fitted."""
+    return 1.0 if classifier.temperature is None else classifier.temperature.value
+
+
+def describe(classifier: Classifier) -> dict[str, Any]:
+    """Return what a reader of the graph must know; stored in the graph and in ``model.json``."""
+    tokenizer = classifier.tokenizer
+    # Those of several models are in the graph.
+    softens = None if len(members_of(classifier)) > 1 else classifier.temperature
+    return {
+        "format": FORMAT,
+        "task": classifier.task,
+        "activation": _ACTIVATIONS[classifier.task],
+        "temperature": 1.0 if softens is None else softens.value,
+        "labels": list(classifier.label_names),
+        "thresholds": None if classifier.thresholds is None else list(classifier.thresholds),
+        "thresholds_before": None if softens is None or softens.thresholds is None else list(softens.thresholds),
+        "pairs": classifier.pairs,
+        "max_length": classifier.max_length,
+        "truncation": classifier.truncation,
+        "overlap": classifier.overlap,
+        "opset": OPSET,
+        "tokenizer": {
+            "truncation_side": tokenizer.truncation_side,
+            "padding_side": tokenizer.padding_side,
+            "pad_id": tokenizer.pad_token_id,
+            "pad_type_id": tokenizer.pad_token_type_id,
+            "add_prefix_space": getattr(tokenizer, "add_prefix_space", None),
+            "inputs": input_names(classifier),
+        },
+    }
+
+
+def input_names(classifier: Classifier) -> list[str]:
+    """Return the inputs of the model that its tokenizer makes."""
+    order = ("input_ids", "attention_mask", "token_type_ids")
+    return [name for name in order if name in classifier.tokenizer.model_input_names]
+
+
+def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
+    """Write the graph, with dynamic batch and length, and return its description.
+
+    Attention is the plain one, by the TorchScript exporter: docs/decisions/0010-export.md has the measurements.
+
+    Raises:
+        InputError: if the weights do not fit into one file, or no graph gives the mean of a run in folds.
+    """
+    members = members_of(classifier)
+    if len(members) > 1 and classifier.truncation == "windows" and {temperature(m) for m in members} != {1.0}:
+        raise InputError(
+            "models in folds that read windows and have temperatures cannot be exported as one graph: their mean over "
+            "a text's windows is softened; export one fold's run (fold-1), or train without windows."
+        )
+    models = [_plain(member.model) for member in members]
+    if sum(p.numel() * 4 for model in models for p in model.parameters()) > _MOST:
+        raise InputError(
+            "the model has more than 2 GiB of weights, which one ONNX file cannot hold; use a smaller one."
+        )
+    names = input_names(classifier)
+    graph = Graph(models, names, _ACTIVATIONS[classifier.task], [temperature(member) for member in members]).eval()
+    length = min(5, classifier.max_length)
+    ids = torch.full((2, length), int(classifier.tokenizer.pad_token_id))
+    ids[:, :-1] = torch.tensor(classifier.tokenizer("a")["input_ids"][:1])
+    mask = torch.ones_like(ids)
+    mask[1, -1] = 0  # models that look for padding while they are traced must see some
+    made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    axes = {name: {0: "batch", 1: "length"} for name in names}
+    axes["logits"] = {0: "batch"} | ({1: "length"} if classifier.task == "tokens" else {})
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter's age, and of tracing: what it made is compared
+        torch.onnx.export(
+            graph,
+            tuple(made[name] for name in names),
+            str(path),
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    # An input that the model does not use (DistilBERT's token types) is not one of the graph.
+    description = describe(classifier) | {"inputs": graph_inputs(path)}
+    annotate(path, description)
+    return description
+
+
+def graph_inputs(path: Path) -> list[str]:
+    """Return the names of a graph's inputs."""
+    import onnx
+
+    return [value.name for value in onnx.load(path, load_external_data=False).graph.input]
+
+
+def _plain(model: Any) -> Any:
+    """Return the model on the CPU, with plain attention, and with an adapter's weights in its own."""
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
+    layers = {"cls": 1, "last4": 4}.get(getattr(model.config, "pooling", ""))
+    if layers is not None and model.config.model_type == "toughen-head":
+        model.pool = FirstTokens(layers)
+    return model.cpu().eval()
+
+
+def annotate(path: Path, description: dict[str, Any]) -> None:
+    """Put the description into a graph's metadata."""
+    import onnx
+
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(description)})
+    onnx.save(graph, path)
+
+
+def write_int8(source: Path, target: Path) -> None:
+    """Quantise the weights of matrix products to 8 bits per output channel; activations when they are there."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = target.with_suffix(".prepared")
+    with warnings.catch_warnings(), _quiet_root_logger():
+        warnings.simplefilter("ignore")
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantize_dynamic(
+            str(prepared), str(target), op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True,
+            weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True},
+        )  # fmt: skip
+    prepared.unlink()
+
+
+def write_fp16(source: Path, target: Path) -> None:
+    """Store weights and compute in 16-bit floats; inputs and outputs stay as they are."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights too small for 16 bits
+        onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+
+
+class _quiet_root_logger:  # noqa: N801  # used like a function
+    """onnxruntime's quantiser recommends things on the root logger."""
+
+    def __enter__(self) -> None:
+        import logging
+
+        self._level = logging.root.level
+        logging.root.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        import logging
+
+        logging.root.setLevel(self._level)

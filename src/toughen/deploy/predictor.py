@@ -1,0 +1,226 @@
+"""An exported folder at work: texts in, answers out, on ONNX Runtime, without PyTorch and without transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toughen.assess.temperature import Temperature
+from toughen.data.encode import Encoder
+from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
+from toughen.deploy.ids import Batch, FastTokenizer
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+Floats = NDArray[np.float64]
+_OUTSIDE = "O"
+
+
+def load(
+    folder: str | Path,
+    *,
+    model: str = MODEL,
+    threads: int = 0,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> Predictor:
+    """Open a folder that ``toughen export`` wrote.
+
+    Args:
+        folder: the folder.
+        model: which of its graphs: model.onnx, model.int8.onnx, model.fp16.onnx.
+        threads: of one pass; 0 is one per core.
+        providers: ONNX Runtime's names of what computes, the first that is there.
+
+    Raises:
+        InputError: if there is no such folder or graph, it is damaged or of another version, or onnxruntime is missing.
+    """
+    folder = Path(folder)
+    if not is_export(folder):
+        raise InputError(f"{folder} is no exported model (no model.json); give what toughen export --to wrote.")
+    if not (folder / model).is_file():
+        there = ", ".join(sorted(path.name for path in folder.glob("*.onnx"))) or "none"
+        raise InputError(f"{folder} has no {model} (there: {there}); export it with --int8 or --fp16, or name another.")
+    return Predictor(folder, _session(folder / model, threads, providers))
+
+
+class Predictor:
+    """A classifier on ONNX Runtime; made by `load`. May be asked by several threads at once.
+
+    Attributes:
+        folder: where it came from.
+        session: ONNX Runtime's.
+        tokenizer: of the texts.
+        task: what the outputs mean.
+        label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
+        thresholds: probabilities from which a label is predicted, or None; as in `toughen.assess.score.Classifier`.
+        pairs: whether the model takes pairs of texts; None is not known.
+        max_length: tokens per text, special ones included.
+        temperature: softens the probabilities; of value 1 it does nothing.
+    """
+
+    def __init__(self, folder: Path, session: Any) -> None:
+        self.folder, self.session = folder, session
+        known = _description(folder, session)
+        self.task: TaskName = known["task"]
+        self.label_names: tuple[str, ...] = tuple(known["labels"])
+        self.thresholds = _tuple(known["thresholds"])
+        self.pairs: bool | None = known["pairs"]
+        self.max_length: int = known["max_length"]
+        self.temperature = Temperature(known["temperature"], _tuple(known["thresholds_before"]))
+        self._activation: str = known["activation"]
+        self._inputs = [given.name for given in session.get_inputs()]
+        self.tokenizer = FastTokenizer(folder / TOKENIZER, known["tokenizer"], self.max_length)
+        self._encode = Encoder(self.tokenizer, self.max_length, self.task, known["truncation"], known["overlap"])
+
+    @property
+    def classifier(self) -> Predictor:
+        """Itself: a predictor can stand where a run does, whose classifier is asked about task and pairs."""
+        return self
+
+    def predict(self, texts: Sequence[Any], *, batch_size: int = 64) -> list[dict[str, Any]]:
+        """Answer for each text as `toughen.Run.predict` does.
+
+        Args:
+            texts: N str; N pairs (str, str); for tokens N lists of words, or str that are split on white space.
+            batch_size: texts (or windows of them) per pass; texts of similar length run together.
+
+        Raises:
+            InputError: if a text is of the wrong kind, or has no tokens.
+        """
+        from toughen.assess.answers import answers, texts_dataset
+
+        dataset = texts_dataset(texts, self.task)
+        return answers(
+            self.task, dataset, self.outputs(dataset, batch_size=batch_size), self.label_names, self.thresholds
+        )
+
+    def outputs(
+        self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Run the model on the column ``text`` (and ``text_pair``): arguments and result of `Classifier.outputs`."""
+        columns = {name: list(dataset[name]) for name in ("text", "text_pair") if name in dataset.column_names}
+        return self.outputs_of(columns, batch_size=batch_size, progress=progress)
+
+    def outputs_of(
+        self, columns: dict[str, list[Any]], *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Run the model on texts that stand in plain lists: ``text``, and of pairs ``text_pair``; see `outputs`."""
+        self._check_pairs("text_pair" in columns)
+        passes = self._passes(columns, batch_size, progress)
+        if self.task == "tokens":
+            return [self._soften(words) for words in self._tag(columns["text"], passes)]
+        count = len(columns["text"])
+        sums, windows = np.zeros((count, len(self.label_names))), np.zeros(count)
+        for owners, values, _ in passes:
+            np.add.at(sums, owners, values)
+            np.add.at(windows, owners, 1)
+        means: Floats = sums / windows[:, None]
+        return means[:, 0] if self.task == "regression" else self._soften(means)
+
+    def _soften(self, probabilities: Floats) -> Floats:
+        if self.temperature.value == 1 or not probabilities.size:
+            return probabilities
+        return self.temperature.apply(self.task, probabilities)
+
+    def _check_pairs(self, given: bool) -> None:
+        if self.pairs is None or self.pairs == given:
+            return
+        if given:
+            raise InputError("the model was trained on single texts, but the texts given are pairs; give one of each.")
+        raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
+
+    def _passes(
+        self, columns: dict[str, list[Any]], batch_size: int, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]]:
+        """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T]."""
+        count = len(columns["text"])
+        if not count:
+            return
+        self._encode.check("text_pair" in columns)
+        rows = self._encode(columns | {"row": list(range(count))})
+        lengths = np.asarray(rows["length"])
+        if not lengths.all():
+            raise InputError("a text has no tokens, and the model reads at least one; leave empty texts out.")
+        owner, order = np.asarray(rows.get("row", range(count))), np.argsort(-lengths, kind="stable")
+        waiting = np.bincount(owner, minlength=count)  # windows of each text still to come
+        names = [name for name in self.tokenizer.model_input_names if name in rows]
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = self.tokenizer.pad([{name: rows[name][i] for name in names} for i in chosen])
+            words = _placed([rows["word"][i] for i in chosen], batch) if self.task == "tokens" else []
+            yield owner[chosen], self.forward(batch), words
+            np.subtract.at(waiting, owner[chosen], 1)
+            if progress is not None:
+                progress(int((waiting[np.unique(owner[chosen])] == 0).sum()))
+
+    def _tag(self, texts: Sequence[Sequence[str]], passes: Iterator[Any]) -> list[Floats]:
+        """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""
+        unread = np.full(len(self.label_names), 1 / len(self.label_names))
+        if _OUTSIDE in self.label_names:
+            unread = np.eye(len(self.label_names))[self.label_names.index(_OUTSIDE)]
+        result = [np.tile(unread, (len(words), 1)) for words in texts]
+        for owners, values, numbers in passes:
+            for text, probabilities, words in zip(owners, values, numbers, strict=True):
+                result[text][words[words >= 0]] = probabilities[words >= 0]
+        return result
+
+    def forward(self, batch: Batch) -> Floats:
+        """Return what the model makes of token ids, int64 [B, T] by name, before the temperature.
+
+        Returns:
+            Probabilities (regression: values) [B, C]; for tokens [B, T, K].
+        """
+        (logits,) = self.session.run(["logits"], {name: batch[name] for name in self._inputs})
+        found: Floats = logits.astype(np.float64)
+        if self._activation == "none":
+            return found
+        # np.exp of large values warns; half a tanh does the same without.
+        if self._activation == "sigmoid":
+            return np.asarray(0.5 + 0.5 * np.tanh(found / 2))
+        exponential = np.exp(found - found.max(-1, keepdims=True))
+        return np.asarray(exponential / exponential.sum(-1, keepdims=True))
+
+
+def _placed(words: Sequence[Sequence[int]], batch: Batch) -> list[NDArray[np.int64]]:
+    """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
+    spread = []
+    for numbers, mask in zip(words, batch["attention_mask"], strict=True):
+        row = np.full(len(mask), -1)
+        row[mask == 1] = numbers
+        spread.append(row)
+    return spread
+
+
+def _tuple(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _session(graph: Path, threads: int, providers: Sequence[str]) -> Any:
+    if find_spec("onnxruntime") is None:
+        raise InputError("an exported model runs on onnxruntime, which is not installed: pip install onnxruntime.")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=list(providers))
+    except Exception as error:  # the classes of its errors are private
+        raise InputError(f"cannot use {graph} ({str(error).splitlines()[0]}); export the model again.") from error
+
+
+def _description(folder: Path, session: Any) -> dict[str, Any]:
+    noted = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    known: dict[str, Any] = {} if noted is None else json.loads(noted)
+    if known.get("format") != FORMAT:
+        raise InputError(
+            f"the model in {folder} is of format {known.get('format')}, and this version of toughen reads format "
+            f"{FORMAT}; export the model again."
+        )
+    return known
