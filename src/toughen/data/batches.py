@@ -48,14 +48,14 @@ class LengthBuckets(Sampler[list[int]]):
 
     def __init__(
         self,
-        lengths: Sequence[int],
+        lengths: Sequence[int] | Ints,
         batch_size: int,
         *,
         seed: int,
         world_size: int = 1,
         rank: int = 0,
         drop_last: bool = False,
-        unlabelled_lengths: Sequence[int] | None = None,
+        unlabelled_lengths: Sequence[int] | Ints | None = None,
         unlabelled_ratio: float = 0.0,
         bucket: bool = True,
     ) -> None:

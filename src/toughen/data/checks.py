@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.data.chunks import mapped, pieces
 from toughen.data.columns import all_numbers, is_list
 from toughen.data.labels import Labels, first_row
 from toughen.data.raw import Raw, listed
@@ -23,8 +24,7 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
     """
     which = "text" if role == "text" else "second text"
     texts = _as_strings(raw, column, role)
-    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
-    empty = pc.or_kleene(pc.is_null(texts), blank)
+    empty = mapped(texts, _is_empty, pa.bool_())
     row = first_row(empty)
     if row is not None:
         what = "null" if texts[row].as_py() is None else "empty"
@@ -34,6 +34,10 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
             f"The text column {column!r} of {raw.name} holds numbers, not text; choose with --data.{role}."
         )
     return texts
+
+
+def _is_empty(texts: Any) -> Any:
+    return pc.or_kleene(pc.is_null(texts), pc.equal(pc.utf8_trim_whitespace(texts), ""))
 
 
 def _as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
@@ -46,14 +50,14 @@ def _as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
     try:
         if text:
             texts.validate(full=True)  # Arrow trusts what a file calls a string
-        return texts.cast(pa.string())
+        return texts if kind == pa.string() else mapped(texts, lambda piece: piece.cast(pa.string()), pa.string())
     except pa.ArrowInvalid as error:
         row = _first_bad_utf8(texts)
         raise InputError(f"{raw.place(row)}: the text is invalid UTF-8; save it as UTF-8.") from error
 
 
 def _first_bad_utf8(texts: pa.ChunkedArray) -> int:
-    for row, value in enumerate(texts.cast(pa.large_binary())):
+    for row, value in enumerate(value for piece in pieces(texts) for value in piece.cast(pa.large_binary())):
         try:
             (value.as_py() or b"").decode()
         except UnicodeDecodeError:
@@ -77,17 +81,26 @@ def check_words(raw: Raw, column: str) -> pa.ChunkedArray:
         raise InputError(
             f"The text column {column!r} of {raw.name} holds {kind}, not lists of words; choose with --data.text."
         )
-    words = raw.column(column).combine_chunks()
+    words = raw.column(column)
     bare = pc.or_kleene(pc.is_null(words), pc.equal(pc.list_value_length(words), 0))
     row = first_row(bare)
     if row is not None:
         raise InputError(f"{raw.place(row)}: the text has no words{_others(bare)}; fill it in or remove the row.")
-    flat = pc.list_flatten(words).cast(pa.string())
-    blank = first_row(pc.or_kleene(pc.is_null(flat), pc.equal(pc.utf8_trim_whitespace(flat), "")))
-    if blank is not None:
-        row, word = _row_and_word(words, blank)
-        raise InputError(f"{raw.place(row)}: word {word + 1} is empty; fill it in or remove it and its tag.")
-    return words.cast(pa.list_(pa.string()))
+    _refuse_empty_words(raw, words)
+    kind = pa.list_(pa.string())
+    return mapped(words, lambda piece: piece.cast(kind), kind)
+
+
+def _refuse_empty_words(raw: Raw, words: pa.ChunkedArray) -> None:
+    first = 0
+    for piece in pieces(words):
+        blank = first_row(_is_empty(piece.flatten().cast(pa.string())))
+        if blank is not None:
+            row, word = _row_and_word(piece, blank)
+            raise InputError(
+                f"{raw.place(first + row)}: word {word + 1} is empty; fill it in or remove it and its tag."
+            )
+        first += len(piece)
 
 
 def _row_and_word(lists: Any, position: int) -> tuple[int, int]:

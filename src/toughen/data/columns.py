@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.data.chunks import hash_texts, pieces
 from toughen.data.labels import NULL_WORDS
 from toughen.data.raw import Raw, listed
 from toughen.errors import InputError
@@ -176,14 +178,8 @@ def is_numeric(raw: Raw, name: str) -> bool:
     """Tell a column of numbers, also where the format writes them as text."""
     kind = kind_of(raw, name)
     if is_string(kind):
-        return not raw.typed and all_numbers(_filled(raw, name))
+        return not raw.typed and all_numbers(raw.column(name), NULL_WORDS)
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-def _filled(raw: Raw, name: str) -> pa.ChunkedArray:
-    """Return the texts of a column less those that write a null as a word."""
-    values = raw.column(name)
-    return values.filter(pc.invert(pc.is_in(values, value_set=NULL_WORDS.cast(values.type))))
 
 
 def has_decimals(raw: Raw, name: str) -> bool:
@@ -211,10 +207,25 @@ def _recurs(raw: Raw, name: str) -> bool:
     column = raw.table[name]
     if pa.types.is_nested(column.type) or pa.types.is_floating(column.type) or name in raw.mixed:
         return False
-    return bool(pc.count_distinct(column).as_py() * ROWS_PER_CLASS <= len(column))
+    return count_distinct(column) * ROWS_PER_CLASS <= len(column)
 
 
-def all_numbers(texts: pa.ChunkedArray) -> bool:
-    """Tell whether every value that is not empty reads as a number."""
+def count_distinct(column: pa.ChunkedArray) -> int:
+    """Return how many different values a column has, nulls apart; texts are told apart by 64 bits of a hash."""
+    if not is_string(column.type):
+        return int(pc.count_distinct(column).as_py())
+    found = [hash_texts(pc.unique(piece).drop_null()) for piece in pieces(column)]
+    return len(np.unique(np.concatenate(found))) if found else 0
+
+
+def all_numbers(texts: pa.ChunkedArray, others: pa.Array | None = None) -> bool:
+    """Tell whether every value that is not empty, and none of the ``others``, reads as a number."""
+    return all(_are_numbers(piece, others) for piece in pieces(texts))
+
+
+def _are_numbers(texts: pa.Array, others: pa.Array | None) -> bool:
     numbers = pc.match_substring_regex(texts, r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
-    return bool(pc.all(pc.or_(numbers, pc.equal(texts, "")), min_count=0).as_py())
+    fitting = pc.or_(numbers, pc.equal(texts, ""))
+    if others is not None:
+        fitting = pc.or_(fitting, pc.is_in(texts, value_set=others.cast(texts.type)))
+    return bool(pc.all(fitting, min_count=0).as_py())

@@ -15,7 +15,7 @@ from typing import Any
 from toughen.data.raw import refuse_duplicate_columns
 from toughen.errors import InputError
 
-CHUNK = 1 << 24
+CHUNK = 1 << 20  # bytes
 LONGEST_FIELD = 2**31 - 1
 
 

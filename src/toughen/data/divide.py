@@ -39,6 +39,16 @@ def divide(
 ) -> tuple[dict[str, pa.Table], Summary]:
     """Drop what recurs, hold out a validation split where none is given, and sum up.
 
+    Args:
+        tables: what :func:`toughen.data.overlap.sketch` makes of every split.
+        facts: what every step has to know.
+        config: the `data` part of a recipe.
+        seed: fixes which rows are held out.
+
+    Returns:
+        The divided sketches, whose ``row`` is a position in the split they are from (validation in train where none
+        was given), and the account.
+
     Raises:
         InputError: if nothing is left of train or of one of its classes, or if there is too little to hold out.
     """

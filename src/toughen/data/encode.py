@@ -74,6 +74,10 @@ class Encoder:
 
     def __call__(self, rows: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """Return the columns of the encoded rows."""
+        return self.encode(rows)[0]
+
+    def encode(self, rows: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], int | None]:
+        """Return the columns of the encoded rows, and how many texts were cut; None where the tokenizer keeps quiet."""
         # The tokenizer itself cuts to the head, and pairs, unless it is set to cut at the left.
         left = getattr(self.tokenizer, "truncation_side", "right") == "left"
         own = self.truncation == "head" and ("text_pair" in rows or not left)
@@ -84,10 +88,17 @@ class Encoder:
             columns |= self._words(encoded, rows.get("label"))
         elif "label" in rows:
             columns["labels"] = list(rows["label"])
+        cut = self._overflowing(encoded) if own else sum(len(ids) > self.max_length for ids in columns["input_ids"])
         if not own:
             columns = self._cut(columns, rows)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
-        return columns
+        return columns, cut
+
+    def _overflowing(self, encoded: Any) -> int | None:
+        """Count the texts of which the tokenizer itself left something out; slow tokenizers do not say."""
+        found = getattr(encoded, "encodings", None)
+        full = self.max_length
+        return None if found is None else sum(len(one) >= full and bool(one.overflowing) for one in found)
 
     def _words(self, encoded: Any, labels: Sequence[Sequence[int]] | None) -> dict[str, list[Any]]:
         """Return the word, and the label, of every token: those of a word at its first piece only."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from toughen.data.chunks import table_of_dataset
 from toughen.data.overlap import unit_ids
 from toughen.data.stratify import MOST_BINS, Ints, by_unit, deal, row_labels, strata
 from toughen.errors import InputError
@@ -58,13 +59,13 @@ def fold_assignment(
 
 def _table(dataset: datasets.Dataset, group: str | None) -> pa.Table:
     columns = [name for name in ("text", "text_pair", "label") if name in dataset.column_names]
-    table = dataset.select_columns(columns).with_format("arrow")[:]
+    table = table_of_dataset(dataset.select_columns(columns))
     group = group or ("group" if "group" in dataset.column_names else None)
     if group is None:
         return table
     if group not in dataset.column_names:
         raise InputError(f"The training rows have no column {group!r} to group by; name it as data.group.")
-    return table.append_column("group", dataset.select_columns([group]).with_format("arrow")[:][group])
+    return table.append_column("group", table_of_dataset(dataset.select_columns([group]))[group])
 
 
 def _assign(
@@ -77,7 +78,7 @@ def _assign(
         _refuse_small_classes(classes, folds, task, label_names)
         return _grouped(classes, units, folds, seed)
     first = np.unique(units, return_index=True)[1]
-    classes = strata(table.take(first), task, min(MOST_BINS, len(first) // folds))
+    classes = strata(table.select(["label"]).take(first), task, min(MOST_BINS, len(first) // folds))
     _refuse_small_classes(classes, folds, task, label_names)
     return _stratified(classes, folds, seed)[units]
 

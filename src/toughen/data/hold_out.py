@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from toughen.data.chunks import select_rows
 from toughen.data.overlap import unit_ids
 from toughen.data.raw import listed
 from toughen.data.stratify import MOST_BINS, Ints, by_unit, deal, row_labels, strata
@@ -38,9 +39,10 @@ def hold_out(
     if grouped or task == "multi-label":
         chosen = _deal_units(table, units, share, seed, task)
     else:
-        chosen = _draw_texts(table.take(np.unique(units, return_index=True)[1]), share, seed, names, where, task)
+        first = np.unique(units, return_index=True)[1]
+        chosen = _draw_texts(table.select(["label"]).take(first), share, seed, names, where, task)
     held = np.isin(units, chosen)
-    rest, out = table.filter(pa.array(~held)), table.filter(pa.array(held))
+    rest, out = (select_rows(table, np.flatnonzero(side)) for side in (~held, held))
     if grouped:
         _refuse_lost_classes(table, rest, names, where, task)
     return rest, out

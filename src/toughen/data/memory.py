@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pandas as pd
 
+from toughen.data.chunks import table_of_dataset
 from toughen.data.raw import Raw, refuse_duplicate_columns, table_of
 from toughen.data.readers import read_file
 from toughen.errors import InputError
@@ -68,7 +69,7 @@ def read_rows(data: object, name: str) -> Raw:
 def _from_dataset(data: datasets.Dataset, name: str) -> Raw:
     features = data.features.items()
     classes = {key: tuple(names) for key, feature in features if (names := _class_names(feature))}
-    return Raw(data.with_format("arrow")[:], name, class_names=classes)
+    return Raw(table_of_dataset(data), name, class_names=classes)
 
 
 def _class_names(feature: Any) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.data.chunks import ROWS, Ints, hash_texts, pieces, select_rows, table_of_dataset
 from toughen.data.columns import is_string
 from toughen.tasks import TaskName
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     import datasets
 
 BETWEEN = "\x1f"  # between the two texts of a pair: the unit separator, which no text holds
-
-Ints = npt.NDArray[np.int64]
+HASH = "hash"
 
 
 def identity(table: pa.Table) -> pa.ChunkedArray:
@@ -45,32 +45,70 @@ def text_hashes(dataset: datasets.Dataset) -> npt.NDArray[np.uint64]:
     Args:
         dataset: with the column ``text`` (and ``text_pair``).
     """
-    columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
-    texts = identity(dataset.select_columns(columns).with_format("arrow")[:]).to_pylist()
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
+    return hashes_of(table_of_dataset(dataset.select_columns(_text_columns(dataset.column_names))))
+
+
+def _text_columns(names: Sequence[str]) -> list[str]:
+    return [name for name in ("text", "text_pair") if name in names]
+
+
+def hashes_of(table: pa.Table) -> npt.NDArray[np.uint64]:
+    """Return the numbers of :func:`text_hashes`, or those in the column ``hash`` where :func:`sketch` made one."""
+    if HASH in table.column_names:
+        return np.asarray(table[HASH])
+    parts = table.select(_text_columns(table.column_names)).to_batches(max_chunksize=ROWS)
+    found = [hash_texts(identity(pa.Table.from_batches([part]))) for part in parts]
+    return np.concatenate([np.empty(0, np.uint64), *found])
+
+
+def sketch(table: pa.Table) -> pa.Table:
+    """Return what must be known of every row to divide a table: all but its texts.
+
+    These are ``hash`` (uint64, see :func:`text_hashes`) and ``words`` (int64, how many), ``row`` (its position in the
+    table, int64), ``label`` and ``group`` where the table has them.
+    """
+    others = {name: table[name] for name in ("label", "group") if name in table.column_names}
+    facts = {HASH: hashes_of(table), "words": word_counts(table), "row": np.arange(table.num_rows)}
+    return pa.table({**facts, **others})
+
+
+def word_counts(table: pa.Table) -> Ints:
+    """Return the words of each row (runs of characters without white space; of a pair both texts'), int64 [N]."""
+    if "words" in table.column_names:
+        return np.asarray(table["words"])
+    found: Ints = np.sum([_words(table[name]) for name in _text_columns(table.column_names)], axis=0)
+    return found
+
+
+def _words(texts: pa.ChunkedArray) -> Ints:
+    counts = pc.count_substring_regex(texts, r"\S+") if is_string(texts.type) else pc.list_value_length(texts)
+    return np.asarray(counts, np.int64)
 
 
 def count_shared(one: pa.Table, other: pa.Table) -> int:
     """Return how many distinct texts stand in both tables."""
-    return int(pc.sum(pc.is_in(identity(one).unique(), value_set=identity(other).unique())).as_py() or 0)
+    return len(np.intersect1d(hashes_of(one), hashes_of(other)))
 
 
 def without(table: pa.Table, *others: pa.Table) -> pa.Table:
     """Return the rows whose text stands in none of the other tables."""
+    shared = np.zeros(table.num_rows, np.bool_)
     for other in others:
-        table = table.filter(pc.invert(pc.is_in(identity(table), value_set=identity(other).unique())))
-    return table
+        shared |= np.isin(hashes_of(table), hashes_of(other))
+    return select_rows(table, np.flatnonzero(~shared))
 
 
-def _numbered(values: pa.ChunkedArray) -> Ints:
+def _numbered(values: npt.NDArray[np.uint64]) -> Ints:
     """Return one number per value, int64 [N]: equal for equal values, counted up in order of appearance."""
-    return np.asarray(pc.index_in(values, value_set=values.unique()).cast(pa.int64()))
+    _, first, found = np.unique(values, return_index=True, return_inverse=True)
+    ranks = np.empty(len(first), np.int64)
+    ranks[np.argsort(first)] = np.arange(len(first))
+    return ranks[found]
 
 
 def text_ids(table: pa.Table) -> Ints:
     """Return one number per row, int64 [N]: equal for equal texts, counted up in order of appearance."""
-    return _numbered(identity(table))
+    return _numbered(hashes_of(table))
 
 
 def unit_ids(table: pa.Table) -> Ints:
@@ -84,29 +122,34 @@ def unit_ids(table: pa.Table) -> Ints:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    groups = _numbered(table["group"]) + len(texts)
+    groups = _indexed(table["group"]) + len(texts)
     size = 2 * len(texts)
     graph = coo_array((np.ones(len(texts)), (texts, groups)), shape=(size, size))
     parts = connected_components(graph, directed=False)[1][texts]
     return np.unique(parts, return_inverse=True)[1].astype(np.int64)
 
 
+def _indexed(values: pa.ChunkedArray) -> Ints:
+    """Return one number per value, int64 [N]: equal for equal values, which are few or short."""
+    return np.asarray(pc.index_in(values, value_set=values.unique()).cast(pa.int64()))
+
+
 def _label_ids(table: pa.Table, task: TaskName) -> Ints:
     """Return one number per row, int64 [N]: equal for equal labels."""
     column = table["label"]
-    if task in ("multi-label", "tokens"):
-        column = pc.binary_join(
-            column.cast(pa.list_(pa.int8() if task == "multi-label" else pa.int64())).cast(pa.list_(pa.string())), " "
-        )
-    return _numbered(column)
+    if task not in ("multi-label", "tokens"):
+        return _indexed(column)
+    kind = pa.list_(pa.int8() if task == "multi-label" else pa.int64())
+    texts = (pc.binary_join(piece.cast(kind).cast(pa.list_(pa.string())), " ") for piece in pieces(column))
+    return _numbered(np.concatenate([np.empty(0, np.uint64), *map(hash_texts, texts)]))
 
 
 def count_repeats(table: pa.Table, task: TaskName) -> tuple[int, int]:
     """Return (rows that repeat an earlier text, texts that carry more than one label)."""
     ids, labels = text_ids(table), _label_ids(table, task)
-    texts = int(ids.max(initial=-1)) + 1
-    pairs = np.unique(np.stack([ids, labels]), axis=1)
-    return len(ids) - texts, int((np.bincount(pairs[0]) > 1).sum())
+    texts, kinds = int(ids.max(initial=-1)) + 1, int(labels.max(initial=0)) + 1
+    pairs = np.unique(ids * kinds + labels) // kinds
+    return len(ids) - texts, int((np.bincount(pairs) > 1).sum())
 
 
 def count_shared_groups(one: pa.Table, other: pa.Table) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from toughen.data.chunks import mapped
 from toughen.errors import InputError
 
 
@@ -56,7 +57,10 @@ class Raw:
         if name in self.mixed:
             raise InputError(f"Column {name!r} of {self.name} mixes types: {self.mixed[name]}; use one type.")
         column = self.table[name]
-        return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        if not pa.types.is_dictionary(column.type):
+            return column
+        kind = column.type.value_type
+        return mapped(column, lambda piece: piece.cast(kind), kind)
 
 
 def refuse_duplicate_columns(names: Sequence[str], where: str) -> None:

@@ -1,9 +1,13 @@
-"""Read one file into a split. Arrow does the reading; what it refuses is read again, slowly, to name the row."""
+"""Read one file into a split, a large one into a file that is mapped.
+
+Arrow does the reading; what it refuses is read again, slowly, to name the row.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +16,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from toughen.data import spill
 from toughen.data.diagnose import (
     csv_fault,
     headers,
@@ -21,9 +26,11 @@ from toughen.data.diagnose import (
     refuse_bad_utf8,
 )
 from toughen.data.raw import Raw, refuse_duplicate_columns, table_of
+from toughen.data.spill import collect
 from toughen.errors import InputError
 
 BLOCK = 8 << 20  # bytes per Arrow block; a record must fit into one
+LINES = 1000  # rows that are read at once where blocks are not counted in bytes
 
 
 def read_file(path: Path, name: str | None = None) -> Raw:
@@ -49,7 +56,12 @@ def read_file(path: Path, name: str | None = None) -> Raw:
 def read_lines(path: Path, name: str) -> Raw:
     """Read a text file with one text per line (for texts without labels)."""
     refuse_bad_utf8(path, name)
-    return table_of({"text": path.read_text("utf-8-sig").splitlines()}, name)
+    schema = pa.schema([("text", pa.string())])
+    with path.open(encoding="utf-8-sig") as file:
+        # A line may hold characters at which splitlines divides and files do not.
+        lines = iter(line for whole in file for line in whole.splitlines())
+        parts = iter(lambda: list(islice(lines, LINES)), [])
+        return Raw(collect((pa.record_batch([part], schema=schema) for part in parts), schema), name)
 
 
 def _refuse_empty(name: str) -> NoReturn:
@@ -83,7 +95,8 @@ def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
 
     def read(block: int) -> pa.Table:
         how = pa.csv.ReadOptions(block_size=block)
-        return pa.csv.read_csv(path, read_options=how, parse_options=parse, convert_options=options)
+        with pa.csv.open_csv(path, read_options=how, parse_options=parse, convert_options=options) as batches:
+            return collect(batches, batches.schema)
 
     try:
         table = _with_blocks(read, path)
@@ -128,11 +141,7 @@ def _json_lines(path: Path, name: str) -> Raw:
         schema = _text_fields(path)
         parse = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer")
 
-        def read(block: int) -> pa.Table:
-            how = pa.json.ReadOptions(block_size=block)
-            return pa.json.read_json(path, read_options=how, parse_options=parse)
-
-        table = _with_blocks(read, path)
+        table = _with_blocks(lambda block: _json_table(path, block, parse), path)
         if any(_guessed(kind) for kind in table.schema.types):
             raise ValueError("Arrow took texts for dates")
         return Raw(table, name)
@@ -141,6 +150,17 @@ def _json_lines(path: Path, name: str) -> Raw:
         if isinstance(error, InputError):
             raise
         return _records(json_records(path, name), name)
+
+
+def _json_table(path: Path, block: int, parse: pa.json.ParseOptions) -> pa.Table:
+    how = pa.json.ReadOptions(block_size=block)
+    if path.stat().st_size > spill.IN_RAM:
+        try:
+            with pa.json.open_json(path, read_options=how, parse_options=parse) as batches:
+                return collect(batches, batches.schema)
+        except pa.ArrowInvalid:
+            pass  # a later block has other fields or types than the first: only the whole file tells
+    return pa.json.read_json(path, read_options=how, parse_options=parse)
 
 
 def _guessed(kind: pa.DataType) -> bool:
@@ -175,10 +195,20 @@ def _records(records: list[dict[str, Any]], name: str) -> Raw:
 
 def _read_parquet(path: Path, name: str) -> Raw:
     try:
-        table = pa.parquet.ParquetFile(path, memory_map=True).read()
+        with pa.parquet.ParquetFile(path, memory_map=True) as file:
+            table = _parquet_table(file)
+    except InputError:
+        raise
     except (pa.ArrowException, ValueError) as error:
         raise InputError(_unread(name, error)) from error
     return Raw(table, name, class_names=class_names_of(table.schema))
+
+
+def _parquet_table(file: pa.parquet.ParquetFile) -> pa.Table:
+    parts = file.metadata
+    if sum(parts.row_group(i).total_byte_size for i in range(parts.num_row_groups)) <= spill.IN_RAM:
+        return file.read()
+    return collect(file.iter_batches(batch_size=LINES), file.schema_arrow)
 
 
 def class_names_of(schema: pa.Schema) -> dict[str, tuple[str, ...]]:

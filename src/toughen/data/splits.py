@@ -14,12 +14,13 @@ from datasets.fingerprint import generate_random_fingerprint
 
 from toughen.data.checks import check_groups, check_texts, check_words
 from toughen.data.choice import Columns, choose, choose_scored, choose_texts
+from toughen.data.chunks import mapped, select_rows
 from toughen.data.columns import find_text, find_words, is_list, present
 from toughen.data.config import Data
 from toughen.data.divide import Facts, divide, scored
 from toughen.data.labels import put_last
 from toughen.data.memory import WHOLE
-from toughen.data.overlap import without
+from toughen.data.overlap import sketch, without
 from toughen.data.raw import Raw, listed
 from toughen.data.sources import read_source
 from toughen.data.summary import Summary
@@ -70,11 +71,12 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
     columns, task = choose(train, config)
     _check_fit(config, task, train)
     tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config.positive_label)
-    divided, summary = divide(tables, Facts(task, names, train.name), config, seed)
+    sketches = {split: sketch(table) for split, table in tables.items()}
+    divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _read_unlabelled(config, divided, columns)
     notes = (*_said(task, names, columns), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
-    made = {split: _dataset(table) for split, table in divided.items()}
+    made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
     held_out = "validation" not in tables
     return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary, task, held_out)
@@ -191,11 +193,10 @@ def _words(raw: Raw, text: str | None) -> pa.ChunkedArray:
     """Return lists of words; a text is divided at white space."""
     lists = any(is_list(raw, name, of_text=True) for name in raw.columns)
     name = present(raw, text, "text") if text else find_words(raw) if lists else find_text(raw)
-    return (
-        check_words(raw, name)
-        if is_list(raw, name)
-        else pc.utf8_split_whitespace(pc.utf8_trim_whitespace(check_texts(raw, name)))
-    )
+    if is_list(raw, name):
+        return check_words(raw, name)
+    kind = pa.list_(pa.string())
+    return mapped(check_texts(raw, name), lambda p: pc.utf8_split_whitespace(pc.utf8_trim_whitespace(p)), kind)
 
 
 def _texts(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.ChunkedArray]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.columns import is_string
+from toughen.data.overlap import word_counts
 from toughen.data.stratify import label_matrix
 from toughen.tasks import TaskName
 
@@ -140,11 +140,6 @@ def spread_of(table: pa.Table) -> Spread:
 
 def measure(table: pa.Table) -> Lengths:
     """Return the lengths of the texts in words."""
-    words = sum(_words(table[name]) for name in ("text", "text_pair") if name in table.column_names)
+    words = word_counts(table)
     median, high = np.percentile(words, [50, 95])
     return Lengths(round(median), round(high), int(np.max(words)))
-
-
-def _words(texts: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    counts = pc.count_substring_regex(texts, r"\S+") if is_string(texts.type) else pc.list_value_length(texts)
-    return np.asarray(counts, np.int64)

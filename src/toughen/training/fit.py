@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from transformers import (
     EarlyStoppingCallback,
@@ -17,8 +19,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from toughen.cost.plan import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
+from toughen.data.chunks import numbers_of
 from toughen.data.tokens import cut_share
 from toughen.errors import InputError
 from toughen.recipe import Recipe
@@ -81,8 +85,9 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
         console: where progress is shown.
     """
     training = recipe.training
-    tokens = _tokenised(recipe, splits, prepared)
-    for line in _length_notes(tokens["train"], prepared, training.max_length):
+    tokens = _tokenised(recipe, splits, prepared, partial(console.print, highlight=False, soft_wrap=True))
+    plan = plan_lines(recipe, planned_steps(training, len(tokens["train"])))
+    for line in (*_length_notes(tokens["train"], prepared, training.max_length), *plan):
         console.print(line, highlight=False, soft_wrap=True)
     metric = chosen_metric(training.metric, splits.task)
     recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
@@ -109,11 +114,15 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
 
 
 def _resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
-    counts, rows = label_counts(splits.task, splits.train["label"][:], len(splits.label_names))
+    one = splits.task in ("single-label", "regression")
+    labels = numbers_of(splits.train, "label") if one else splits.train["label"][:]
+    counts, rows = label_counts(splits.task, labels, len(splits.label_names))
     return resolve_class_weights(objective, counts, rows=rows) if counts else objective
 
 
-def _tokenised(recipe: Recipe, splits: Splits, prepared: Prepared) -> dict[str, Any]:
+def _tokenised(
+    recipe: Recipe, splits: Splits, prepared: Prepared, note: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Tokenise train, validation and unlabelled texts; validation longest first, because padding costs time."""
     training = recipe.training
     rows = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
@@ -125,12 +134,13 @@ def _tokenised(recipe: Recipe, splits: Splits, prepared: Prepared) -> dict[str, 
             task=splits.task,
             truncation=training.truncation,
             overlap=training.overlap,
+            note=note,
         )
         for name, part in rows.items()
         if part is not None
     }
     validation = tokens["validation"]
-    longest_first = np.argsort(-np.asarray(validation["length"]), kind="stable")
+    longest_first = np.argsort(-numbers_of(validation, "length"), kind="stable")
     return tokens | {"validation": validation.select(longest_first)}
 
 
@@ -145,12 +155,12 @@ def _length_notes(train: Any, prepared: Prepared, asked: int) -> Iterator[str]:
 def _batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArguments) -> LengthBuckets:
     unlabelled = tokens.get("unlabelled")
     return LengthBuckets(
-        tokens["train"]["length"][:],
+        numbers_of(tokens["train"], "length"),
         recipe.training.batch_size,
         seed=recipe.training.seed,
         world_size=args.world_size,
         rank=args.process_index,
-        unlabelled_lengths=None if unlabelled is None else unlabelled["length"][:],
+        unlabelled_lengths=None if unlabelled is None else numbers_of(unlabelled, "length"),
         unlabelled_ratio=recipe.data.unlabelled_ratio if unlabelled is not None else 0.0,
         bucket=recipe.training.length_buckets,
     )
@@ -184,6 +194,10 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         metric_for_best_model=metric,
         greater_is_better=metric not in LESS_IS_BETTER,
         use_cpu=device.type == "cpu",
+        # Where products of float32 run in TF32, activations keep float32's range with 10 bits of mantissa.
+        tf32=True if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else None,
+        # Reads the loss off the device after every step, to hide a loss that is not a number.
+        logging_nan_inf_filter=False,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         seed=training.seed,
@@ -195,6 +209,7 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         restore_callback_states_from_checkpoint=True,
         report_to=[],
         disable_tqdm=True,
+        torch_compile=training.compile,
         **(_checkpointing() if training.gradient_checkpointing else {}),
     )
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+EARLY, LONG = 5, 60.0
+"""After so many steps a run that takes so many seconds more says so; the others wait for their first log line."""
 SHOWN = ("f1", "f1_micro", "pearson", "spearman", "accuracy", "roc_auc", "loss")
 
 
@@ -36,9 +38,12 @@ class ProgressLog(TrainerCallback):
         self._bar.start()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Move the bar."""
+        """Move the bar; without one, say after the first few steps how long the run will take."""
         if self._bar is not None:
             self._bar.update(self._task, completed=state.global_step, rate=f"{self._rate(state):.2f} steps/s")
+        elif self._is_early(args, state) and self._left(state) >= LONG:
+            line = f"step {state.global_step}/{state.max_steps}  {self._rate(state):.2f} steps/s"
+            self._console.print(f"{line}  about {self._left(state):.0f} s left", highlight=False, soft_wrap=True)
 
     def on_log(
         self,
@@ -55,8 +60,7 @@ class ProgressLog(TrainerCallback):
         if "loss" in logs:
             names = [name for name in logs if name == "loss" or name.startswith("loss/")]
             terms = "  ".join(f"{name.removeprefix('loss/')} {logs[name]:.4f}" for name in names)
-            left = (state.max_steps - state.global_step) / max(self._rate(state), 1e-9)
-            line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {left:.0f} s left"
+            line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {self._left(state):.0f} s left"
             self._console.print(line, highlight=False, soft_wrap=True)
         elif "eval_loss" in logs:
             scores = "  ".join(f"{n} {logs[f'eval_{n}']:.4f}" for n in SHOWN if logs.get(f"eval_{n}") is not None)
@@ -68,6 +72,12 @@ class ProgressLog(TrainerCallback):
             self._bar.stop()
             self._bar = None
 
+    def _is_early(self, args: Any, state: TrainerState) -> bool:
+        return state.is_world_process_zero and state.global_step - self._start[1] == EARLY < args.logging_steps
+
     def _rate(self, state: TrainerState) -> float:
         began, at = self._start
         return (state.global_step - at) / max(time.perf_counter() - began, 1e-9)
+
+    def _left(self, state: TrainerState) -> float:
+        return (state.max_steps - state.global_step) / max(self._rate(state), 1e-9)

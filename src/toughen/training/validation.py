@@ -96,7 +96,7 @@ def owners_of(tokenised: Any) -> NDArray[np.int64] | None:
     return rows if len(np.unique(rows)) < len(rows) else None
 
 
-def label_counts(task: TaskName, labels: Sequence[Any], classes: int) -> tuple[list[int], int | None]:
+def label_counts(task: TaskName, labels: Sequence[Any] | NDArray[Any], classes: int) -> tuple[list[int], int | None]:
     """Return the rows (or words) per class, and the rows in all where a row may have several labels.
 
     A number has no classes: ([], None).
