@@ -109,6 +109,7 @@ def test_a_broken_rule_is_the_only_one_and_says_what_to_use(pair):
             inputs=made.inputs,
             task=made.task,
             special_ids=() if made.knows_special else None,
+            memory="low" if made.low_memory else "normal",
         )
     assert str(refused.value) == rule.sentence(made)
     assert rule.why in str(refused.value)
