@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Install what the accessibility test of the reports needs beside Python, on Debian or Ubuntu with Node.js: Chromium, and
-# axe-core with playwright-core in build/browser. Without them that test is skipped and says so.
+# Install what the tests of reports and of the service's page need beside Python, on Debian or Ubuntu: Chromium with its driver and
+# fonts, and axe-core with playwright-core in build/browser. Without them those tests are skipped and say so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo)
-if ! command -v chromium >/dev/null; then
+if ! command -v chromedriver >/dev/null || ! command -v chromium >/dev/null; then
   "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
+  "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core fonts-wqy-microhei
 fi
 if ! command -v npm >/dev/null; then
   "${as_root[@]}" apt-get install -y -qq --no-install-recommends nodejs npm

@@ -56,7 +56,7 @@ def flags(data, model, output, recipe="tough-stack", **more):
 
 def test_a_run_folder_holds_what_it_promises(run):
     assert {p.name for p in run.path.iterdir()} == {
-        "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints"
+        "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints", "report.html"
     }  # fmt: skip
     metrics = run.metrics
     assert set(metrics) == {"validation", "test", "train", "environment"}

@@ -39,6 +39,7 @@ _HOMES = {
     "Training": "toughen.training.config",
     "Vat": "toughen.training.adversaries",
     "WeightAverage": "toughen.training.averaging",
+    "combine": "toughen.combining.combine",
     "load": "toughen.deploy.predictor",
     "load_recipe": "toughen.recipe",
     "make_average": "toughen.training.averaging",
@@ -75,6 +76,7 @@ __all__ = [
     "Vat",
     "WeightAverage",
     "__version__",
+    "combine",
     "load",
     "load_recipe",
     "make_average",
@@ -93,6 +95,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from toughen.combining.combine import combine
     from toughen.data.config import Data
     from toughen.deploy.predictor import load
     from toughen.errors import InputError

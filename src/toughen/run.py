@@ -75,9 +75,14 @@ class Run:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The model with its tokenizer, or those of all folds as one, loaded once."""
+        """The model with its tokenizer, or those of all folds or of a combination as one, loaded once."""
         from toughen.assess.score import Classifier
+        from toughen.combining.members import COMBINATION
 
+        if (self.path / COMBINATION).exists() and not (self.path / MODEL).exists():
+            from toughen.combining.classifier import load
+
+            return load(self.path)
         if self.folds is None:
             return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
         from toughen.ensemble import Ensemble

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from toughen.assess.score import Classifier
     from toughen.data import Splits
     from toughen.recipe import Recipe
+    from toughen.training.trainer import ToughTrainer
 
 
 def train_one(
@@ -29,6 +31,7 @@ def train_one(
     resume: bool,
     start: Callable[[], None],
     extra: Mapping[str, Any] | None = None,
+    adapt: Callable[[ToughTrainer], None] | None = None,
 ) -> None:
     """Train, then score validation and, once, test with the saved model.
 
@@ -40,11 +43,13 @@ def train_one(
         resume: whether to go on with the last checkpoint in the folder, if there is one.
         start: makes the folder; called in the main process once the recipe has been tried out on the model.
         extra: more to write into ``metrics.json``.
+        adapt: changes the trainer before it trains.
 
     Raises:
         InputError: if recipe, data and model do not fit together; nothing has been written then.
     """
     # Slow to import, and not needed to refuse wrong data.
+    from toughen.report.write import after_training
     from toughen.training import fit
     from toughen.training.base_rates import starting_bias
     from toughen.training.checkpoint import last_complete
@@ -60,11 +65,14 @@ def train_one(
             if is_main:
                 start()
         trainer = fit.make_trainer(recipe, splits, prepared, folder, console)
+        if adapt is not None:
+            adapt(trainer)
         trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
         trainer.save_model(str(folder / MODEL))
         with main_process_alone() as is_main:
             if is_main:
                 _write_results(folder, recipe, splits, trainer, extra or {})
+                after_training(folder, partial(console.print, highlight=False, markup=False, soft_wrap=True))
 
 
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:

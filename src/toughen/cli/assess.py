@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,11 +47,13 @@ def evaluate(
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
         from toughen.assess.questions import Asked
+        from toughen.report.write import say_report
         from toughen.run import Run
 
         asked: Asked = {"slices": slices or (), "dropout_samples": dropout_samples, "ood": ood, "mistakes": mistakes}
         asked |= {"samples": samples, "seed": seed, "save": True, "output": output}
         result = Run.open(run).evaluate(data, also=more, **columns, **asked)
+        say_report(result.get("output"), partial(typer.echo, err=True))
     if as_json:
         show.print_json(result)
         return

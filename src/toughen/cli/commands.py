@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from toughen.cli import train as _train  # isort: skip
+from toughen.cli import cost as _cost  # isort: skip
 from toughen.cli import assess as _assess  # isort: skip
+from toughen.cli import attack as _attack  # isort: skip
+from toughen.cli import compare as _compare  # isort: skip
+from toughen.cli import report as _report  # isort: skip
+from toughen.cli import combine as _combine  # isort: skip
 from toughen.cli import deploy as _deploy  # isort: skip
+from toughen.cli import serve as _serve  # isort: skip
 from toughen.cli.app import app
 
 __all__ = ["app"]
 
-_VERBS = (_train, _assess, _deploy)
+_VERBS = (_train, _cost, _assess, _attack, _compare, _report, _combine, _deploy, _serve)
 """Importing a module registers its verbs; the help lists them in this order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,12 +41,14 @@ def compare(
     with show.only_json(as_json):
         from toughen.compare.comparison import compare as start
         from toughen.compare.tables import seen_lines
+        from toughen.report.write import say_report
 
         result = start(runs, data, metric=metric, baseline=baseline, output=output, samples=samples, columns=columns)
         for difference in result["differences"]:
             typer.echo(difference["sentence"])
         for line in seen_lines(result):
             typer.echo(line, err=True)
+        say_report(output, partial(typer.echo, err=True))
     if as_json:
         show.print_json(result)
 
@@ -93,6 +96,7 @@ def _ablate(
     from toughen.compare.ablation import TABLE, Ablation, ablate
     from toughen.compare.plan import make_plan
     from toughen.compare.tables import effect_sentence, plan_lines
+    from toughen.report.write import say_report
 
     ablation = Ablation(make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd)
     described = ablation.describe()
@@ -104,6 +108,7 @@ def _ablate(
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {effect_sentence(effect, result['metric'])}")
     typer.echo(f"The table is in {output / TABLE}")
+    say_report(output, typer.echo)
     return result
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toughen.combining.members import COMBINATION
 from toughen.errors import InputError
 from toughen.folder import PSEUDO, read_json
 
@@ -105,7 +106,9 @@ def _without_seed(run: Run) -> str:
     tree["training"] = {**tree["training"], "seed": None}
     tree["description"] = ""
     teacher = {k: v for k, v in read_json(run.path / PSEUDO).items() if k in ("teacher", "min_confidence")}
-    return json.dumps([tree, run.folds, teacher], sort_keys=True, default=str)
+    # A combination carries the recipe of its first member.
+    joined = {k: v for k, v in read_json(run.path / COMBINATION).items() if k in ("how", "members")}
+    return json.dumps([tree, run.folds, teacher, joined], sort_keys=True, default=str)
 
 
 def _names(parts: Sequence[Sequence[Run]]) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toughen.deploy.parity import Bench, Variant
     from toughen.run import Run
 
+MEAN = "mean-probabilities"  # the one rule of a combination that is a graph
 LARGEST_DIFFERENCE = 1e-4  # of fp32, in probability (regression: relative to the largest value, if above 1)
 _MOST_TEXTS = 2000  # of the validation split, evenly spaced
 MAX_CHANGED = 0.02
@@ -118,6 +119,12 @@ def _fill(part: Path, run: Run, files: Sequence[str], data: object, limit: float
     from toughen.deploy.parity import Bench
 
     classifier = _on_cpu(run.classifier)
+    how = getattr(getattr(classifier, "rule", None), "how", MEAN)
+    if how != MEAN:
+        raise InputError(
+            f"{run.path} combines runs by {how}, which has no graph; combine them by {MEAN}, or into one model (soups, "
+            "distil), and export that."
+        )
     _write_tokenizer(part, classifier)
     bench = Bench(classifier, _validation(run, classifier, data, needed=bool(files)))
     variants = [bench.pytorch()]

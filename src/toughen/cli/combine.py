@@ -1,0 +1,89 @@
+"""`toughen combine`: several runs as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, app
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+
+if TYPE_CHECKING:
+    from toughen.run import Run
+
+HOW = "mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup or distil."
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs of one task.", show_default=False)]
+Selecting = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Labelled rows that may select; for distil, what the student learns from."),
+]
+Link = Annotated[bool, typer.Option("--link", help="Refer to the runs instead of copying them.")]
+Heat = Annotated[float | None, typer.Option(metavar="T", help="With distil: divides both models' logits [default: 2].")]
+Alpha = Annotated[
+    float | None, typer.Option(metavar="A", help="With distil: the teacher's share of the loss [default: 0.5].")
+]
+Student = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="With distil; default: the first run's.")]
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def combine(
+    ctx: typer.Context,
+    runs: Runs,
+    output: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the result.")],
+    how: Annotated[str, typer.Option(metavar="NAME", help=HOW)] = "mean-probabilities",
+    data: Selecting = None,
+    test: Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts scored once, at the end.")] = None,
+    link: Link = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
+    temperature: Heat = None,
+    alpha: Alpha = None,
+    recipe: Student = None,
+    as_json: AsJson = False,
+) -> None:
+    """Combine runs: by their outputs, by their weights, or by teaching one model (settings below are the student's).
+
+    toughen combine runs/a runs/b runs/c --how greedy-soup --output runs/soup
+    """
+    with show.only_json(as_json):
+        from toughen.combining.combine import combine as start
+
+        run = start(
+            list(runs),
+            how=how,
+            output=output,
+            data=data,
+            test=test,
+            link=link,
+            overwrite=overwrite,
+            temperature=temperature,
+            alpha=alpha,
+            recipe=recipe,
+            **ctx.meta[OVERRIDES],
+        )
+    if show.is_main_process():
+        _print(run, as_json)
+
+
+def _print(run: Run, as_json: bool) -> None:
+    from toughen.combining.classifier import told
+
+    metrics, content = run.metrics, told(run.path)
+    if as_json:
+        show.print_json({"run": str(run.path), **metrics, "details": content})
+        return
+    names = ("out_of_fold", "validation", "held_out", "test")
+    scored = {name.replace("_", " "): metrics[name] for name in names if metrics.get(name)}
+    if scored:
+        show.print_metrics(scored)
+    lines = [("how", content["how"]), ("models per text", str(content["passes"]))]
+    if content.get("weights"):
+        lines.append(("weights", ", ".join(f"{weight:.3f}" for weight in content["weights"])))
+    if content.get("soup"):
+        lines.append(("in the soup", ", ".join(Path(name).name for name in content["soup"]["chosen"])))
+    if metrics["combination"]["optimistic"]:
+        lines.append(("optimistic", f"{metrics['combination']['rows']}: {metrics['combination']['optimistic']}"))
+    show.print_pairs(lines)
+    typer.echo(f"The combination is a run folder: {run.path}")

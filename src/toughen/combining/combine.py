@@ -1,0 +1,381 @@
+"""`toughen.combine`: finished runs in, one run out; selection never reads test, which is scored once, at the end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from toughen.combining.members import COMBINATION, DISTIL, FORMAT, OUTPUTS, Members, leaves, refuse_seen_test
+from toughen.errors import InputError
+from toughen.folder import HASHES, METRICS, MODEL, RECIPE, write_json, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toughen.assess.score import Classifier
+    from toughen.combining.evidence import Evidence, Kind
+    from toughen.combining.rules import Rule
+    from toughen.combining.soups import Soup
+    from toughen.recipe import Recipe
+    from toughen.run import Run
+
+T = TypeVar("T")
+
+FITTED = ("weights", "stack", "greedy-soup")
+"""Ways that choose something by the rows that select."""
+_LEFT_OUT = ("checkpoints", "tensorboard", "evaluations", "attacks", "report.html", "*.part")
+"""What a copied member can do without."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What was asked."""
+
+    members: Members
+    how: str
+    output: Path
+    data: object
+    test: object
+    link: bool
+    console: Console
+
+
+def combine(
+    runs: Sequence[str | Path | Run],
+    *,
+    how: str = "mean-probabilities",
+    output: str | Path,
+    data: object = None,
+    test: object = None,
+    link: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    temperature: float | None = None,
+    alpha: float | None = None,
+    recipe: Recipe | str | Path | Mapping[str, Any] | None = None,
+    model: str | Path | None = None,
+    unlabelled: str | Path | None = None,
+    **overrides: object,
+) -> Run:
+    """Combine finished runs of one task into one run.
+
+    Args:
+        runs: run folders, or runs; also in folds, and combinations.
+        how: mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup or distil.
+        output: the run folder to make.
+        data: labelled rows that may select, of divided data the validation split; default the runs' own. For
+            ``distil`` what the student is trained on; default what the first run was.
+        test: labelled texts scored once, at the end; default the test split of the data.
+        link: refer to the runs instead of copying them.
+        overwrite: replace a run in ``output``.
+        quiet: print nothing.
+        temperature: of ``distil``, by which both models' logits are divided; default 2.
+        alpha: of ``distil``, weight of the teacher against the labels, 0 to 1; default 1/2.
+        recipe: of the student; default the first run's.
+        model: the student's pretrained model; default the recipe's.
+        unlabelled: texts on which the teacher alone teaches.
+        overrides: changes to the student's recipe, as in `toughen.train`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: if something given is wrong; nothing has been written then.
+    """
+    from toughen.training.launch import main_process_console
+
+    paths = [path if isinstance(path, (str, Path)) else path.path for path in runs]
+    changes = {"model": model, "data.unlabelled": unlabelled, **overrides}
+    student = {k: str(v) if isinstance(v, Path) else v for k, v in changes.items() if v is not None}
+    asked: dict[str, Any] = {"temperature": temperature, "alpha": alpha, "recipe": recipe}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    if how != DISTIL and (student or asked):
+        given = ", ".join([*student, *asked])
+        raise InputError(f"{given} is for --how distil, which trains a model; leave it out with --how {how}.")
+    folder = Path(output)
+    _check_output(folder, paths, overwrite)
+    job = _Job(Members.open(paths, how), how, folder, data, test, link, main_process_console(quiet))
+    if how == DISTIL:
+        from toughen.combining.distil import Lesson
+
+        asked.pop("recipe", None)
+        _distil(job, Lesson(**asked), recipe, student)
+    else:
+        _combine(job)
+    from toughen.run import Run
+
+    return Run.open(folder)
+
+
+def _check_output(folder: Path, members: Sequence[str | Path], overwrite: bool) -> None:
+    inside = [path for path in members if Path(path).resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise InputError(f"--output {folder} would replace the run {inside[0]}; choose another --output.")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / RECIPE).exists():
+        raise InputError(f"{folder} exists and is not a run folder; choose another --output.")
+    if not overwrite:
+        raise InputError(f"{folder} already holds a run; replace it with --overwrite, or choose another --output.")
+
+
+def _combine(job: _Job) -> None:
+    """Make everything beside the folder, then give it its name: a folder holds a whole run or none."""
+    part = job.output.with_name(f".{job.output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        content, rows = _by_outputs(job, part) if job.how in OUTPUTS else _by_weights(job, part)
+        _finish(job, part, content, rows)
+        if job.output.exists():
+            shutil.rmtree(job.output)
+        part.rename(job.output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _by_outputs(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
+    """Fit what there is to fit, and copy the members (or note where they are); return also the rows that selected."""
+    from toughen.combining.classifier import Combination
+    from toughen.combining.evidence import gather
+
+    evidence = _unless_needless(job, lambda: gather(job.members, job.data))
+    rule = _rule(job, evidence)
+    classifier = Combination.by(rule, [run.classifier for run in job.members.runs])
+    content = _account(job, evidence) | {"passes": len(leaves(classifier)), "weights": rule.weights, "stack": None}
+    if rule.stacker is not None:
+        content["stack"] = {"coefficients": rule.stacker.coefficients, "intercept": rule.stacker.intercept}
+    for number, run in enumerate(job.members.runs, start=1):
+        if not job.link:
+            shutil.copytree(run.path, part / f"member-{number}", ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        content["members"][number - 1]["folder"] = None if job.link else f"member-{number}"
+    if evidence is not None:
+        content["metrics"] = {evidence.kind: _score_of(classifier, evidence)}
+    return content, None if evidence is None else evidence.rows
+
+
+def _unless_needless(job: _Job, look: Callable[[], T | None]) -> T | None:
+    """Look for rows that select; a way that chooses nothing goes on without, and says so."""
+    try:
+        found = look()
+    except InputError as error:
+        if job.how in FITTED or job.data is not None:
+            raise
+        _say(job, f"no validation score: {error}")
+        return None
+    if found is None and job.how not in FITTED:
+        _say(job, "no validation score: the validation rows of the first run cannot be read again")
+    return found
+
+
+def _say(job: _Job, line: str) -> None:
+    job.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _rule(job: _Job, evidence: Evidence | None) -> Rule:
+    from toughen.combining.fitting import fit_stack, fit_weights
+    from toughen.combining.rules import Rule
+
+    if job.how not in FITTED:
+        return Rule(job.how)  # type: ignore[arg-type]  # one of OUTPUTS
+    if evidence is None:
+        raise InputError(_no_rows(job.how))
+    if job.how == "weights":
+        return Rule("weights", weights=fit_weights(job.members.first.task, evidence.outputs, evidence.labels))
+    if evidence.kind == "validation":
+        raise InputError(
+            "--how stack learns from rows that no member has seen, and the validation rows chose the members' weights; "
+            "give runs made with --folds over the same folds, or labelled rows that none has seen with --data."
+        )
+    if len(set(evidence.labels)) < len(job.members.first.label_names):
+        raise InputError("--how stack needs rows of every label to learn from; name more of them with --data.")
+    return Rule("stack", stacker=fit_stack([np.asarray(one) for one in evidence.outputs], evidence.labels))
+
+
+def _no_rows(how: str) -> str:
+    return (
+        f"--how {how} selects by labelled rows that no run was trained on, and the runs' own validation split cannot "
+        "be read again; name such rows with --data."
+    )
+
+
+def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
+    """Make a soup and write it as the run's model; return also the rows that selected."""
+    from toughen.assess.score import Classifier, score
+    from toughen.combining import soups
+    from toughen.combining.evidence import selection_rows
+
+    soups.check(job.members)
+    found = _unless_needless(job, lambda: selection_rows(job.members, job.data))
+    if found is None and job.how in FITTED:
+        raise InputError(_no_rows(job.how))
+    rows = None if found is None else found[1]
+    tuned = any(run.classifier.thresholds is not None for run in job.members.runs)
+    soup = soups.uniform(job.members) if job.how == "uniform-soup" else soups.greedily(job.members, rows)
+    soups.write(job.members, soup, part, lambda classifier: _thresholds(job, classifier, rows) if tuned else None)
+    content = _account(job, None) | {"passes": 1, "soup": _told(job, soup)}
+    if found is not None:
+        run = job.members.runs[0]
+        classifier = Classifier.load(part / MODEL, run.recipe.training.max_length)
+        content["selection"] = _noted(found)
+        content["metrics"] = {found[0]: score(classifier, rows, batch_size=run.recipe.training.eval_batch_size)}
+    return content, rows
+
+
+def _noted(found: tuple[Any, Any]) -> dict[str, Any]:
+    from toughen.combining.evidence import Evidence, digest_of
+
+    kind, rows = found
+    return Evidence(kind, rows["label"][:], (), digest_of(rows), rows).note()
+
+
+def _told(job: _Job, soup: Soup) -> dict[str, Any]:
+    names = [str(run.path) for run in job.members.runs]
+    return {"chosen": [names[i] for i in soup.chosen], "scores": list(soup.scores), "metric": soup.metric}
+
+
+def _thresholds(job: _Job, classifier: Classifier, rows: Any) -> list[float] | None:
+    """Tune the soup's thresholds as training tunes a model's; without rows they are its members' mean."""
+    from toughen.assess.thresholds import tune_thresholds
+    from toughen.ensemble import mean_thresholds
+
+    if rows is None:
+        mean = mean_thresholds([run.classifier.thresholds for run in job.members.runs])
+        return None if mean is None else list(mean)
+    size = job.members.runs[0].recipe.training.eval_batch_size
+    return tune_thresholds(classifier.task, classifier.probabilities(rows, batch_size=size), rows["label"][:])
+
+
+def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
+    """Return what ``combination.json`` says of every combination."""
+    first = job.members.first
+    members = [
+        {"source": str(run.path.resolve()), "seed": run.recipe.training.seed, "folds": run.folds, "folder": None}
+        for run in job.members.runs
+    ]
+    fitted = job.how in FITTED
+    return {
+        "format": FORMAT,
+        "how": job.how,
+        "task": first.task,
+        "label_names": list(first.label_names),
+        "members": members,
+        "selection": None if evidence is None else evidence.note(),
+        "fitted": fitted,
+        "metrics": {},
+    }
+
+
+def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
+    """Score what the members have said already, as `toughen.assess.score.score` would."""
+    from toughen.assess.metrics import task_metrics
+
+    outputs = classifier.combined(evidence.outputs)
+    return dict(task_metrics(classifier.task, outputs, evidence.labels, classifier.label_names, classifier.thresholds))
+
+
+def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> None:
+    """Write recipe, hashes and combination.json; then read test, score it, and write metrics.json last."""
+    from toughen.assess.score import score
+    from toughen.combining.evidence import test_rows
+    from toughen.recipe import dump
+    from toughen.run import Run
+
+    first = job.members.runs[0]
+    metrics = content.pop("metrics")
+    (part / RECIPE).write_text(dump(first.recipe))
+    _save_hashes(job, part, selected)
+    write_json(part / COMBINATION, content)
+    rows = test_rows(job.members, job.data, job.test)
+    if rows is None:
+        _say(job, "no test score: there is no labelled test split; --test SOURCE names one")
+    else:
+        refuse_seen_test(job.members, rows)
+        size = first.recipe.training.eval_batch_size
+        metrics["test"] = dict(score(Run(part).classifier, rows, batch_size=size))
+    environment = first.members[0].metrics.get("environment", {})
+    metrics |= {"train": job.members.train_cost(), "environment": environment, "combination": _short(content)}
+    write_json(part / METRICS, metrics)
+
+
+def _short(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of the combination, the flattered score among it."""
+    selection = content.get("selection") or {}
+    rows = selection.get("rows")
+    optimistic = rows == "validation" or (bool(content["fitted"]) and rows is not None)
+    why = "the same rows chose the members' weights" if rows == "validation" else "the same rows fitted the combination"
+    return {
+        "how": content["how"],
+        "members": len(content["members"]),
+        "passes": content["passes"],
+        "rows": rows,
+        "optimistic": why if optimistic else None,
+    }
+
+
+def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
+    """Keep which texts any member has seen, and those of these rows."""
+    from toughen.data.overlap import text_hashes
+    from toughen.pseudo import seen_hashes
+
+    known = [seen_hashes(run) for run in job.members.runs] + ([] if rows is None else [text_hashes(rows)])
+    hashes = np.unique(np.concatenate(known))
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:  # np.save would add .npy to a name
+            np.save(file, hashes)
+
+    write_whole(part / HASHES, save)
+
+
+def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) -> None:
+    from toughen.combining.classifier import Combination
+    from toughen.combining.distil import teach
+    from toughen.combining.rules import Rule
+    from toughen.data import load_splits
+    from toughen.folder import start_folder
+    from toughen.recipe import load_recipe
+
+    source = {"data.source": str(job.data)} if isinstance(job.data, (str, Path)) else {}
+    resolved = load_recipe(job.members.runs[0].recipe if recipe is None else recipe, {**source, **changes})
+    memory = None if isinstance(job.data, (str, Path)) else job.data
+    splits = load_splits(resolved.data, seed=resolved.training.seed, data=memory)
+    kind = _check_scored(job, splits)
+    classifiers = [run.classifier for run in job.members.runs]
+    alone = classifiers[0]
+    teacher = alone if len(classifiers) == 1 else Combination.by(Rule("mean-probabilities"), classifiers)
+    content = _account(job, None) | {"passes": 1, "distil": {"temperature": lesson.temperature, "alpha": lesson.alpha}}
+    content["distil"] |= {"teacher_passes": job.members.passes(), "teacher_train": job.members.train_cost()}
+    content.pop("metrics")
+    content["selection"] = _noted((kind, splits.validation))
+
+    def start() -> None:
+        start_folder(job.output, resolved, keep=False)
+        write_json(job.output / COMBINATION, content)
+
+    extra = {"combination": _short(content)}
+    teach(teacher, resolved, splits, lesson, job.output, job.console, start=start, extra=extra)
+
+
+def _check_scored(job: _Job, splits: Any) -> Kind:
+    """Refuse a teacher that was trained on what its student is scored on; say what validation is to it."""
+    from toughen.combining.evidence import own_validation
+    from toughen.combining.members import trained_on
+
+    seen = False
+    for run in job.members.runs:
+        trained = int(trained_on(run, splits.validation, own_validation(run, job.data)).sum())
+        if trained:
+            raise InputError(
+                f"{run.path} was trained on {trained:,} of the {len(splits.validation):,} validation rows that would "
+                "select the student; train all runs with the same validation split, or give other data with --data."
+            )
+        seen = seen or bool(trained_on(run, splits.validation, None).any())
+    if splits.test is not None:
+        refuse_seen_test(job.members, splits.test)
+    return "validation" if seen else "held_out"

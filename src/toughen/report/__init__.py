@@ -1,0 +1,1 @@
+"""Reports as one HTML file each, and the model card."""

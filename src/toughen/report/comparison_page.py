@@ -1,0 +1,310 @@
+"""The reports of a comparison, an ablation and a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from toughen.folder import read_json
+from toughen.report import charts
+from toughen.report.names import model_name, source_label
+from toughen.report.page import Block, Chart, Note, Page, Section, Table
+from toughen.report.words import LOWER_IS_BETTER, count, difference, few, named, number, value_with_interval
+
+Result = Mapping[str, Any]
+
+
+def comparison_page(path: Path) -> Page:
+    """Tell which recipe is better on the same texts; path is comparison.json."""
+    result = read_json(path)
+    metric, differences = result["metric"], result["differences"]
+    main = [one for one in differences if one["metric"] == metric]
+    basis = "texts and seeds" if any(min(one["seeds"]) > 1 for one in main) else "texts"
+    summary = [difference(one, metric, one["against"], basis) for one in main]
+    if basis == "texts":
+        summary.append("Each recipe has one run, so that this speaks of other texts, not of other seeds.")
+    seen = [run["path"] for group in result["groups"] for run in group["runs"] if run["seen_in_training"]]
+    if seen:
+        summary.append(
+            f"Not a fair comparison: {', '.join(Path(path).name for path in seen)} learnt from some of these texts."
+        )
+    facts = [
+        ("data", source_label(result["data"])),
+        ("texts", number(result["n"])),
+        ("baseline", result["baseline"]),
+        ("score", named(metric)),
+    ]
+    facts.append(("intervals", f"{result['level']:.0%}, bootstrap of {result['samples']:,} resamples; p after Holm"))
+    sections = [
+        Section("Effects", [_effects(differences, metric), _differences(differences)]),
+        Section("Cost and benefit", list(_bought(result, main))),
+        Section("Recipes", [_groups(result)]),
+        Section("McNemar's test", list(_mcnemar(result))),
+    ]
+    return Page("comparison", path.resolve().parent.name, [*summary, *few(result["n"])], facts, sections)
+
+
+def _rows(effects: list[Result], *, by: str = "") -> list[charts.Interval]:
+    found = []
+    for one in effects:
+        sure = (
+            one["p_holm"] is not None
+            and one["p_holm"] < 0.05
+            and one["low"] is not None
+            and (one["low"] > 0 or one["high"] < 0)
+        )
+        name = f"{one['name']}{f' ({named(one[by])})' if by else ''}"
+        found.append(charts.Interval(name, one["mean"], one["low"], one["high"], sure))
+    return found
+
+
+def _forest(key: str, title: str, rows: list[charts.Interval], axis: str) -> Chart:
+    alt = (
+        "; ".join(f"{row.name}: {number(row.value, 4)} ({number(row.low, 4)} to {number(row.high, 4)})" for row in rows)
+        + "."
+    )
+    return charts.forest(
+        key, title, rows, axis, alt, line=0.0, note="Diamonds: differences that are shown, after Holm's correction."
+    )
+
+
+def _effects(differences: list[Result], metric: str) -> Block:
+    ordered = sorted(differences, key=lambda one: one["metric"] != metric)
+    return _forest("effects", "Differences from the baseline", _rows(ordered, by="metric"), "difference")
+
+
+def _differences(differences: list[Result]) -> Table:
+    rows = [
+        (
+            f"{one['name']} against {one['against']}",
+            named(one["metric"]),
+            value_with_interval(one["mean"], None if one["low"] is None else (one["low"], one["high"])),
+            number(one["p_holm"]),
+            _times(one["relative_cost"]),
+        )
+        for one in differences
+    ]
+    return Table("Differences", ("recipes", "score", "difference", "p after Holm", "relative cost"), rows)
+
+
+def _times(factor: float | None) -> str:
+    return "–" if factor is None else f"{factor:.2f}"
+
+
+def _bought(result: Result, main: list[Result]) -> Iterator[Block]:
+    known = [one for one in main if one["relative_cost"] is not None and one["mean"] is not None]
+    if known:
+        rows = [charts.Bought(str(result["baseline"]), 1.0, 0.0, None, None)]
+        rows += [
+            charts.Bought(one["name"], one["relative_cost"], one["mean"], one["low"], one["high"]) for one in known
+        ]
+        yield charts.cost_benefit(rows, result["metric"], what=", difference", line=0.0)
+
+
+def _groups(result: Result) -> Table:
+    metrics = result["metrics"]
+    rows = []
+    for group in result["groups"]:
+        values = [f"{number(group['mean'].get(name), 4)}{_spread(group, name)}" for name in metrics]
+        cost = group.get("cost") or {}
+        rows.append(
+            (
+                group["name"],
+                number(len(group["runs"])),
+                *values,
+                number(cost.get("units_per_step"), 1),
+                number(cost.get("seconds"), 0),
+            )
+        )
+    return Table(
+        "Mean and standard deviation over runs",
+        ("recipe", "runs", *map(named, metrics), "units per step", "seconds"),
+        rows,
+    )
+
+
+def _spread(group: Result, name: str) -> str:
+    spread = (group.get("sd") or {}).get(name)
+    return "" if spread is None else f" (sd {spread:.4f})"
+
+
+def _mcnemar(result: Result) -> Iterator[Block]:
+    rows = [
+        (
+            " / ".join(Path(run).name for run in one["runs"]),
+            number(one["only_first"]),
+            number(one["only_second"]),
+            number(one["p_mid"]),
+            number(one["p_mid_holm"]),
+        )
+        for one in result.get("mcnemar") or []
+    ]
+    if rows:
+        heads = ("runs", "only the first is right", "only the second is right", "mid-p", "after Holm")
+        yield Table("Texts that only one of two runs has right", heads, rows)
+
+
+# ---------------------------------------------------------------- ablation
+
+
+def ablation_page(path: Path) -> Page:
+    """Tell what each part of a recipe bought; path is ablation.json."""
+    result = read_json(path)
+    metric, effects = result["metric"], result["effects"]
+    main = [one for one in effects if one["kind"] == "against plain"]
+    others = [one for one in effects if one["kind"] != "against plain"]
+    summary = [difference(one, metric, "plain", "seeds") for one in main]
+    summary += _power(result.get("power") or {})
+    if result.get("failed"):
+        summary.append(
+            f"{count(len(result['failed']), 'run')} failed, and is missing here: {', '.join(result['failed'])}."
+        )
+    recipe = result.get("recipe") or {}
+    facts = [
+        ("model", model_name(recipe.get("model"))),
+        ("data", source_label((recipe.get("data") or {}).get("source"))),
+    ]
+    facts += [
+        ("switched", ", ".join(result["over"])),
+        ("design", result["design"]),
+        ("seeds", ", ".join(map(str, result["seeds"]))),
+    ]
+    facts += [
+        ("score", f"{named(metric)} on {result['split']}"),
+        ("intervals", "95 %, Student's t over seeds; p after Holm"),
+    ]
+    sections = [
+        Section(
+            "Effects",
+            [
+                _forest("effects", "Differences from plain", _rows(main), f"difference in {named(metric)}"),
+                *_of_kinds(others, metric),
+                _effect_table(effects),
+            ],
+        ),
+        Section("Cost and benefit", list(_arms(result))),
+        Section("Combinations", [_arm_table(result)]),
+    ]
+    return Page("ablation", path.resolve().parent.name, summary, facts, sections)
+
+
+def _power(power: Result) -> Iterator[str]:
+    if not power:
+        return
+    if power["single"] >= 1:
+        yield (
+            f"With {count(power['seeds'], 'seed')} hardly any difference can be shown at all: the "
+            "scores of the seeds differ too much."
+        )
+        return
+    found = f"a true difference of {power['single']:.4f} is found with a chance of {power['power']:.0%}"
+    yield f"With {count(power['seeds'], 'seed')} {found}; smaller ones may exist unseen."
+
+
+def _of_kinds(effects: list[Result], metric: str) -> Iterator[Block]:
+    kinds = dict.fromkeys(one["kind"] for one in effects)
+    rows = [
+        row
+        for kind in kinds
+        for row in _rows([{**one, "name": f"{kind}: {one['name']}"} for one in effects if one["kind"] == kind])
+    ]
+    if rows:
+        yield _forest("parts", "Parts of the recipe", rows, f"difference in {named(metric)}")
+
+
+def _effect_table(effects: list[Result]) -> Table:
+    rows = [
+        (
+            f"{one['kind']}: {one['name']}",
+            number(one["mean"], 4),
+            "–" if one["low"] is None else f"{one['low']:+.4f} to {one['high']:+.4f}",
+            number(one["p"]),
+            number(one["p_holm"]),
+            _times(one["relative_cost"]),
+        )
+        for one in effects
+    ]
+    return Table("Effects", ("effect", "mean", "interval", "p", "after Holm", "relative cost"), rows)
+
+
+def _arms(result: Result) -> Iterator[Block]:
+    rows = [
+        charts.Bought(arm["name"], arm["relative_cost"], arm["mean"], arm["low"], arm["high"])
+        for arm in result["arms"]
+        if arm["mean"] is not None
+    ]
+    if rows:
+        plain = next((row.value for row in rows if row.name == "plain"), None)
+        yield charts.cost_benefit(rows, result["metric"], what="", line=plain)
+
+
+def _arm_table(result: Result) -> Table:
+    rows = [
+        (
+            arm["name"],
+            number(arm["n"]),
+            number(arm["mean"], 4),
+            number(arm["sd"], 4),
+            _times(arm["relative_cost"]),
+            number(arm["seconds"], 0),
+        )
+        for arm in result["arms"]
+    ]
+    return Table(
+        "Every combination",
+        ("combination", "runs", named(result["metric"]), "sd over seeds", "relative cost", "seconds"),
+        rows,
+    )
+
+
+# ---------------------------------------------------------------- search
+
+
+def search_page(path: Path) -> Page:
+    """Tell which settings were tried and which scored best on validation; path is search.json."""
+    result = read_json(path)
+    metric, trials = result["metric"], result["trials"]
+    done = [trial for trial in trials if trial["value"] is not None]
+    best = result.get("best")
+    summary = []
+    if best:
+        settings = ", ".join(f"{key} = {_setting(value)}" for key, value in best["settings"].items())
+        summary.append(
+            f"Of {count(len(done), 'trial')}, number {best['number']} scored best: "
+            f"{named(metric)} {best['value']:.4f} on validation, with {settings}."
+        )
+        summary.append(
+            "It is the best of many on the same texts and so flatters the settings; train with "
+            "them and report the test score."
+        )
+    facts = [("study", result["study"]), ("score", f"{named(metric)} on {result['split']}, {result['direction']}d")]
+    blocks: list[Block] = [_tried(done, metric)] if done else [Note("No trial has finished.")]
+    keys = dict.fromkeys(key for trial in trials for key in trial["settings"])
+    rows = [
+        (
+            str(trial["number"]),
+            trial["state"],
+            number(trial["value"], 4),
+            *(_setting(trial["settings"].get(key)) for key in keys),
+        )
+        for trial in trials
+    ]
+    blocks.append(Table("Every trial", ("trial", "state", named(metric), *keys), rows))
+    return Page("search", path.resolve().parent.name, summary, facts, [Section("Trials", blocks)])
+
+
+def _setting(value: Any) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _tried(done: list[Result], metric: str) -> Chart:
+    x, y = [trial["number"] for trial in done], [trial["value"] for trial in done]
+    pick = min if metric in LOWER_IS_BETTER else max
+    best = [pick(y[: i + 1]) for i in range(len(y))]
+    alt = (
+        f"{len(done)} trials between {min(y):.4f} and {max(y):.4f}; the best so far goes from "
+        f"{best[0]:.4f} to {best[-1]:.4f}."
+    )
+    lines = [charts.Curve("each trial", x, y), charts.Curve("best so far", x, best)]
+    return charts.curves("trials", "Score by trial", lines, "trial", f"{named(metric)} on validation", alt)

@@ -1,0 +1,87 @@
+"""A model that counts words, the application around it, and clients: everything of the service but a network."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+
+import httpx
+import numpy as np
+
+from toughen.serve import Limits, Served, make_app
+
+
+class FakeTokenizer:
+    def __call__(self, text, text_pair=None, **_):
+        pairs = zip(text, text_pair or [""] * len(text), strict=True)
+        words = [(one if isinstance(one, list) else one.split()) + two.split() for one, two in pairs]
+        return {"input_ids": [[0] * (len(found) + 2) for found in words]}
+
+
+class FakeClassifier:
+    """Answers by the words good and bad; `gate` holds its passes up, `passes` says what they were."""
+
+    def __init__(self, task="single-label", *, pairs=False, thresholds=None, labels=None):
+        names = {"single-label": ("negative", "positive"), "multi-label": ("food", "staff", "room")}
+        names |= {"regression": ("stars",), "tokens": ("O", "B-OPINION")}
+        self.task, self.pairs, self.thresholds = task, pairs, thresholds
+        self.label_names = labels or names[task]
+        self.max_length, self.tokenizer = 24, FakeTokenizer()
+        self.gate, self.passes = threading.Event(), []
+        self.gate.set()
+
+    def outputs_of(self, columns, batch_size):
+        assert ("text_pair" in columns) == self.pairs
+        texts = columns["text"]
+        self.passes.append(list(texts))
+        assert self.gate.wait(20)
+        if any("crash" in text for text in texts):
+            raise RuntimeError("secret detail")
+        both = zip(texts, columns.get("text_pair", texts), strict=True)
+        return [self._row(one if one == two else f"{one} {two}") for one, two in both]
+
+    def _row(self, text):
+        if self.task == "tokens":
+            return np.array([[0.1, 0.9] if word in ("good", "bad") else [0.8, 0.2] for word in text]).reshape(-1, 2)
+        opinion = text.split().count("good") - text.split().count("bad")
+        if self.task == "regression":
+            return np.float64(3 + opinion)
+        share = 1 / (1 + np.exp(-float(opinion)))
+        if self.task == "multi-label":
+            return np.array([word in text for word in self.label_names]) * 0.8 + 0.1
+        return np.array([1 - share, share])
+
+
+def served(task="single-label", **how):
+    return Served(FakeClassifier(task, **how), "fake", "none")
+
+
+@asynccontextmanager
+async def living(app):
+    """Run an application's start and end around what is inside, as a server does."""
+    inbox, outbox = asyncio.Queue(), asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put))
+    await inbox.put({"type": "lifespan.startup"})
+    assert (await outbox.get())["type"] == "lifespan.startup.complete"
+    yield
+    await inbox.put({"type": "lifespan.shutdown"})
+    assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+    await task
+
+
+@asynccontextmanager
+async def client(model=None, *, token=None, **limits):
+    app = make_app(model or served(), Limits(**{"max_texts": 32, "queue": 64} | limits), token=token)
+    transport = httpx.ASGITransport(app)
+    async with living(app), httpx.AsyncClient(transport=transport, base_url="http://test") as found:
+        yield found
+
+
+def ask(path, body=None, model=None, *, token=None, headers=None, limits=None, method="POST"):
+    """Send one request to a fresh application, and return its response."""
+
+    async def go():
+        async with client(model, token=token, **limits or {}) as http:
+            how = {"content": body} if isinstance(body, (bytes, str)) else {"json": body}
+            return await http.request(method, path, headers=headers, **how if method == "POST" else {})
+
+    return asyncio.run(go())

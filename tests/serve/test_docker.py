@@ -1,0 +1,76 @@
+"""The Dockerfile cannot be built here; what can be read of it is checked."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "onnx",
+    "pydantic",
+)
+
+
+def instructions():
+    """Return (instruction, arguments) with continued lines joined."""
+    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line]
+
+
+def installed():
+    (found,) = [text for name, text in instructions() if name == "RUN" and "fastapi" in text]
+    return dict(re.findall(r'"([A-Za-z-]+)>=([\d.]+)"', found))
+
+
+def test_the_order_and_the_user():
+    names = [name for name, _ in instructions()]
+    assert names[0] == "FROM"
+    assert set(names) <= {"FROM", "RUN", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT"}
+    assert dict(instructions())["USER"] == "toughen"
+    assert names.index("USER") > max(i for i, name in enumerate(names) if name in ("RUN", "COPY"))
+    assert names[-1] == "ENTRYPOINT"
+
+
+def test_what_is_copied_exists_and_is_not_ignored():
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [source for name, text in instructions() if name == "COPY" for source in text.split()[:-1]]
+    assert set(copied) == kept
+    for source in copied:
+        assert (ROOT / source).exists()
+
+
+def test_versions_are_those_of_the_package_and_nothing_of_training_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = " ".join([*project["dependencies"], *project["optional-dependencies"]["serve"]])
+    declared += " " + " ".join(project["optional-dependencies"]["onnx"])
+    ours = dict(re.findall(r"(?:^| )([A-Za-z-]+)>=([\d.]+)", declared))
+    found = installed()
+    assert not set(found) & set(LEFT_OUT)
+    assert {name: version for name, version in found.items() if name in ours and ours[name] != version} == {}
+    assert len(set(found) & set(ours)) >= 7
+
+
+def test_the_commands_that_docker_starts_are_real():
+    how = dict(instructions())
+    entry = json.loads(how["ENTRYPOINT"])
+    assert entry[:2] == ["toughen", "serve"]
+    shown = subprocess.run([sys.executable, "-m", "toughen", "serve", "--help"], capture_output=True, text=True)
+    for option in entry[3::2]:
+        assert option in shown.stdout
+    check = json.loads(how["HEALTHCHECK"].split("CMD ", 1)[1])
+    assert check[:2] == ["python", "-c"]
+    with pytest.raises(OSError, match=r"refused|timed out|urlopen"):
+        exec(check[2].replace(":8080", ":9"), {})

@@ -1,0 +1,144 @@
+"""A real process on a real port: many clients at once, large bodies, and an end that loses no answer."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from serve.folders import save_exported, save_pretrained
+from toughen.cli import main
+from toughen.errors import InputError
+from toughen.serve.limits import Limits
+from toughen.serve.start import read_token
+
+TEXTS = ["a good film", "a bad film", "the room was warm and bright", "x"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    pretrained = save_pretrained(tmp_path_factory.mktemp("pretrained"))
+    return save_exported(pretrained, tmp_path_factory.mktemp("made"))[1]
+
+
+@contextmanager
+def running(folder, *arguments, **environment):
+    """Run the command; yields the process and its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toughen", "serve", str(folder), "--port", "0", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found, line + process.stderr.read()
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_ready(address):
+    for _ in range(600):
+        try:
+            if httpx.get(address + "/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("never ready")
+
+
+async def crowd(address, clients, seconds):
+    """Let so many clients ask one after the other; return the statuses of all answers."""
+    statuses = []
+    until = time.monotonic() + seconds
+
+    async def one(http, number):
+        while time.monotonic() < until:
+            text = TEXTS[number % len(TEXTS)]
+            statuses.append((await http.post("/predict", json={"inputs": text})).status_code)
+
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as http:
+        await asyncio.gather(*(one(http, number) for number in range(clients)))
+    return statuses
+
+
+def test_a_crowd_a_huge_body_and_the_end(folder):
+    """One process for all of it, because starting one is what takes the time."""
+    with running(folder, "--max-wait-ms", "2") as (process, address):
+        wait_ready(address)
+        statuses = asyncio.run(crowd(address, 64, 3))
+        assert set(statuses) <= {200, 429}
+        assert statuses.count(200) > 64
+        refused = httpx.post(address + "/predict", content=b"x" * 100 * 2**20, timeout=60)
+        assert (refused.status_code, refused.json()["error_type"]) == (413, "validation")
+        assert "100MB" not in refused.text
+        assert httpx.post(address + "/predict", json={"inputs": "a good film"}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error
+        assert "Traceback" not in error
+
+
+def test_what_was_asked_before_the_end_is_answered(folder):
+    """The last text of a long request is waited for although the signal came while the first was computed."""
+    with running(folder, "--max-batch-tokens", "1", "--max-texts", "256") as (process, address):
+        wait_ready(address)
+
+        async def go():
+            async with httpx.AsyncClient(base_url=address, timeout=60) as http:
+                asked = asyncio.create_task(http.post("/predict", json={"inputs": ["a good film"] * 256}))
+                while "toughen_batch_texts_count 0.0" in (await http.get("/metrics")).text:
+                    await asyncio.sleep(0)
+                process.send_signal(signal.SIGTERM)
+                busy = not asked.done()
+                return busy, await asked
+
+        busy, answer = asyncio.run(go())
+        assert busy, "the signal came too late to show anything"
+        assert len(answer.json()) == 256
+        assert process.wait(60) == 0
+
+
+def test_wrong_settings_are_refused_before_anything_starts(folder, tmp_path, capsys):
+    assert main(["serve", str(tmp_path)]) == 2
+    assert "neither a run folder nor an exported one" in capsys.readouterr().err
+    for arguments, said in (
+        (["--port", "70000"], "port must be from 0 to 65535"),
+        (["--queue", "10"], "could never be taken"),
+        (["--timeout", "0"], "timeout must be above 0"),
+        (["--token", "NO_SUCH_NAME"], "neither an environment variable nor a file"),
+        (["--host", "203.0.113.1"], "cannot listen at 203.0.113.1"),
+    ):
+        assert main(["serve", str(folder), *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_where_tokens_come_from(tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("from-file\n")
+    monkeypatch.setenv("SERVICE_TOKEN", "from-env")
+    assert read_token(str(tmp_path / "token")) == "from-file"
+    assert read_token("SERVICE_TOKEN") == "from-env"
+    for bad in ("", "two words", "é"):
+        monkeypatch.setenv("SERVICE_TOKEN", bad)
+        with pytest.raises(InputError, match="visible ASCII"):
+            read_token("SERVICE_TOKEN")
+
+
+def test_limits_name_what_is_wrong():
+    for name in ("max_batch_tokens", "max_texts", "max_body_bytes", "queue"):
+        with pytest.raises(InputError, match=f"{name} must be at least 1"):
+            Limits(**{name: 0})
+    with pytest.raises(InputError, match="max_wait_ms must be 0 or more"):
+        Limits(max_wait_ms=-1)
