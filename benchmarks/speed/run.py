@@ -20,10 +20,10 @@ import models
 import parts
 import processes
 import quality
-import report
 import torch
 from measure import Bench, machine
 
+import report
 from toughen.training.runtime import best_device
 
 RESULTS = Path(__file__).parents[1] / "results"
