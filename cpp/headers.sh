@@ -5,9 +5,13 @@ set -euo pipefail
 version=1.21.0+dfsg-1
 sha256=14f7d959d5deacbcf1504830d4189f91fc67382b399ed9ae9d3aa9c4050ced08
 package=libonnxruntime-dev_${version}_amd64.deb
-mirrors=("https://deb.debian.org/debian" "https://snapshot.debian.org/archive/debian/20250601T000000Z")
+# The mirrors that this machine's packages come from, after one that is named.
+mapfile -t mirrors < <(
+  [ -z "${DEBIAN_MIRROR:-}" ] || echo "$DEBIAN_MIRROR"
+  apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | sort -u
+)
 
-[ $# -eq 1 ] || { echo "usage: headers.sh FOLDER" >&2; exit 2; }
+[ $# -eq 1 ] || { echo "usage: [DEBIAN_MIRROR=URL] headers.sh FOLDER" >&2; exit 2; }
 mkdir -p "$1"
 target=$(cd "$1" && pwd)
 [ -f "$target/onnxruntime_cxx_api.h" ] && exit 0
@@ -18,11 +22,12 @@ cd "$work"
 # apt's own downloader, where there is one, knows the proxy that the machine's packages come through.
 fetch() {
   curl --fail --silent --show-error --location --max-time 60 -o "$package" "$1" ||
-    { [ -x /usr/lib/apt/apt-helper ] && /usr/lib/apt/apt-helper -qq download-file "${1/https:/http:}" "$package"; }
+    { [ -x /usr/lib/apt/apt-helper ] && /usr/lib/apt/apt-helper -qq download-file "$1" "$package"; }
 }
 for mirror in "${mirrors[@]}"; do
-  fetch "$mirror/pool/main/o/onnxruntime/$package" && break
+  fetch "${mirror%/}/pool/main/o/onnxruntime/$package" && break
 done
+[ -f "$package" ] || { echo "no mirror has $package: set DEBIAN_MIRROR to one, or ORT_INCLUDE to the headers" >&2; exit 1; }
 echo "$sha256  $package" | sha256sum --check --quiet
 if command -v dpkg-deb >/dev/null; then
   dpkg-deb -x "$package" .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that carry grammar or negation: replacing one changes what is said."""
 
 
-class Constraint:
+class Constraint(ABC):
     """A rule for one text; it must depend on nothing but the two versions of it."""
 
     def locked(self, original: Words, state: Words) -> frozenset[int]:
@@ -43,9 +44,9 @@ class Constraint:
         yield from ()  # no request is needed
         return list(candidates)
 
+    @abstractmethod
     def describe(self) -> str:
         """Say it in words."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
