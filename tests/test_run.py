@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import toughen
-from tiny import NEGATIVE, POSITIVE, reviews, save_tiny_model, write_csv
+from tiny import NEGATIVE, POSITIVE, reviews, save_tiny_model, write_csv, write_splits
 from toughen import InputError, Run
 from toughen.assess.metrics import task_metrics
 from toughen.assess.thresholds import tune_thresholds
@@ -32,10 +32,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for seed, (name, count) in enumerate({"train": 128, "validation": 32, "test": 40}.items()):
-        write_csv(folder / f"{name}.csv", reviews(count, seed))
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"), train=128, validation=32, test=40)
 
 
 def start(data, model, output, recipe="plain", **changes):

@@ -56,3 +56,10 @@ def reviews(count, seed):
 def write_csv(path, rows):
     path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
     return path
+
+
+def write_splits(folder, **counts):
+    """Write a CSV of so many reviews per split, each split drawn with a seed of its own; return the folder."""
+    for seed, (name, count) in enumerate(counts.items()):
+        write_csv(folder / f"{name}.csv", reviews(count, seed))
+    return folder

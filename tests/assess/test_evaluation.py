@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import toughen
-from tiny import reviews, save_tiny_model, write_csv
+from tiny import reviews, save_tiny_model, write_csv, write_splits
 from toughen import InputError, Run
 from toughen.assess.calibrate import CALIBRATION
 from toughen.assess.metrics import task_metrics
@@ -25,10 +25,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for seed, (name, count) in enumerate({"train": 96, "validation": 32, "test": 40}.items()):
-        write_csv(folder / f"{name}.csv", reviews(count, seed))
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"), train=96, validation=32, test=40)
 
 
 def start(data, model, output, recipe="plain", **changes):

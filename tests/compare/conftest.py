@@ -3,7 +3,7 @@
 import pytest
 
 import toughen
-from tiny import reviews, save_tiny_model, write_csv
+from tiny import save_tiny_model, write_splits
 
 TRAINING = {
     "epochs": 3,
@@ -23,10 +23,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for seed, (name, count) in enumerate({"train": 64, "validation": 24, "test": 40}.items()):
-        write_csv(folder / f"{name}.csv", reviews(count, seed))
-    return folder
+    return write_splits(tmp_path_factory.mktemp("data"), train=64, validation=24, test=40)
 
 
 @pytest.fixture(scope="session")

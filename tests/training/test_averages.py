@@ -265,3 +265,11 @@ def test_an_average_kept_on_the_cpu_is_the_same(config):
         here.update()
     assert averaged(there, model) == averaged(here, model) != 3.0
     assert all(tensor.device.type == "cpu" for tensor in there.state_dict().values())
+
+
+def test_keeping_it_on_the_cpu_really_moves_it():
+    """Canary: a model on another device (meta, which holds no numbers to copy) shows that the copy is asked for."""
+    model = nn.Linear(2, 2, device="meta")
+    assert make_average(Ema(keep_on="model"), model).state_dict()["average.weight"].device.type == "meta"
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        make_average(Ema(keep_on="cpu"), model)
