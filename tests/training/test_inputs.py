@@ -146,6 +146,19 @@ def test_mixup_blends_embeddings_and_attends_to_both_texts():
     assert rows["attention_mask"].sum().item() == 11, "canary: the caller's batch is as it was"
 
 
+def test_mixup_numbers_the_positions_of_the_longer_text():
+    """RoBERTa counts positions from the ids: the partner's last tokens stand where the partner has them."""
+    model, rows = tiny("roberta"), batch("roberta", lengths=(7, 4), labels=(0, 1))
+    seen = []
+    model.roberta.embeddings.position_embeddings.register_forward_pre_hook(lambda m, a: seen.append(a[0]))
+    model(**rows)
+    with Engine(model, inputs=Mixup(alpha=1.0), noise=scripted(0.3, [1, 0])) as engine:
+        engine.backward(rows)
+    plain, mixed = seen
+    assert plain[1].tolist() == [2, 3, 4, 5, 1, 1, 1], "canary: alone, the short text ends in padding positions"
+    assert mixed.tolist() == [[2, 3, 4, 5, 6, 7, 8]] * 2
+
+
 @pytest.mark.parametrize("task", Y)
 def test_soft_labels_by_hand(task):
     """Share .25 and the other row's label: cross-entropy against (.25, .75), Bernoullis at (1, .75), a number 2.5."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toughen.fields import require, setting
 from toughen.training.likelihood import Mixing
@@ -100,6 +100,16 @@ class Mixup(InputChange):
     def changed(self, hidden: Tensor, mask: Tensor, mixing: Mixing | None, copies: int, noise: Noise) -> Tensor:
         """See :class:`InputChange`."""
         return hidden if mixing is None else mixing.of(hidden, copies)
+
+
+def counted_positions(model: nn.Module, ids: Tensor) -> Tensor | None:
+    """Return where each token [B, T] stands, for models that count it from the ids (RoBERTa's kind); None of others."""
+    for module in model.modules():
+        count = getattr(module, "create_position_ids_from_input_ids", None)
+        if callable(count) and hasattr(module, "padding_idx"):
+            found: Tensor = count(ids, module.padding_idx)
+            return found
+    return None
 
 
 Inputs = Neftune | Mixup

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from toughen.training.adversaries.base import Adversary, Loss
 from toughen.training.counters import Cost
-from toughen.training.inputs import InputChange
+from toughen.training.inputs import InputChange, counted_positions
 from toughen.training.likelihood import Likelihood, Target
 from toughen.training.noise import Noise
 from toughen.training.objectives import CrossEntropy
@@ -45,7 +45,7 @@ class Context:
     """The bare model and the average's weights by name."""
     special_ids: tuple[int, ...]
     cost: Cost
-    bare: Callable[..., Any]
+    bare: nn.Module
     """The model without what communicates around it."""
     low_memory: bool = False
     """Whether passes that wait for another one's backward are made again instead of kept."""
@@ -199,6 +199,9 @@ class Step:
         mixing = inputs.mixing(countable, self._context.noise)
         assert mixing is not None  # it says that it mixes
         self.target = Target(self._context.likelihood, self.labels, mixing)
+        positions = counted_positions(self._context.bare, self._ids)
+        if positions is not None:  # the longer partner's last tokens would stand at the padding's position
+            self._inputs.setdefault("position_ids", torch.where(self.mask, positions, positions[mixing.partner]))
         self.mask = self.mask | self.mask[mixing.partner]
         self._inputs["attention_mask"] = self.mask.to(self._inputs.get("attention_mask", self._ids).dtype)
 
