@@ -1,9 +1,11 @@
 """fp16 with a gradient scaler: an overflow moves nothing; what `auto` chooses; perturbations of bfloat16 weights."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback
 
 from contract.bench import Bench, relative_difference
@@ -84,6 +86,34 @@ def test_fp16_gradients_are_those_of_fp32(adversary):
     exact = Bench("rdrop", adversary, average="ema", dtype=torch.float32).gradients(ROWS)
     assert relative_difference(found[0], exact) < 0.02
     assert relative_difference(found[1], found[0]) < 0.01
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often each weight is copied into half precision."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.names = {p.data_ptr(): name for name, p in model.named_parameters()}
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default and (kwargs or {}).get("dtype") is torch.bfloat16:
+            name = self.names.get(args[0].data_ptr())
+            self.counts.update([name] if name else [])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("adversary", ["pgd", "freelb", "vat", "sam"])
+def test_a_weight_is_cast_once_for_all_passes_of_a_step(adversary):
+    """Copies into bfloat16 are kept between passes, for as long as the weights stay where they are and no longer."""
+    bench = Bench("rdrop", adversary, dtype=torch.float32, precision="bf16")
+    bench.backward(ROWS)
+    with Casts(bench.model) as casts:
+        bench.backward(ROWS)
+        once = Counter(casts.counts)
+        bench.backward(ROWS)
+    assert set(once.values()) == {2 if adversary in ("sam", "vat") else 1}, "moved weights, passes without graph: anew"
+    assert casts.counts == once + once, "canary: nothing outlives the step, or a step would see old weights"
 
 
 def test_perturbations_stay_finite_when_gradients_do_not(monkeypatch):

@@ -23,7 +23,7 @@ from toughen.training.noise import Noise, torch_noise
 from toughen.training.objectives import CrossEntropy
 from toughen.training.reduction import Reduction
 from toughen.training.rows import count_rows
-from toughen.training.runtime import PlainRuntime, Runtime, is_compiled, let_lengths_vary, unwrap
+from toughen.training.runtime import PlainRuntime, Runtime, casts_kept, is_compiled, let_lengths_vary, unwrap
 from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
 from toughen.training.step import Context, Step
@@ -154,7 +154,7 @@ class Engine:
         counts = count_rows(batch, self.likelihood)
         examples = _positive(counts[0] if examples is None else examples)
         scale = self._label_scale(counts, examples, labelled)
-        with self.runtime.outer(sync):
+        with self.runtime.outer(sync), casts_kept(batch["labels"].device):
             total = self._parts(batch, scale, examples, sync)
         if sync:
             self.updates += 1

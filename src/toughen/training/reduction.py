@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toughen.errors import InputError
 from toughen.training.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
+from toughen.training.runtime import forget_casts
 from toughen.training.step import Step
 
 if TYPE_CHECKING:
@@ -173,10 +174,12 @@ def moved(weights: Sequence[Tensor], moves: list[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for weight in weights:
                 weight.detach().add_(moves.pop(0).to(weight.dtype))
+        forget_casts()
         yield
     finally:
         with torch.no_grad():
             torch._foreach_copy_([w.detach() for w in weights], before)
+        forget_casts()
 
 
 def _accumulate(weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:

@@ -72,6 +72,22 @@ class PlainRuntime:
         return nullcontext() if sync else self._no_sync()
 
 
+def casts_kept(device: torch.device) -> AbstractContextManager[Any]:
+    """Keep autocast's copies of the weights for all passes inside: it drops them where its outermost context ends.
+
+    Nothing is cast that would not be cast without. :func:`forget_casts` where weights have changed, and after a pass
+    without a graph, whose copies lead back to no weight.
+    """
+    if not torch.amp.is_autocast_available(device.type) or torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def forget_casts() -> None:
+    """Drop autocast's copies of the weights."""
+    torch.clear_autocast_cache()
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf16", "fp16", "fp32"]:
     """Choose ``auto``'s precision: bf16 where the hardware is fast at it, fp16 on GPUs without, else fp32.
 

@@ -18,6 +18,7 @@ from toughen.training.likelihood import Likelihood, Target
 from toughen.training.noise import Noise
 from toughen.training.objectives import CrossEntropy
 from toughen.training.recompute import recomputed
+from toughen.training.runtime import forget_casts
 from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
 from toughen.training.space import Space
@@ -279,6 +280,8 @@ class Step:
             logits = recomputed(run, first, model or context.bare, context.noise, context.cost, inputs["input_ids"])
         else:
             logits = run(first, context.noise)
+        if not torch.is_grad_enabled():
+            forget_casts()
         context.cost.passed(copies)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return [logits] if samples is None else list(logits.chunk(samples.count))
