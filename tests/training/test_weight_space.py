@@ -20,28 +20,28 @@ def digits(tensor, want, tolerance):
 
 
 def test_sam_moves_along_the_gradient():
-    digits(*Sam(radius=0.05).moves([W], [G]), [0.03, 0.04], 1e-12)
+    digits(*Sam(radius=0.05).moves([W], [G.clone()]), [0.03, 0.04], 1e-12)
 
 
 def test_sam_has_one_norm_over_all_weights():
     """The same two numbers in two tensors move as in one."""
-    moves = Sam(radius=0.05).moves([W[:1], W[1:]], [G[:1], G[1:]])
+    moves = Sam(radius=0.05).moves([W[:1], W[1:]], [G[:1].clone(), G[1:].clone()])
     digits(torch.cat(moves), [0.03, 0.04], 1e-12)
 
 
 def test_asam_moves_by_the_weights_own_sizes():
     """T = |w| + .01: .5 T^2 g / ||T g||."""
     t = W + 0.01
-    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G]), [0.178090, 0.940433], 5e-7)
-    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G]), (0.5 * t**2 * G / (t * G).norm()).tolist(), 1e-12)
-    digits(*Asam(radius=0.5, eta=0.01).moves([-W], [G]), [0.178090, 0.940433], 5e-7)
+    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G.clone()]), [0.178090, 0.940433], 5e-7)
+    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G.clone()]), (0.5 * t**2 * G / (t * G).norm()).tolist(), 1e-12)
+    digits(*Asam(radius=0.5, eta=0.01).moves([-W], [G.clone()]), [0.178090, 0.940433], 5e-7)
 
 
 def test_awp_starts_like_sam_in_absolute_units_and_by_each_tensors_norm_in_relative_ones():
     """Relative: .1 ||w|| g / ||g|| = .1 sqrt(5) (.6, .8) for this tensor, and .1 * 2 for another one of norm 2."""
-    digits(*Awp(radius=0.05, radius_unit="absolute").moves([W], [G]), [0.03, 0.04], 1e-12)
+    digits(*Awp(radius=0.05, radius_unit="absolute").moves([W], [G.clone()]), [0.03, 0.04], 1e-12)
     other = torch.tensor([0.0, 2.0], dtype=torch.float64)
-    found = Awp(radius=0.1).moves([W, other], [G, 100 * G])
+    found = Awp(radius=0.1).moves([W, other], [G.clone(), 100 * G])
     digits(found[0], [0.06 * 5**0.5, 0.08 * 5**0.5], 1e-12)
     digits(found[1], [0.12, 0.16], 1e-12)
 
@@ -52,7 +52,7 @@ def test_a_gradient_of_0_or_one_that_is_not_finite_moves_nothing(name, poison):
     """AWP in relative units decides tensor by tensor."""
     assert not ALL[name].moves([W], [0 * G])[0].any()
     bad = torch.tensor([poison, 1.0], dtype=torch.float64)
-    found = ALL[name].moves([W, W], [bad, G])
+    found = ALL[name].moves([W, W], [bad, G.clone()])
     assert not found[0].any()
     assert bool(found[1].any()) == (name == "awp")
 

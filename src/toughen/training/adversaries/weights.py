@@ -41,7 +41,7 @@ class WeightAdversary(Timing):
         return True
 
     def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return how far each weight moves, in the shapes given."""
+        """Return how far each weight moves, in the shapes given; the gradients are used up: they become the moves."""
         raise NotImplementedError
 
 
@@ -83,13 +83,15 @@ class Asam(WeightAdversary):
 
     def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
         """See :class:`WeightAdversary`."""
-        # Tensor by tensor, and T g twice: lists of T and T g would each be one more copy of all weights.
-        norms = [(self._size(w) * g).norm() for w, g in zip(weights, gradients, strict=True)]
-        factor = _factor(torch.stack(norms).norm(), self.radius)
-        return [self._size(w) ** 2 * _times(g, factor) for w, g in zip(weights, gradients, strict=True)]
+        for w, g in zip(weights, gradients, strict=True):
+            g.mul_(self._size(w))
+        factor = _factor(_norm(gradients), self.radius)
+        for w, g in zip(weights, gradients, strict=True):
+            g.mul_(self._size(w))  # computed anew: kept, it would be one more copy of all weights
+        return _scaled(gradients, [factor] * len(gradients))
 
     def _size(self, weight: Tensor) -> Tensor:
-        return weight.detach().abs() + self.eta
+        return weight.detach().abs().add_(self.eta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,8 @@ class Awp(WeightAdversary):
         """See :class:`WeightAdversary`."""
         if self.radius_unit == "absolute":
             return _along(gradients, self.radius)
-        return [
-            _times(g, _factor(g.norm(), self.radius) * w.detach().norm())
-            for w, g in zip(weights, gradients, strict=True)
-        ]
+        factors = [_factor(g.norm(), self.radius) * w.detach().norm() for w, g in zip(weights, gradients, strict=True)]
+        return _scaled(gradients, factors)
 
 
 InWeights = Sam | Asam | Awp
@@ -139,8 +139,11 @@ InWeights = Sam | Asam | Awp
 
 def _along(gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
     """Return radius * g / ||g||_2, the norm over all tensors together; 0 if that is 0 or not finite."""
-    factor = _factor(torch.stack(torch._foreach_norm(list(gradients))).norm(), radius)
-    return [_times(g, factor) for g in gradients]
+    return _scaled(gradients, [_factor(_norm(gradients), radius)] * len(gradients))
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_norm(list(tensors))).norm()
 
 
 def _factor(norm: Tensor, radius: float) -> Tensor:
@@ -148,6 +151,12 @@ def _factor(norm: Tensor, radius: float) -> Tensor:
     return torch.where(norm.isfinite(), radius / norm.clamp(min=TINY), torch.nan)
 
 
-def _times(gradient: Tensor, factor: Tensor) -> Tensor:
-    """Return gradient * factor; exactly 0 where the factor is NaN."""
-    return torch.where(factor.isnan(), 0.0, gradient * factor)
+def _scaled(gradients: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
+    """Multiply gradients by their factors, in place; exactly 0 where a factor is NaN."""
+    for gradient, factor in zip(gradients, factors, strict=True):
+        gradient.mul_(factor)
+        if factor.device.type != "cpu":
+            gradient.masked_fill_(factor.isnan(), 0.0)
+        elif factor.isnan():  # read for nothing here; elsewhere it would wait for the device
+            gradient.zero_()
+    return list(gradients)
