@@ -240,17 +240,25 @@ def write_texts(path: Path, texts: list[str]) -> None:
         csv.writer(file).writerows([["id", "review"], *enumerate(texts)])
 
 
-TEXTS = ['a "quoted", one', "two\nlines\tand a tab", "été 😀", "  spaces  ", "NA"]
+TEXTS = ['a "quoted", one', "two\nlines\tand a tab", "été 😀", "  spaces  ", "NA", "returns\rin\r\nit"]
+
+
+@pytest.fixture
+def predict(tmp_path):
+    """Return the beginning of a call that has the fake run answer, in this process."""
+    (tmp_path / "runs/fake").mkdir(parents=True)
+    (tmp_path / "runs/fake/recipe.yaml").touch()
+    return ["predict", str(tmp_path / "runs/fake"), "--workers", "1"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
-def test_predict_writes_what_toughen_reads(suffix, tmp_path, calls, capsys):
+def test_predict_writes_what_toughen_reads(suffix, tmp_path, calls, predict, capsys):
     """Texts survive exactly, row by row, and so do the probabilities."""
     from toughen.data import load_texts
 
     source, output = tmp_path / "in.csv", tmp_path / f"out{suffix}"
     write_texts(source, TEXTS)
-    assert main(["predict", "run", "--input", str(source), "--output", str(output), "--json"]) == 0
+    assert main([*predict, "--input", str(source), "--output", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"output": str(output), "rows": len(TEXTS)}
     asked = calls[-1][1]
     assert [text.strip() for text in asked] == [text.strip() for text in TEXTS]
@@ -260,7 +268,7 @@ def test_predict_writes_what_toughen_reads(suffix, tmp_path, calls, capsys):
     assert {(row["label"], float(row["score"]), float(row["probability_bad"])) for row in rows} == {
         ("good", 0.1 + 0.2, 1 - (0.1 + 0.2))
     }
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", f"out{suffix}"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "in.csv", f"out{suffix}"}
 
 
 def read_back(path: Path) -> list[dict]:
@@ -286,29 +294,34 @@ def read_back(path: Path) -> list[dict]:
         ("folder.csv", "is a folder; --output must be a file."),
     ],
 )
-def test_predict_refuses_an_output_before_any_work(name, expected, tmp_path, calls, capsys):
+def test_predict_refuses_an_output_before_any_work(name, expected, tmp_path, calls, predict, capsys):
     write_texts(tmp_path / "in.csv", TEXTS)
     (tmp_path / "folder.csv").mkdir()
-    argv = ["predict", "run", "--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / name)]
+    argv = [*predict, "--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / name)]
     assert expected in refused(capsys, *argv)
-    assert [name for name, *_ in calls] == ["open"]
+    assert calls == []
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from toughen import predict_file
+def test_a_failed_write_leaves_the_old_file_and_what_is_finished(tmp_path, calls, predict, monkeypatch):
+    from toughen.bulk import formats
 
-    def broken(rows, file):
-        file.write(b"half")
+    def broken(self, parts, target):
+        target.write_text("half")
         raise OSError("disk full")
 
     output = tmp_path / "out.csv"
     output.write_text("old")
-    monkeypatch.setitem(predict_file.WRITERS, ".csv", broken)
     write_texts(tmp_path / "in.csv", TEXTS)
-    with pytest.raises(OSError, match="disk full"):
-        main(["predict", "run", "--input", str(tmp_path / "in.csv"), "--output", str(output)])
+    command = [*predict, "--input", str(tmp_path / "in.csv"), "--output", str(output)]
+    with monkeypatch.context() as patch:
+        patch.setattr(formats._Text, "join", broken)
+        with pytest.raises(OSError, match="disk full"):
+            main(command)
     assert output.read_text() == "old"
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+    assert main(command) == 0
+    assert len(output.read_text().splitlines()) > len(TEXTS)
+    assert [name for name, *_ in calls] == ["open", "predict", "open"], "the model was asked again"
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "in.csv", "out.csv"}
 
 
 def test_recipes_lists_every_recipe_with_its_description(capsys):

@@ -40,7 +40,7 @@ def desk(pretrained, tmp_path, monkeypatch):  # noqa: F811
 
 
 def test_commands_and_python_of_the_page(desk, capsys):
-    for line in [*block(1).splitlines(), *block(2).splitlines()]:
+    for line in [line for name in (1, 2, "bulk") for line in block(name).splitlines()]:
         assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
     table = capsys.readouterr().out
     assert all(name in table for name in ("pytorch", "fp32", "int8", "accuracy", "ms per text"))

@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import datasets
-import pyarrow as pa
-from datasets.fingerprint import generate_random_fingerprint
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from toughen.assess.entities import find_entities
 from toughen.assess.rules import Floats
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
 Answer = dict[str, Any]
 Text = str | tuple[str, str] | Sequence[str]
-_WORDS = pa.list_(pa.string())
 
 
-def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
-    """Put texts into the columns ``text`` (and ``text_pair``); for tokens ``text`` holds words.
+def texts_columns(texts: Sequence[Text], task: TaskName) -> dict[str, list[Any]]:
+    """Put texts into the columns ``text`` (and ``text_pair``), lists of N; for tokens ``text`` holds words.
 
     Raises:
         InputError: if a text is of another kind than the task takes, or some are pairs and some are not.
     """
     if task == "tokens":
-        words = [_words(text, i) for i, text in enumerate(texts)]
-        return as_dataset(pa.table({"text": pa.array(words, _WORDS)}))
+        return {"text": [_words(text, i) for i, text in enumerate(texts)]}
     in_pairs = not isinstance(texts[0], str) if texts else False
     for i, text in enumerate(texts):
         _check(text, i, in_pairs)
-    columns = ("text", "text_pair") if in_pairs else ("text",)
-    rows = texts if in_pairs else [(text,) for text in texts]
-    return as_dataset(pa.table({c: pa.array([row[i] for row in rows], pa.string()) for i, c in enumerate(columns)}))
+    if not in_pairs:
+        return {"text": list(texts)}
+    return {name: [text[i] for text in texts] for i, name in enumerate(("text", "text_pair"))}
+
+
+def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
+    """Put texts into a dataset with the columns of `texts_columns`.
+
+    Raises:
+        InputError: as there.
+    """
+    import pyarrow as pa
+
+    kind = pa.list_(pa.string()) if task == "tokens" else pa.string()
+    return as_dataset(pa.table({name: pa.array(v, kind) for name, v in texts_columns(texts, task).items()}))
 
 
 def as_dataset(table: pa.Table) -> datasets.Dataset:
     """Wrap a table without hashing its bytes: nothing here is cached by them."""
+    import datasets
+    from datasets.fingerprint import generate_random_fingerprint
+
     return datasets.Dataset(table, fingerprint=generate_random_fingerprint())
 
 
@@ -61,16 +74,19 @@ def _check(text: Text, position: int, in_pairs: bool) -> None:
 
 def answers(
     task: TaskName,
-    dataset: datasets.Dataset,
+    texts: datasets.Dataset | Mapping[str, Sequence[Any]],
     outputs: Any,
     names: Sequence[str],
     thresholds: Sequence[float] | None,
 ) -> list[Answer]:
-    """Say in words what the outputs (as `Classifier.outputs` returns them) mean: one dict per text."""
+    """Say in words what the outputs (as `Classifier.outputs` returns them) mean: one dict per text.
+
+    ``texts`` has a column ``text``, which is looked at for tokens only.
+    """
     if task == "regression":
         return [{"score": float(value)} for value in outputs]
     if task == "tokens":
-        return [_tagged(words, row, names) for words, row in zip(dataset["text"], outputs, strict=True)]
+        return [_tagged(words, row, names) for words, row in zip(texts["text"], outputs, strict=True)]
     answer: Callable[..., Answer] = _single if task == "single-label" else _multi
     return [answer(row, names, thresholds) for row in outputs]
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
-from toughen.errors import InputError
-
-if TYPE_CHECKING:
-    from toughen.predict_file import Predictor
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
 Share = Annotated[float, typer.Option(metavar="SHARE", help="Texts whose label int8 and fp16 may change, 0 to 1.")]
 Graph = Annotated[
     str | None, typer.Option(metavar="FILE", help="Graph of an exported folder, such as model.int8.onnx.")
+]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes with a model and one thread each; default: one per core.")
 ]
 
 
@@ -56,32 +55,33 @@ def predict(
     text: TextColumn = None,
     text_pair: PairColumn = None,
     model: Graph = None,
+    workers: Workers = None,
+    chunk_rows: Annotated[int, typer.Option(metavar="N", help="Rows that a kill may cost per worker.")] = 512,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what a killed start has finished.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label a file of texts: label, score and one probability per class."""
-    with show.only_json(as_json):
-        from toughen.predict_file import predict_file
+    """Label a file of texts of any size: label, score and one probability per class.
 
-        rows = predict_file(_opened(run, model), source, output, text=text, text_pair=text_pair)
+    After a kill the same command goes on where it was.
+    """
+    with show.only_json(as_json):
+        from toughen.bulk.predict import predict_folder
+
+        rows = predict_folder(
+            run,
+            source,
+            output,
+            text=text,
+            text_pair=text_pair,
+            model=model,
+            workers=workers,
+            chunk_rows=chunk_rows,
+            restart=restart,
+        )
     if as_json:
         show.print_json({"output": str(output), "rows": rows})
     else:
         typer.echo(f"{rows:,} rows in {output}")
-
-
-def _opened(folder: Path, graph: str | None) -> Predictor:
-    """Open a run, or an exported folder."""
-    from toughen.deploy.files import MODEL, is_export
-
-    if is_export(folder):
-        from toughen.deploy.predictor import load
-
-        return load(folder, model=graph or MODEL)
-    if graph is not None:
-        raise InputError(f"--model names a graph of an exported folder, and {folder} is none; leave it out.")
-    from toughen.run import Run
-
-    return Run.open(folder)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

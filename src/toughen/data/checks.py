@@ -30,10 +30,13 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
         what = "null" if texts[row].as_py() is None else "empty"
         raise InputError(f"{raw.place(row)}: the {which} is {what}{_others(empty)}; fill it in or remove the row.")
     if not raw.typed and all_numbers(texts):
-        raise InputError(
-            f"The text column {column!r} of {raw.name} holds numbers, not text; choose with --data.{role}."
-        )
+        raise only_numbers(raw.name, column, role)
     return texts
+
+
+def only_numbers(name: str, column: str, role: str) -> InputError:
+    """Return what to say of a text column in which every value is a number."""
+    return InputError(f"The text column {column!r} of {name} holds numbers, not text; choose with --data.{role}.")
 
 
 def _is_empty(texts: Any) -> Any:

@@ -136,18 +136,16 @@ def csv_fault(path: Path, name: str, delimiter: str, quoted: bool) -> str | None
     return None
 
 
-def json_records(path: Path, name: str) -> list[dict[str, Any]]:
-    """Read JSON lines one by one.
+def json_records(path: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of JSON lines one by one.
 
     Raises:
         InputError: naming the first line that is malformed, no record, or names a key twice.
     """
-    records = []
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                records.append(_record(line, f"{name}, line {number}"))
-    return records
+                yield _record(line, f"{name}, line {number}")
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

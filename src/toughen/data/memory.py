@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import datasets
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from toughen.data.chunks import table_of_dataset
 from toughen.data.raw import Raw, refuse_duplicate_columns, table_of
 from toughen.data.readers import read_file
 from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
 
 WHOLE = "whole"  # the key of data that is not divided into splits
 SPLITS = {
@@ -53,17 +55,23 @@ def read_mapping(data: Mapping[Any, object], owner: str) -> dict[str, Raw]:
     return splits
 
 
-def read_rows(data: object, name: str) -> Raw:
+def read_rows(data: Any, name: str) -> Raw:
     """Return one undivided object as a split."""
-    if isinstance(data, datasets.Dataset):
+    if _is_a(data, "datasets", "Dataset"):
         return _from_dataset(data, name)
-    if isinstance(data, pd.DataFrame):
+    if _is_a(data, "pandas", "DataFrame"):
         return _from_frame(data, name)
     if isinstance(data, Mapping):
         return _from_columns(data, name)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return _from_list(data, name)
     raise InputError(f"Cannot read data of type {type(data).__name__}: give {ACCEPTED}.")
+
+
+def _is_a(data: Any, library: str, kind: str) -> bool:
+    """Tell an object of a library that need not be there: where nobody imported it there is none."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(data, getattr(module, kind))
 
 
 def _from_dataset(data: datasets.Dataset, name: str) -> Raw:
@@ -74,6 +82,8 @@ def _from_dataset(data: datasets.Dataset, name: str) -> Raw:
 
 def _class_names(feature: Any) -> list[str] | None:
     """Return the class names of a column of ids, or of lists of ids."""
+    import datasets
+
     inner = getattr(feature, "feature", feature)
     return inner.names if isinstance(inner, datasets.ClassLabel) else None
 

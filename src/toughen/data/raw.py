@@ -23,6 +23,7 @@ class Raw:
         class_names: names of the classes of a column that holds ids, where the source keeps them.
         mixed: per column whose values have several types, a phrase that names two of them and their rows.
         files: the file of each row, where every row is a file of its own.
+        first: number of the first row, where this is a piece of a split.
     """
 
     table: pa.Table
@@ -31,6 +32,7 @@ class Raw:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mixed: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         refuse_duplicate_columns(self.table.column_names, self.name)
@@ -44,7 +46,7 @@ class Raw:
 
     def place(self, row: int) -> str:
         """Say where row ``row`` (from 0) stands, counting from 1 as people do."""
-        return self.files[row] if self.files else f"{self.name}, row {row + 1}"
+        return self.files[row] if self.files else f"{self.name}, row {self.first + row + 1}"
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column with dictionary encoding undone.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -47,7 +48,7 @@ def read_file(path: Path, name: str | None = None) -> Raw:
         raise InputError(f"The file {name} is missing; check the path.")
     try:
         if path.stat().st_size == 0:
-            _refuse_empty(name)
+            raise _empty(name)
         return reader(path, name)
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
@@ -64,8 +65,8 @@ def read_lines(path: Path, name: str) -> Raw:
         return Raw(collect((pa.record_batch([part], schema=schema) for part in parts), schema), name)
 
 
-def _refuse_empty(name: str) -> NoReturn:
-    raise InputError(f"{name} is empty: it holds no rows, so give a file with texts in it.")
+def _empty(name: str) -> InputError:
+    return InputError(f"{name} is empty: it holds no rows, so give a file with texts in it.")
 
 
 def _read_csv(path: Path, name: str) -> Raw:
@@ -76,7 +77,57 @@ def _read_tsv(path: Path, name: str) -> Raw:
     return _read_delimited(path, name, "\t")
 
 
-def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
+@dataclass(frozen=True)
+class Delimited:
+    """A file of separated values that was looked at and can be read.
+
+    Attributes:
+        path: the file.
+        name: what the user calls it.
+        delimiter: between fields.
+        quoted: whether fields may stand in quotes.
+        names: of the columns, as the header has them.
+    """
+
+    path: Path
+    name: str
+    delimiter: str
+    quoted: bool
+    names: tuple[str, ...]
+
+    def batches(self, block: int) -> pa.csv.CSVStreamingReader:
+        """Return Arrow's reader of it, all columns as text, in blocks of so many bytes."""
+        convert = pa.csv.ConvertOptions(
+            column_types={column: pa.string() for column in self.names}, strings_can_be_null=False
+        )
+        parse = pa.csv.ParseOptions(
+            delimiter=self.delimiter,
+            quote_char='"' if self.quoted else False,
+            newlines_in_values=self.quoted,
+            ignore_empty_lines=True,
+        )
+        how = pa.csv.ReadOptions(block_size=block)
+        return pa.csv.open_csv(self.path, read_options=how, parse_options=parse, convert_options=convert)
+
+    def fault(self, error: pa.ArrowInvalid) -> InputError:
+        """Return what to say where Arrow fails."""
+        if "Empty CSV" in str(error):
+            return _empty(self.name)
+        found = csv_fault(self.path, self.name, self.delimiter, self.quoted)
+        return InputError(found or _unread(self.name, error))
+
+    def tidied(self, table: pa.Table) -> pa.Table:
+        """Return a table without the columns that have no name."""
+        table = table.rename_columns([column.strip() for column in table.column_names])
+        return table.select([i for i, column in enumerate(table.column_names) if column])
+
+
+def delimited(path: Path, name: str, delimiter: str) -> Delimited:
+    """Look at a file of separated values.
+
+    Raises:
+        InputError: if it is not UTF-8, its quotes are broken, or it has no columns or two of one name.
+    """
     refuse_bad_utf8(path, name)
     # Many .tsv files (GLUE's among them) put quotes in texts and know no quoting; a .csv that does so is broken.
     stray = misused_quote(path, delimiter)
@@ -85,27 +136,24 @@ def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
     quoted = not stray
     names = headers(path, delimiter, quoted)
     if not names:
-        _refuse_empty(name)
+        raise _empty(name)
     # Spreadsheets leave columns without a name behind the last one: they are not read.
     refuse_duplicate_columns([column.strip() for column in names if column.strip()], name)
-    options = pa.csv.ConvertOptions(column_types={column: pa.string() for column in names}, strings_can_be_null=False)
-    parse = pa.csv.ParseOptions(
-        delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted, ignore_empty_lines=True
-    )
+    return Delimited(path, name, delimiter, quoted, tuple(names))
+
+
+def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
+    file = delimited(path, name, delimiter)
 
     def read(block: int) -> pa.Table:
-        how = pa.csv.ReadOptions(block_size=block)
-        with pa.csv.open_csv(path, read_options=how, parse_options=parse, convert_options=options) as batches:
+        with file.batches(block) as batches:
             return collect(batches, batches.schema)
 
     try:
         table = _with_blocks(read, path)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            _refuse_empty(name)
-        raise InputError(csv_fault(path, name, delimiter, quoted) or _unread(name, error)) from error
-    table = table.rename_columns([column.strip() for column in table.column_names])
-    return Raw(table.select([i for i, column in enumerate(table.column_names) if column]), name, typed=False)
+        raise file.fault(error) from error
+    return Raw(file.tidied(table), name, typed=False)
 
 
 def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
@@ -125,13 +173,14 @@ def _unread(name: str, error: Exception) -> str:
 
 def _read_json(path: Path, name: str) -> Raw:
     refuse_bad_utf8(path, name)
-    start = _first_character(path)
+    start = first_character(path)
     if not start:
-        _refuse_empty(name)
+        raise _empty(name)
     return _json_list(path, name) if start == "[" else _json_lines(path, name)
 
 
-def _first_character(path: Path) -> str:
+def first_character(path: Path) -> str:
+    """Return the first character of a text file that is no white space; nothing if there is none."""
     with path.open(encoding="utf-8-sig") as file:
         return next((line.strip()[0] for line in file if line.strip()), "")
 
@@ -149,7 +198,7 @@ def _json_lines(path: Path, name: str) -> Raw:
         # Arrow reads fast but refuses vaguely: read row by row, which either succeeds or says where it fails.
         if isinstance(error, InputError):
             raise
-        return _records(json_records(path, name), name)
+        return table_of_records(list(json_records(path, name)), name)
 
 
 def _json_table(path: Path, block: int, parse: pa.json.ParseOptions) -> pa.Table:
@@ -185,10 +234,11 @@ def _json_list(path: Path, name: str) -> Raw:
     for row, record in enumerate(records):
         if not isinstance(record, dict):
             raise InputError(f'{name}, row {row + 1} is not a record such as {{"text": ..., "label": ...}}.')
-    return _records(records, name)
+    return table_of_records(records, name)
 
 
-def _records(records: list[dict[str, Any]], name: str) -> Raw:
+def table_of_records(records: list[dict[str, Any]], name: str) -> Raw:
+    """Build a split from JSON objects; what one of them lacks is null."""
     keys = dict.fromkeys(key for record in records for key in record)
     return table_of({key: [record.get(key) for record in records] for key in keys}, name)
 

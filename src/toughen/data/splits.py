@@ -9,13 +9,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from datasets.fingerprint import generate_random_fingerprint
 
-from toughen.data.checks import check_groups, check_texts, check_words
+from toughen.data.checks import check_groups
 from toughen.data.choice import Columns, choose, choose_scored, choose_texts
-from toughen.data.chunks import mapped, select_rows
-from toughen.data.columns import find_text, find_words, is_list, present
+from toughen.data.chunks import select_rows
+from toughen.data.columns import find_text
 from toughen.data.config import Data
 from toughen.data.divide import Facts, divide, scored
 from toughen.data.labels import put_last
@@ -25,6 +24,7 @@ from toughen.data.raw import Raw, listed
 from toughen.data.sources import read_source
 from toughen.data.summary import Summary
 from toughen.data.targets import TARGETS
+from toughen.data.texts import pick, read_texts, text_columns
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -141,7 +141,7 @@ def load_labelled(
         raise InputError(f"The data has no {split} split, only {listed(list(raws))}; give a single file or name one.")
     config = Data(task=task, text=text, text_pair=text_pair, label=label)
     columns, _ = choose_scored(raw, config, label_names, pairs=pairs)
-    texts, target = _texts(raw, columns, task), TARGETS[task](raw, columns)
+    texts, target = read_texts(raw, columns, task), TARGETS[task](raw, columns)
     target.check()
     target.match(tuple(label_names))
     return _dataset(_table(texts, target.values(tuple(label_names))))
@@ -172,39 +172,9 @@ def load_texts(
     Raises:
         InputError: in one sentence, at the first thing that is wrong.
     """
-    raw = _pick(source, split)
-    if task == "tokens":
-        return _dataset(_table({"text": _words(raw, text)}, None))
-    found, second = choose_texts(raw, text, text_pair, pairs=pairs or text_pair is not None)
-    return _dataset(_table(_texts(raw, Columns(found or find_text(raw), pair=second), task), None))
-
-
-def _pick(source: object, split: str | None) -> Raw:
-    """Return the split that holds texts without labels, if there are several."""
-    raws = read_source(source, lines=True)
-    wanted = (split,) if split else (WHOLE, "unlabelled", "train", *(raws if len(raws) == 1 else ()))
-    raw = next((raws[name] for name in wanted if name in raws), None)
-    if raw is None:
-        raise InputError(f"The data has no {split or 'train'} split, only {listed(list(raws))}; name one of them.")
-    return raw
-
-
-def _words(raw: Raw, text: str | None) -> pa.ChunkedArray:
-    """Return lists of words; a text is divided at white space."""
-    lists = any(is_list(raw, name, of_text=True) for name in raw.columns)
-    name = present(raw, text, "text") if text else find_words(raw) if lists else find_text(raw)
-    if is_list(raw, name):
-        return check_words(raw, name)
-    kind = pa.list_(pa.string())
-    return mapped(check_texts(raw, name), lambda p: pc.utf8_split_whitespace(pc.utf8_trim_whitespace(p)), kind)
-
-
-def _texts(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.ChunkedArray]:
-    """Return the checked texts of a split by the names that they get."""
-    if task == "tokens":
-        return {"text": check_words(raw, columns.text)}
-    texts = {"text": check_texts(raw, columns.text)}
-    return texts if columns.pair is None else texts | {"text_pair": check_texts(raw, columns.pair, "text_pair")}
+    raw = pick(source, split)
+    columns = text_columns(raw, text, text_pair, pairs=pairs, task=task)
+    return _dataset(_table(read_texts(raw, columns, task, divide=True), None))
 
 
 def _read_splits(
@@ -219,7 +189,7 @@ def _read_splits(
         if split == "test" and target.withheld():
             notes.append(f"{raws[split].name} keeps its labels to itself (all -1): there will be no test score")
             continue
-        texts[split], targets[split] = _texts(raws[split], columns, task), target
+        texts[split], targets[split] = read_texts(raws[split], columns, task), target
         target.check()
     names = targets["train"].label_names()
     names = names if positive is None else put_last(names, positive, raws["train"])
@@ -248,7 +218,7 @@ def _read_unlabelled(
     """Read the texts without labels, less those that are scored later."""
     if config.unlabelled is None:
         return None, ()
-    texts = _unlabelled_texts(_pick(config.unlabelled, None), columns)
+    texts = _unlabelled_texts(pick(config.unlabelled, None), columns)
     kept = without(texts, *scored(divided)) if config.drop_shared else texts
     if kept.num_rows == 0:
         raise InputError(
@@ -266,7 +236,7 @@ def _unlabelled_texts(raw: Raw, columns: Columns) -> pa.Table:
     if columns.pair is not None:
         known = {columns.text, columns.pair} <= set(raw.columns)
         text, second = (columns.text, columns.pair) if known else choose_texts(raw, None, None, pairs=True)
-    return _table(_texts(raw, Columns(text or find_text(raw), pair=second), "single-label"), None)
+    return _table(read_texts(raw, Columns(text or find_text(raw), pair=second), "single-label"), None)
 
 
 def _dataset(table: pa.Table) -> datasets.Dataset:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.assess.answers import answers, texts_columns
 from toughen.assess.temperature import Temperature
 from toughen.data.encode import Encoder
 from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
@@ -93,12 +94,9 @@ class Predictor:
         Raises:
             InputError: if a text is of the wrong kind, or has no tokens.
         """
-        from toughen.assess.answers import answers, texts_dataset
-
-        dataset = texts_dataset(texts, self.task)
-        return answers(
-            self.task, dataset, self.outputs(dataset, batch_size=batch_size), self.label_names, self.thresholds
-        )
+        columns = texts_columns(texts, self.task)
+        outputs = self.outputs_of(columns, batch_size=batch_size)
+        return answers(self.task, columns, outputs, self.label_names, self.thresholds)
 
     def outputs(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None

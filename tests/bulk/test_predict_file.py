@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from toughen.bulk.predict import predict_file
 from toughen.errors import InputError
-from toughen.predict_file import predict_file
 
 PROBABILITIES = {"calm": 0.7, "glad": 0.6, "sad": 0.1}
 FORMATS = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]

@@ -1,0 +1,1 @@
+"""Bulk prediction: files of any size, in constant memory, by several processes, continued where they were stopped."""

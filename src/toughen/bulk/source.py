@@ -1,0 +1,127 @@
+"""The texts of a source in chunks whose boundaries depend on the texts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from toughen.bulk.work import Chunk, Known
+from toughen.data.checks import only_numbers
+from toughen.data.choice import Columns
+from toughen.data.columns import all_numbers
+from toughen.data.raw import Raw
+from toughen.data.stream import Stream, open_stream
+from toughen.data.texts import read_texts, text_columns
+from toughen.tasks import TaskName
+
+_CHARACTERS = 4 << 20
+"""A chunk ends early at so many: texts may be long."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the texts come from; can be sent to another process, which opens it again.
+
+    Attributes:
+        path: a file, folder or hub id.
+        columns: where the texts stand.
+        task: what the model does with them.
+        rows: of a chunk, at most.
+    """
+
+    path: str
+    columns: Columns
+    task: TaskName
+    rows: int
+
+    @classmethod
+    def open(cls, path: str, text: str | None, text_pair: str | None, known: Known, rows: int) -> Source:
+        """Find the columns, by name or by the first rows.
+
+        Raises:
+            InputError: if the source cannot be read or the columns are not there.
+        """
+        stream = open_stream(path)
+        head = stream.head()
+        pairs = known.pairs if known.pairs is not None else text is None and "text_pair" in head.columns
+        columns = text_columns(head, text, text_pair, pairs=pairs and known.task != "tokens", task=known.task)
+        source = cls(path, columns, known.task, rows)
+        source.__dict__["_stream"] = stream  # spares looking at the file again
+        return source
+
+    @cached_property
+    def _stream(self) -> Stream:
+        return open_stream(self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_stream"}
+
+    def digest(self) -> str:
+        """Return a hash of the content."""
+        return self._stream.digest()
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Return size and time of change of a file; None of another source."""
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            return None
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns
+
+    def check(self) -> tuple[int, int]:
+        """Read everything once, so that a fault in the last row is not found at the end of a long night.
+
+        Returns:
+            How many rows and how many chunks there are.
+
+        Raises:
+            InputError: at the first row that is wrong.
+        """
+        numbers = dict.fromkeys(self._names(), not self._stream.typed)
+
+        def watched() -> Iterator[Raw]:
+            for piece in self._pieces():
+                yield piece  # what has no texts is refused before it is asked for numbers
+                for name in [name for name, still in numbers.items() if still]:
+                    numbers[name] = all_numbers(piece.column(name))
+
+        sizes = [len(chunk) for chunk in self._cut(watched())]
+        for role, name in zip(("text", "text_pair"), self._names(), strict=False):
+            if numbers[name]:
+                raise only_numbers(self._stream.name, name, role)
+        return sum(sizes), len(sizes)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all texts in their order."""
+        return self._cut(self._pieces())
+
+    def _cut(self, pieces: Iterator[Raw]) -> Iterator[Chunk]:
+        names = ("text", "text_pair")[: len(self._names())]
+        waiting: list[tuple[Any, ...]] = []
+        index = size = 0
+        for piece in pieces:
+            read = read_texts(piece, self.columns, self.task, divide=True)
+            for row in zip(*(read[name].to_pylist() for name in names), strict=True):
+                waiting.append(row)
+                size += sum(map(len, row))
+                if len(waiting) == self.rows or size >= _CHARACTERS:
+                    yield _chunk(index, names, waiting)
+                    waiting, size, index = [], 0, index + 1
+        if waiting:
+            yield _chunk(index, names, waiting)
+
+    def _names(self) -> tuple[str, ...]:
+        columns = self.columns
+        return (columns.text,) if columns.pair is None else (columns.text, columns.pair)
+
+    def _pieces(self) -> Iterator[Raw]:
+        for piece in self._stream.pieces(list(dict.fromkeys(self._names()))):
+            # Whether everything is a number shows in all pieces together only.
+            yield piece if piece.typed else Raw(piece.table, piece.name, first=piece.first)
+
+
+def _chunk(index: int, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Chunk:
+    return Chunk(index, {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)})

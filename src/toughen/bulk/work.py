@@ -1,0 +1,157 @@
+"""What a worker is told and what it does: texts in, the bytes of their part of the output file out.
+
+Light to import: a worker process begins here and imports the rest once it has work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+Row = dict[str, Any]
+
+
+class Predictor(Protocol):
+    """What answers: a ``Run``. Its ``classifier``, if it has one, says of which task it is and whether of pairs."""
+
+    def predict(self, texts: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        """Return one answer per text, as `Classifier.predict` does."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Neighbouring rows that are answered together.
+
+    Attributes:
+        index: of the chunk, from 0.
+        columns: text, and text_pair of pairs: lists of N.
+    """
+
+    index: int
+    columns: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["text"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which model answers, and how the answers are written.
+
+    Attributes:
+        folder: of a run or an export.
+        graph: of an export; None is model.onnx.
+        suffix: of the output file.
+    """
+
+    folder: Path
+    graph: str | None
+    suffix: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Worker]:
+        """Load the model, and let it compute with one thread: that gives the same digits however many cores there are.
+
+        Raises:
+            InputError: if there is none in the folder.
+        """
+        from toughen.deploy.files import MODEL, is_export
+
+        if is_export(self.folder):
+            from toughen.deploy.predictor import load
+
+            yield Worker(load(self.folder, model=self.graph or MODEL, threads=1), self.suffix)
+            return
+        run = _run(self.folder, self.graph)
+        with _single_threaded():
+            yield Worker(run, self.suffix)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What has to be known of a model before texts are read.
+
+    Attributes:
+        task: what it answers.
+        pairs: whether it takes pairs; None is not known.
+        many: whether several processes may hold it: not on an accelerator.
+    """
+
+    task: TaskName
+    pairs: bool | None
+    many: bool = True
+
+
+class Worker:
+    """A model at work on chunks.
+
+    Args:
+        model: what answers.
+        suffix: of the output file.
+    """
+
+    def __init__(self, model: Predictor, suffix: str) -> None:
+        from toughen.bulk.formats import FORMATS
+
+        self.model, self._format = model, FORMATS[suffix]
+
+    def known(self) -> Known:
+        """Return what the model is."""
+        classifier = getattr(self.model, "classifier", None)
+        device = getattr(getattr(classifier, "model", None), "device", None)
+        on_cpu = getattr(device, "type", "cpu") == "cpu"
+        return Known(getattr(classifier, "task", "single-label"), getattr(classifier, "pairs", None), on_cpu)
+
+    def part(self, chunk: Chunk) -> bytes:
+        """Answer a chunk and return its part of the output file.
+
+        Raises:
+            InputError: if the model does not take these texts, or the format cannot hold an answer.
+        """
+        columns = chunk.columns
+        texts = list(zip(*columns.values(), strict=True)) if len(columns) > 1 else list(columns["text"])
+        answers = self.model.predict(texts)
+        entries = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        rows = [_row(entry, answer) for entry, answer in zip(entries, answers, strict=True)]
+        return self._format.part(rows, first=chunk.index == 0)
+
+
+def _row(entry: Row, answer: Mapping[str, Any]) -> Row:
+    """Put a text and its answer into columns; the answer's keys tell the task."""
+    if "tags" in answer:
+        return {"text": list(answer["words"]), "tags": list(answer["tags"])}
+    labels = {name: answer[name] for name in ("label", "labels") if name in answer}
+    score = {"score": float(answer["score"])} if "score" in answer else {}
+    probabilities = {f"probability_{label}": float(p) for label, p in answer.get("probabilities", {}).items()}
+    return {**entry, **labels, **score, **probabilities}
+
+
+def _run(folder: Path, graph: str | None) -> Predictor:
+    if graph is not None:
+        raise InputError(f"--model names a graph of an exported folder, and {folder} is none; leave it out.")
+    if not (folder / "recipe.yaml").is_file():
+        raise InputError(
+            f"{folder} is neither a run folder nor an exported one; give what toughen train --output or toughen export "
+            "--to wrote."
+        )
+    from toughen.run import Run
+
+    return Run.open(folder)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
