@@ -17,6 +17,7 @@ Row = dict[str, Any]
 def write(folder: Path | None) -> None:
     """Write the page beside its numbers."""
     folder = folder or Path(__file__).parents[1] / "results"
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.md").write_text(page(read(folder / "speed.jsonl")))
 
 
@@ -27,6 +28,7 @@ def page(rows: list[Row]) -> str:
         ("(a) Every technique's step over the plain step", techniques(rows)),
         ("(b) Whole loops", plain_table(rows, "b")),
         ("(c) The listing's computation over ours", listing(rows)),
+        ("(q) bert4torch's step over ours", peer(rows)),
         ("(d) A step over one of 4 x 128", scaling(rows)),
         ("(d) Two processes over one, the same batch for each", plain_table(rows, "p")),
         ("(e) Peak memory over plain's", memory(rows)),
@@ -159,6 +161,16 @@ def listing(rows: list[Row]) -> list[str]:
         for r in [*pick(rows, "c same precision"), *pick(rows, "c everything")]
     ]
     head = "| what | ours | setting | times faster | by units alone | pairs | listing, s | ours, s | tokens a batch |"
+    return table(head, lines)
+
+
+def peer(rows: list[Row]) -> list[str]:
+    lines = [
+        f"| `{r['what']}` | {setting(r)} | {interval(r)} | {r['peer_units'] / r['units']:.2f} | {r['pairs']} | "
+        f"{r['seconds']:.3g} | {r['base_seconds']:.3g} | {r['setting']['peer']} |"
+        for r in pick(rows, "q")
+    ]
+    head = "| technique | setting | times faster | by units alone | pairs | theirs, s | ours, s | theirs is |"
     return table(head, lines)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import memory
 import models
 import parts
+import peer
 import processes
 import quality
 import torch
@@ -28,7 +29,7 @@ from toughen.training.runtime import best_device
 
 RESULTS = Path(__file__).parents[1] / "results"
 PARTS = parts.PAIRED | {
-    "p": processes.run, "e": memory.run, "f": memory.padding, "g": memory.csv_rows, "h": quality.run,
+    "p": processes.run, "e": memory.run, "f": memory.padding, "g": memory.csv_rows, "h": quality.run, "q": peer.run,
 }  # fmt: skip
 
 
@@ -39,6 +40,8 @@ def main() -> None:
         args.batch, args.length, args.longest = 2, 16, 24
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.peer:
+        sys.path.append(args.peer)  # the last: what it holds hides nothing
     if args.table:
         report.write(args.results)
         return
@@ -79,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, help="default: torch's")
     made.add_argument("--device", default=best_device().type, help="cpu or cuda")
     made.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with the data (h)")
+    made.add_argument("--peer", default=os.environ.get("TOUGHEN_PEER"), help="folder that bert4torch was put into (q)")
     made.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2, 3, 4], help="of h")
     made.add_argument("--results", type=Path, help="folder of speed.jsonl")
     made.add_argument("--quick", action="store_true", help="every part on a tiny model, into a temporary folder")

@@ -1,11 +1,13 @@
 """Every part of the speed benchmarks runs, its listing computes what `full-stack` does, its pairs survive a kill."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +18,9 @@ from training.models import batch, distance, gradients, tiny
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 IN_ONE_PROCESS = {"a": {"a"}, "b": {"b"}, "c": {"c same precision", "c everything"}, "d": {"d"}, "f": {"f"}}
+PEER = os.environ.get("TOUGHEN_PEER")
+HAS_PEER = bool(PEER or importlib.util.find_spec("bert4torch"))
+IN_ONE_PROCESS |= {"q": {"q"}} if HAS_PEER else {}
 IN_SEVERAL = {"p": {"p"}, "e": {"e"}, "g": {"g"}, "h": {"h"}}
 
 
@@ -28,6 +33,17 @@ def speed():
         import measure
 
         yield listing, measure
+
+
+@pytest.fixture(scope="module")
+def peer(speed):
+    """bert4torch's side."""
+    with pytest.MonkeyPatch.context() as patch:
+        if PEER:
+            patch.setattr(sys, "path", [*sys.path, PEER])
+        import peer
+
+        yield peer
 
 
 @pytest.mark.parametrize("parts", [IN_ONE_PROCESS, pytest.param(IN_SEVERAL, marks=pytest.mark.slow)], ids="".join)
@@ -114,3 +130,64 @@ def test_the_listing_puts_its_table_back(speed):
     table = model.get_input_embeddings().weight.detach().clone()
     listing.Listing(model, []).gradients(batch("roberta"))
     assert torch.equal(model.get_input_embeddings().weight, table)
+
+
+def test_without_bert4torch_its_part_says_so_and_measures_nothing(speed, peer, tmp_path, monkeypatch, capsys):
+    """One line, and no error: it is no dependency."""
+    _, measure = speed
+    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: None)
+    peer.run(measure.Bench(tmp_path, 2, {"threads": 1}), SimpleNamespace())
+    assert capsys.readouterr().out.splitlines() == [
+        "q is left out: bert4torch cannot be imported (No module named 'bert4torch'); see benchmarks/speed/peer.py"
+    ]
+    assert not [*tmp_path.iterdir()]
+
+
+needs_peer = pytest.mark.skipif(not HAS_PEER, reason="bert4torch is not here (see benchmarks/speed/peer.py)")
+
+
+@needs_peer
+@pytest.mark.parametrize("name", ["plain", "fgm", "pgd", "rdrop", "ema"])
+def test_bert4torch_computes_what_our_recipe_does(peer, name):
+    """The same gradient, or average, of one step in float64."""
+    peer.check(peer.load(), name)
+
+
+@needs_peer
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("fgm", {"adversary.radius": 0.5}),
+        ("pgd", {"adversary.steps": 2}),
+        ("rdrop", {"objective.alpha": 2.0}),
+        ("ema", {"average.decay": 0.99, "average.warmup": True}),
+    ],
+)
+def test_other_settings_than_bert4torchs_are_refused(peer, monkeypatch, name, other):
+    """Canary: the check sees a radius, a step, a weight, a warm-up."""
+    monkeypatch.setattr(peer, "recipe", lambda name: load_recipe(name, peer.RECIPES[name] | other))
+    with pytest.raises(RuntimeError, match="is not ours"):
+        peer.check(peer.load(), name)
+
+
+@needs_peer
+@pytest.mark.parametrize(("name", "precision"), [("pgd", "fp32"), ("pgd", "bf16"), ("rdrop", "fp32")])
+def test_the_training_that_is_measured_is_watched(peer, speed, monkeypatch, name, precision):
+    """Passes, table and precision are as expected; canary: with the callback idle they are not."""
+    import loops
+    import models
+
+    batch, setting = models.make_batch("tiny", [8, 8], 0), {"batch": 2, "precision": precision}
+    theirs = peer.load()
+    for idle in (False, True):
+        if idle:
+            monkeypatch.setattr(theirs.AdversarialTraining, "on_train_begin", lambda self, logs=None: None)
+            monkeypatch.setattr(peer, "_rows", lambda batch, copies, made=peer._rows: made(batch, 1))
+        fit = peer.Fit(theirs, name, models.make_model("tiny"), [batch], precision)
+        lane = loops.Lane(fit)
+        if idle:
+            with pytest.raises(RuntimeError, match="expected"):
+                peer._watched(fit, lane, name, setting)
+        else:
+            assert peer._watched(fit, lane, name, setting) == peer.UNITS[name]
+        lane.close()
