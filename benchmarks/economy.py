@@ -2,7 +2,7 @@
 
     python benchmarks/economy.py --data PATH_TO_DATA
 
-fine-tunes all-MiniLM-L6-v2 (22.7 M parameters, contrastively trained, Apache-2.0) on 1,000 sentences of SST-2 per
+fine-tunes all-MiniLM-L6-v2 (22.7 M parameters, contrastively trained, Apache-2.0) on 500 sentences of SST-2 per
 setting and seed, writes one JSON line per finished run to benchmarks/results/economy.jsonl and the table beside it.
 A second start skips the runs that are there. The data are parquet files with columns text and label; they are not
 part of the project.
@@ -25,10 +25,10 @@ import numpy as np
 from scipy.stats import t as student
 from techniques import RESULTS, TASKS, read, take
 
-ROWS = {"train": 1000, "validation": 400, "test": 1821}
+ROWS = {"train": 500, "validation": 400, "test": 1821}
 ATTACKED = 300
 SETTINGS = {"epochs": 3, "learning_rate": 1e-4, "max_length": 64}
-STEPS = 189  # 3 epochs of ceil(1000 / 16)
+STEPS = 96  # 3 epochs of ceil(500 / 16)
 FULL = "pgd"
 VARIANTS: dict[str, dict[str, Any]] = {
     FULL: {},
@@ -95,7 +95,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# What is lost when an adversary acts less often",
         "",
-        "all-MiniLM-L6-v2 on 1,000 sentences of SST-2, 3 epochs; 400 rows choose the epoch, 1,821 are the test. "
+        "all-MiniLM-L6-v2 on 500 sentences of SST-2, 3 epochs; 400 rows choose the epoch, 1,821 are the test. "
         f"Under PGD: ten steps in embedding space, radius 0.5 mean embedding rows, {ATTACKED} test rows (a bound, no "
         "text is written). Differences to `pgd` at every step are paired by seed, with Student's 95 % intervals over "
         "seeds. Written by `python benchmarks/economy.py --table` from `economy.jsonl`.",
