@@ -186,7 +186,7 @@ def naive(classifier: Any) -> Any:
             batch = batch.to(self.classifier.model.device)
             return self.classifier.model(**batch).logits.double().softmax(-1).cpu().numpy()
 
-    return Naive(classifier, NAIVE_BATCH, cache=False, joint=False)
+    return Naive(classifier, NAIVE_BATCH, cache=False, joint=False, quick=False)
 
 
 if __name__ == "__main__":

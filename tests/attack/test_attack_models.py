@@ -1,6 +1,7 @@
 """Attacks on real architectures: a tiny BERT by default, all-MiniLM-L6-v2 when slow tests run."""
 
 import csv
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -16,7 +17,7 @@ from toughen.assess.score import Classifier
 from toughen.attack import ATTACKS, attack, certify, noise_curve, standard
 from toughen.attack.folders import Encoder, MaskedModel
 from toughen.attack.queries import Queries
-from toughen.attack.requests import Fills, Similarities
+from toughen.attack.requests import Fills, Scores, Similarities
 from toughen.attack.words import Words
 from toughen.errors import InputError
 
@@ -66,8 +67,22 @@ def test_every_attack_fools_a_transformer(name, classifier, masked, tmp_path):
 def test_side_by_side_search_equals_one_by_one(classifier):
     rows = answered(classifier, [text for text, _ in reviews(12, seed=3)])
     joint, plain = (attack(classifier, rows, "textfooler", reference=reference) for reference in (False, True))
-    assert joint.outcomes == plain.outcomes
+    assert [replace(o, queries=0) for o in joint.outcomes] == [replace(o, queries=0) for o in plain.outcomes]
     assert joint.passes < plain.passes
+
+
+def test_ranks_may_stay_rounded_until_a_decision_hangs_on_them(classifier):
+    texts = tuple(dict.fromkeys(text for text, _ in reviews(40, seed=3)))
+    exact = Queries(classifier).probabilities(texts)
+    queries = Queries(classifier, precision="bf16")
+    (ranked,) = queries.answer([Scores(texts, roughly=True)])
+    near = np.abs(np.log(ranked[:, 0] / ranked[:, 1])) < 0.4
+    assert near.any()
+    assert not np.allclose(ranked[near], exact[near], atol=1e-6)
+    assert queries.texts_run == len(texts)
+    both = queries.answer([Scores(texts, roughly=True), Scores(texts[:20])])
+    assert np.allclose(both[1][near[:20]], exact[:20][near[:20]], atol=1e-6)
+    assert queries.texts_run <= len(texts) + 20, "only what a decision hangs on is asked again"
 
 
 def test_a_search_in_bfloat16_takes_its_decisions_in_float32(classifier):

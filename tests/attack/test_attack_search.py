@@ -1,6 +1,7 @@
 """Searches against the provable optimum of a linear model, and the joint search against the plain one."""
 
 import random
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from attack.bow import NEIGHBOURS, WEIGHTS, bag_of_words, best_attack, score
 from toughen.attack import ATTACKS, attack
 from toughen.attack.constraints import STOP_WORDS
+from toughen.attack.queries import PART
 from toughen.attack.words import Words
 from toughen.errors import InputError
 
@@ -78,15 +80,35 @@ def test_the_seed_chooses_the_edits():
 @pytest.mark.parametrize("budget", [5, None])
 @pytest.mark.parametrize("name", ["deepwordbug", "textfooler", "pwws", "beam"])
 def test_the_joint_search_finds_what_the_plain_one_finds_in_fewer_passes(name, budget):
-    """Side by side, remembered and sorted by length: same outcomes and queries, fewer passes of the model."""
+    """Side by side, remembered, sorted by length, no further than a success: same outcomes, fewer passes."""
     joint, plain = (
         attack(LINEAR, ROWS[:20], name, neighbours=NEIGHBOURS, max_changed=0.5, budget=budget, reference=reference)
         for reference in (False, True)
     )
-    assert joint.outcomes == plain.outcomes
+    assert found_by(joint) == found_by(plain)
+    assert all(ours.queries <= theirs.queries for ours, theirs in zip(joint.outcomes, plain.outcomes, strict=True))
     assert joint.fooled > 0
     assert joint.passes < plain.passes / 3
     assert joint.texts_run <= plain.texts_run
+
+
+def found_by(result):
+    """Return the outcomes but for what they cost."""
+    return [replace(outcome, queries=0) for outcome in result.outcomes]
+
+
+def test_nothing_behind_a_success_is_asked_about():
+    """With 12 neighbours of which the first already succeeds, a part of them is asked about; a held text has all."""
+    words = ["poor", "weak", "dull", "plain", "awful", "dreadful", "bad", "room", "book", "film", "story", "plot"]
+    rows, lists = [("good film", "positive")], {"good": words}
+    joint, plain = (attack(LINEAR, rows, "textfooler", neighbours=lists, reference=r) for r in (False, True))
+    assert found_by(joint) == found_by(plain)
+    assert (joint.outcomes[0].queries, plain.outcomes[0].queries) == (2 + PART, 2 + 12)
+    held = {"good": ["superb", "great", *words[-2:], "nice", "decent"]}
+    rows = [("superb superb superb good film", "positive")]
+    joint, plain = (attack(LINEAR, rows, "textfooler", neighbours=held, reference=r) for r in (False, True))
+    assert joint.outcomes == plain.outcomes
+    assert joint.fooled == 0
 
 
 def test_remembering_saves_texts():

@@ -173,10 +173,11 @@ class Classifier:
         import pyarrow as pa
 
         from toughen.assess.answers import as_dataset
+        from toughen.data.chunks import table_of_dataset
 
         columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
         self._check_pairs(len(columns) == 2)
-        table = dataset.select_columns(columns).with_format("arrow")[:]
+        table = table_of_dataset(dataset).select(columns)
         return as_dataset(table.append_column("row", pa.array(np.arange(table.num_rows))))
 
     def _check_pairs(self, given: bool) -> None:
@@ -207,15 +208,21 @@ class Classifier:
         waiting = np.bincount(owner, minlength=len(texts))  # windows of each text still to come
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
         words = tokens["word"] if self.task == "tokens" else None
-        collate = Collator(self.tokenizer, max_length=self.max_length)
+        collate = Collator(self.tokenizer, self._multiple_of(), self.max_length)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = collate([inputs[int(i)] for i in rows])
+            columns = inputs[rows.tolist()]
+            batch = collate([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
             numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
             yield owner[rows], self._forward(batch, raw), numbers
             np.subtract.at(waiting, owner[rows], 1)
             if progress is not None:
                 progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
+
+    def _multiple_of(self) -> int:
+        """Round for a GPU's matrix units alone; padding on the left stays, for it may count as positions."""
+        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        return 1 if on_cpu and self.tokenizer.padding_side == "right" else 8
 
     def _tag(self, texts: Any, batch_size: int, progress: Callable[[int], None] | None) -> list[Floats]:
         """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
 from toughen.attack.goals import distance
+from toughen.attack.kernels import quick_linear
 from toughen.attack.requests import Request, Scores, Service
 from toughen.attack.subject import Floats, threshold_of
 
 T = TypeVar("T")
 Answer = tuple[int, Any]
 Precision = Literal["fp32", "bf16"]
+PART = 4
+"""Texts of a request that are asked about first, where one success is enough."""
 _IN_DOUBT = 0.5  # log odds; bfloat16 moves those of a trained model by some hundredths
 _REMEMBERED = 200_000  # texts; older ones are forgotten
 
@@ -33,6 +37,7 @@ class Queries:
             the margins that rank candidates are rounded, decisions near the border are not.
         joint: false runs each request by itself, ``batch_size`` texts at a time and in their order: the reference
             that the joint way is compared with.
+        quick: whether to multiply matrices by the library that is faster on this machine: see `quick_linear`.
         texts_run: texts that went through the model so far.
         passes: passes of the model so far.
     """
@@ -42,48 +47,74 @@ class Queries:
     cache: bool = True
     joint: bool = True
     precision: Precision = "fp32"
+    quick: bool = True
     texts_run: int = field(default=0, init=False)
     passes: int = field(default=0, init=False)
     _known: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
+    _rough: set[str] = field(default_factory=set, init=False, repr=False)
 
     def answer(self, requests: Sequence[Scores]) -> list[Floats]:
         """Return the probabilities [M, C] of each request's texts."""
         if not self.joint:
             return [self.probabilities(request.texts) for request in requests]
-        flat = self.probabilities([text for request in requests for text in request.texts])
+        decisive = {text for request in requests if not request.roughly for text in request.texts}
+        flat = self.probabilities([text for request in requests for text in request.texts], decisive)
         ends = np.cumsum([len(request.texts) for request in requests])[:-1]
         return list(np.split(flat, ends))
 
-    def probabilities(self, texts: Sequence[str]) -> Floats:
-        """Return the probabilities [N, C] of texts."""
+    def probabilities(self, texts: Sequence[str], decisive: Set[str] | None = None) -> Floats:
+        """Return the probabilities [N, C] of texts; the decisions that count are those on ``decisive`` (all)."""
         if not texts:
             return np.empty((0, len(self.classifier.label_names)))
         if not self.cache:
             return np.concatenate([self._run(part) for part in self._parts(texts)])
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known.update(zip(new, self._run(new), strict=True))
+        distinct = list(dict.fromkeys(texts))
+        self._learn([text for text in distinct if text not in self._known])
+        self._settle([text for text in distinct if text in self._rough and (decisive is None or text in decisive)])
         found = np.array([self._known[text] for text in texts])
         for text in list(islice(self._known, max(0, len(self._known) - _REMEMBERED))):
             del self._known[text]
+            self._rough.discard(text)
         return found
+
+    def _learn(self, texts: Sequence[str]) -> None:
+        """Remember the answers to new texts, and which of them bfloat16 leaves in doubt."""
+        if not texts:
+            return
+        found = self._first(texts)
+        self._known.update(zip(texts, found, strict=True))
+        self._rough.update(texts[i] for i in self._doubtful(found))
+
+    def _settle(self, texts: Sequence[str]) -> None:
+        if texts:
+            self._known.update(zip(texts, self._ask(texts), strict=True))
+            self._rough.difference_update(texts)
 
     def _parts(self, texts: Sequence[str]) -> list[Sequence[str]]:
         size = len(texts) if self.joint else self.batch_size
         return [texts[start : start + size] for start in range(0, len(texts), size)]
 
     def _run(self, texts: Sequence[str]) -> Floats:
+        found = self._first(texts)
+        doubtful = self._doubtful(found)
+        if doubtful:
+            found[doubtful] = self._ask([texts[i] for i in doubtful])
+        return found
+
+    def _first(self, texts: Sequence[str]) -> Floats:
+        """Ask in the precision of the search."""
         if self.precision == "fp32":
             return self._ask(texts)
         import torch
 
         device = next(self.classifier.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16):
-            rough = self._ask(texts)
-        doubtful = np.flatnonzero(distance(rough, threshold_of(self.classifier)) < _IN_DOUBT)
-        if len(doubtful):
-            rough[doubtful] = self._ask([texts[i] for i in doubtful.tolist()])
-        return rough
+            return self._ask(texts)
+
+    def _doubtful(self, probabilities: Floats) -> list[int]:
+        if self.precision == "fp32":
+            return []
+        return np.flatnonzero(distance(probabilities, threshold_of(self.classifier)) < _IN_DOUBT).tolist()
 
     def _ask(self, texts: Sequence[str]) -> Floats:
         from toughen.assess.answers import texts_dataset
@@ -91,27 +122,57 @@ class Queries:
         self.texts_run += len(texts)
         self.passes += -(-len(texts) // self.batch_size)
         rows = texts_dataset(texts, "single-label")  # without hashing them, which small requests would feel
-        return np.asarray(self.classifier.probabilities(rows, batch_size=self.batch_size), dtype=np.float64)
+        with quick_linear(self.classifier) if self.quick else nullcontext():
+            return np.asarray(self.classifier.probabilities(rows, batch_size=self.batch_size), dtype=np.float64)
 
 
 class _Task(Generic[T]):
     """One search: its generator, what it waits for, and the distinct texts it has asked about."""
 
-    def __init__(self, number: int, generator: Generator[Request, Any, T], budget: int | None) -> None:
-        self.number, self.generator, self.budget = number, generator, budget
+    def __init__(
+        self, number: int, generator: Generator[Request, Any, T], budget: int | None, part: int | None
+    ) -> None:
+        self.number, self.generator, self.budget, self.part = number, generator, budget, part
         self.asked: set[str] = set()
         self.result: T | None = None
         self.request: Request | None = None
-        self.resume(None)
+        self.whole: Request | None = None
+        self.answers: list[Floats] = []
+        self._send(None)
 
     def resume(self, answer: Any) -> None:
-        """Go on to the next request, cut to the budget, or to the end."""
+        """Go on to the next part of a request, or to the next request, cut to the budget, or to the end."""
+        if not isinstance(self.whole, Scores):
+            return self._send(answer)
+        self.answers.append(answer)
+        done = sum(map(len, self.answers))
+        cut = isinstance(self.request, Scores) and len(self.request.texts) < self._size(done - len(answer))
+        served = self.whole.enough is not None and bool(self.whole.enough(answer).any())
+        if served or cut or done == len(self.whole.texts):
+            return self._send(np.concatenate(self.answers))
+        return self._ask(done)
+
+    def _send(self, answer: Any) -> None:
         try:
-            request = self.generator.send(answer)
+            self.whole = self.request = self.generator.send(answer)
         except StopIteration as stop:
-            self.request, self.result = None, stop.value
+            self.whole, self.request, self.result = None, None, stop.value
             return
-        self.request = Scores(self._affordable(request.texts)) if isinstance(request, Scores) else request
+        if isinstance(self.whole, Scores):
+            self.answers = []
+            self._ask(0)
+
+    def _ask(self, start: int) -> None:
+        """Wait for the answers to the next texts, as far as the budget goes."""
+        assert isinstance(self.whole, Scores)
+        texts = self._affordable(self.whole.texts[start : start + self._size(start)])
+        self.request = replace(self.whole, texts=texts)
+
+    def _size(self, start: int) -> int:
+        """Return how many texts are asked about next: the first few, then as many as before them, or all."""
+        assert isinstance(self.whole, Scores)
+        left = len(self.whole.texts) - start
+        return left if self.part is None or self.whole.enough is None else min(left, max(self.part, start))
 
     def _affordable(self, texts: Sequence[str]) -> tuple[str, ...]:
         for count, text in enumerate(texts):
@@ -127,6 +188,7 @@ def drive(
     *,
     budget: int | None = None,
     at_once: int = 64,
+    part: int | None = PART,
     progress: Callable[[int], None] | None = None,
 ) -> list[tuple[T, int]]:
     """Run searches side by side, so that what they ask at the same time is answered in one go.
@@ -137,6 +199,8 @@ def drive(
         budget: distinct texts that each search may ask about; None is no limit. A request that would exceed it is
             answered for the texts that it still covers.
         at_once: searches that run side by side.
+        part: texts of a request that are asked about first, where one answer may be enough; then as many again, and so
+            on. None asks about all of them.
         progress: called with the number of searches that have just ended.
 
     Returns:
@@ -146,7 +210,7 @@ def drive(
     results: dict[int, tuple[T, int]] = {}
     active: list[_Task[T]] = []
     while True:
-        active += [_Task(i, search, budget) for i, search in islice(waiting, at_once - len(active))]
+        active += [_Task(i, search, budget, part) for i, search in islice(waiting, at_once - len(active))]
         ended = [task for task in active if task.request is None]
         results.update({task.number: (task.result, len(task.asked)) for task in ended})  # type: ignore[misc]
         active = [task for task in active if task.request is not None]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from toughen.attack.subject import Floats
 from toughen.attack.words import Words
 
 T = TypeVar("T")
@@ -15,10 +19,18 @@ T = TypeVar("T")
 class Scores:
     """Ask for the probabilities of texts.
 
-    The answer is [m, C]: of the first m texts, fewer than asked exactly if the query budget ends there.
+    The answer is [m, C]: of the first m texts, fewer than asked only if the query budget ends there, or if one of them
+    is ``enough``.
+
+    Attributes:
+        texts: M texts, the most promising first.
+        enough: tells of each row of [m, C] whether the texts behind it are of no more use; None needs them all.
+        roughly: whether the probabilities only rank texts, so that a decision that is in doubt may stay so.
     """
 
     texts: tuple[str, ...]
+    enough: Callable[[Floats], NDArray[np.bool_]] | None = field(default=None, compare=False)
+    roughly: bool = False
 
 
 @dataclass(frozen=True)

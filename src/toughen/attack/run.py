@@ -12,7 +12,7 @@ import numpy as np
 
 from toughen.attack.constraints import STOP_WORDS
 from toughen.attack.goals import decide
-from toughen.attack.queries import Precision, Queries, drive
+from toughen.attack.queries import PART, Precision, Queries, drive
 from toughen.attack.recipes import MAX_CHANGED, RECIPES, SIMILARITY, Attack, Ingredients
 from toughen.attack.requests import Scores, Service
 from toughen.attack.results import AttackResult, Outcome, Status
@@ -104,7 +104,7 @@ def attack(
 
 def _queries(classifier: Any, batch_size: int, precision: Precision, reference: bool) -> Queries:
     if reference:
-        return Queries(classifier, 32, cache=False, joint=False)
+        return Queries(classifier, 32, cache=False, joint=False, quick=False)
     if precision == "bf16" and not hasattr(getattr(classifier, "model", None), "parameters"):
         raise InputError("precision bf16 needs a classifier that shows its model; use fp32.")
     return Queries(classifier, batch_size, precision=precision)
@@ -141,7 +141,9 @@ def run_attack(
         for i in right.tolist()
         for label in [int(examples.labels[i])]
     ]
-    found = drive(searches, {**services, Scores: queries}, budget=budget, at_once=at_once, progress=progress)
+    part = PART if queries.joint else None
+    asked = {**services, Scores: queries}
+    found = drive(searches, asked, budget=budget, at_once=at_once, part=part, progress=progress)
     seconds, texts_run, passes = time.perf_counter() - began, queries.texts_run, queries.passes
     trials = {int(i): trial for i, (trial, _) in zip(right, found, strict=True)}
     spent = {int(i): count for i, (_, count) in zip(right, found, strict=True)}
@@ -174,7 +176,7 @@ def _confirm(
 ) -> tuple[dict[int, int], int]:
     """Ask about every success anew, without memory; return the answers of those that stand, and how many do not."""
     reached = [i for i, trial in trials.items() if trial.reached]
-    fresh = replace(queries, cache=False, joint=True, precision="fp32")
+    fresh = replace(queries, cache=False, joint=True, precision="fp32", quick=False)
     probabilities = fresh.probabilities([trials[i].words.text for i in reached])
     answers = decide(probabilities, threshold_of(queries.classifier))
     stands = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -59,13 +60,27 @@ class Problem:
         changed = self.original.changed(state)
         return [i for i in range(len(self.original)) if i not in locked and i not in changed]
 
-    def margins(self, texts: Sequence[str]) -> Asking[tuple[Floats, list[bool]]]:
-        """Ask the model: margins and successes of the first m texts, where the budget ends after m."""
-        if not texts or self.exhausted:
+    def ranks(self, texts: Sequence[str]) -> Asking[Floats]:
+        """Ask the model for margins alone: those of the first m texts, where the budget ends after m."""
+        return (yield from self._ask(Scores(tuple(texts), roughly=True)))[0]
+
+    def margins(self, texts: Sequence[str], *, first: bool = False) -> Asking[tuple[Floats, list[bool]]]:
+        """Ask the model: margins and successes of the first m texts, where the budget ends after m.
+
+        Args:
+            texts: to be asked about.
+            first: only the first success counts, so texts behind it need no answer and may be left out.
+        """
+        enough = partial(self.goal.reached, label=self.label) if first else None
+        return (yield from self._ask(Scores(tuple(texts), enough)))
+
+    def _ask(self, scores: Scores) -> Asking[tuple[Floats, list[bool]]]:
+        if not scores.texts or self.exhausted:
             return np.empty(0), []
-        probabilities = yield Scores(tuple(texts))
-        self.exhausted = len(probabilities) < len(texts)
+        probabilities = yield scores
         reached = self.goal.reached(probabilities, self.label)
+        served = scores.enough is not None and bool(reached.any())
+        self.exhausted = len(probabilities) < len(scores.texts) and not served
         return self.goal.margin(probabilities, self.label), [bool(value) for value in reached]
 
     def replacements(self, state: Words, positions: Sequence[int]) -> Asking[list[tuple[int, str]]]:
@@ -81,17 +96,17 @@ class Problem:
     def _allowed(self, candidate: Words, position: int) -> bool:
         return all(c.allows(self.original, candidate, position) for c in self.constraints)
 
-    def try_all(self, candidates: Sequence[Words]) -> Asking[list[Trial]]:
-        """Sift candidates by the slow constraints and ask the model about the rest."""
+    def try_all(self, candidates: Sequence[Words], *, first: bool = False) -> Asking[list[Trial]]:
+        """Sift candidates by the slow constraints and ask the model about the rest; ``first`` as in `margins`."""
         for constraint in self.constraints:
             candidates = yield from constraint.sift(self.original, candidates)
-        margins, reached = yield from self.margins([c.text for c in candidates])
+        margins, reached = yield from self.margins([c.text for c in candidates], first=first)
         return [Trial(c, float(m), r) for c, m, r in zip(candidates, margins, reached, strict=False)]
 
     def vary(self, state: Words, positions: Sequence[int]) -> Asking[list[Trial]]:
-        """Try every allowed replacement at these positions."""
+        """Try the allowed replacements at these positions: all of them, or up to one that reaches the goal."""
         pairs = yield from self.replacements(state, positions)
-        return (yield from self.try_all([state.replaced(i, new) for i, new in pairs]))
+        return (yield from self.try_all([state.replaced(i, new) for i, new in pairs], first=True))
 
 
 class Search(Protocol):
@@ -119,7 +134,7 @@ class GreedyByImportance:
     def __call__(self, problem: Problem) -> Asking[Trial]:
         """See `Search`."""
         current, places = problem.start, problem.free(problem.original)
-        margins, _ = yield from problem.margins([problem.original.without(i) for i in places])
+        margins = yield from problem.ranks([problem.original.without(i) for i in places])
         order = np.argsort(-margins, kind="stable").tolist()
         for i in (places[k] for k in order):
             if problem.exhausted or i not in problem.free(current.words):
@@ -146,7 +161,7 @@ class GreedyBySaliency:
     def __call__(self, problem: Problem) -> Asking[Trial]:
         """See `Search`."""
         places = problem.free(problem.original)
-        saliency, _ = yield from problem.margins([problem.original.without(i) for i in places])
+        saliency = yield from problem.ranks([problem.original.without(i) for i in places])
         trials = yield from problem.vary(problem.original, places)
         found = next((trial for trial in trials if trial.reached), None)
         if found is not None:
