@@ -323,11 +323,14 @@ def test_the_command_prints_one_object_and_exits_2_on_wrong_input(seeds, tmp_pat
     assert main(["evaluate", str(tmp_path / "run"), "--data", str(seeds[0]), "--json"]) == 2
 
 
-@pytest.mark.parametrize("how", ["vote", "mean-logits"])
-def test_export_refuses_a_combination_that_is_no_graph_by_name(how, seeds, tmp_path):
+def test_a_combination_is_exported(seeds, combine_model, tmp_path, monkeypatch):
+    """From its folder, by the rule that it was combined by; every task and rule is in tests/deploy."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     from toughen.deploy.export import export
 
-    run = combined(seeds[:2], tmp_path / how, how=how)
-    with pytest.raises(InputError, match=f"combines runs by {how}, which has no graph"):
-        export(run.path, tmp_path / "exported")
-    assert not (tmp_path / "exported").exists()
+    # The words of the tiny tokenizer are no model that the C++ program's table knows.
+    monkeypatch.setattr("toughen.deploy.table.compile_table", lambda tokenizer, reading: b"")
+    run = combined(seeds, tmp_path / "run", how="vote")
+    predictor = toughen.load(export(run.path, tmp_path / "exported").path)
+    np.testing.assert_allclose(probabilities(predictor), probabilities(run), rtol=0, atol=1e-5)
+    assert not np.allclose(probabilities(run), probabilities(Run.open(seeds[0])), atol=1e-3)

@@ -181,7 +181,9 @@ def test_models_in_folds_are_one_graph(run, case, tmp_path):
 
 def test_folds_of_softened_windows_are_refused(run, tmp_path):
     in_folds(run(truncation="windows", temperature=2.0))
-    with pytest.raises(InputError, match="in folds that read windows and have temperatures"):
+    with pytest.raises(
+        InputError, match="several models that read windows cannot be exported as one graph where temperatures soften"
+    ):
         export("run", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from toughen.deploy.parity import Bench, Variant
     from toughen.run import Run
 
-MEAN = "mean-probabilities"  # the one rule of a combination that is a graph
 LARGEST_DIFFERENCE = 1e-4  # of fp32, in probability (regression: relative to the largest value, if above 1)
 _MOST_TEXTS = 2000  # of the validation split, evenly spaced
 MAX_CHANGED = 0.02
@@ -55,7 +54,7 @@ def export(
     """Export a run.
 
     Args:
-        run_folder: a finished run; one in folds becomes one graph, the mean of its models.
+        run_folder: a finished run; one in folds, and a combination, become one graph.
         target: folder to make.
         int8: add a variant with 8-bit weights, dynamically quantised per channel.
         fp16: add a variant with 16-bit floats, for accelerators; slower than fp32 on most CPUs.
@@ -115,16 +114,11 @@ def _check(target: Path, max_changed: float, overwrite: bool) -> None:
 
 
 def _fill(part: Path, run: Run, files: Sequence[str], data: object, limit: float) -> tuple[list[Variant], int]:
-    from toughen.deploy import graph
+    from toughen.deploy import graph, joint
     from toughen.deploy.parity import Bench
 
     classifier = _on_cpu(run.classifier)
-    how = getattr(getattr(classifier, "rule", None), "how", MEAN)
-    if how != MEAN:
-        raise InputError(
-            f"{run.path} combines runs by {how}, which has no graph; combine them by {MEAN}, or into one model (soups, "
-            "distil), and export that."
-        )
+    joint.refuse_no_graph(classifier)
     _write_tokenizer(part, classifier)
     bench = Bench(classifier, _validation(run, classifier, data, needed=bool(files)))
     variants = [bench.pytorch()]
@@ -160,9 +154,9 @@ def _measured(bench: Bench, part: Path, file: str) -> Variant:
 
 
 def _on_cpu(classifier: Classifier) -> Classifier:
-    from toughen.deploy.graph import members_of
+    from toughen.combining.members import leaves
 
-    for member in members_of(classifier):
+    for member in leaves(classifier):
         member.model.cpu()
     return classifier
 

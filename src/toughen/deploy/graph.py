@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toughen.deploy.files import FORMAT, METADATA
+from toughen.deploy.joint import Joint, Leaf, joined, refuse_no_graph
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,34 +23,22 @@ _ACTIVATIONS = {"single-label": "softmax", "tokens": "softmax", "multi-label": "
 
 
 class Graph(torch.nn.Module):
-    """Models of one task as one: their logits, of several those whose activation gives the mean of theirs.
+    """A classifier's logits: its one model's, of several models those whose activation gives what they say together.
 
     Args:
-        models: transformers models, or own ones, that return ``.logits``.
-        names: the inputs, in the order of the arguments.
-        activation: softmax, sigmoid or none.
-        temperatures: what each of several models' logits are divided by; one alone is left to the reader.
+        whole: the model, or the models joined.
     """
 
-    def __init__(
-        self, models: Sequence[torch.nn.Module], names: Sequence[str], activation: str, temperatures: Sequence[float]
-    ) -> None:
+    def __init__(self, whole: Leaf | Joint) -> None:
         super().__init__()
-        self.models = torch.nn.ModuleList(models)
-        self.names, self.activation, self.temperatures = tuple(names), activation, tuple(temperatures)
+        self.whole = whole
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return logits [B, C] (tokens: [B, T, C]) of ``inputs``, int64 [B, T] each."""
-        logits: list[Tensor] = [model(**dict(zip(self.names, inputs, strict=True))).logits for model in self.models]
-        if len(logits) == 1:
-            return logits[0]
-        stacked = torch.stack([one / heat for one, heat in zip(logits, self.temperatures, strict=True)])
-        if self.activation == "none":
-            return stacked.mean(0)
-        if self.activation == "softmax":
-            return stacked.softmax(-1).mean(0).log()
-        mean = stacked.sigmoid().mean(0)
-        return mean.log() - torch.log1p(-mean)
+        if isinstance(self.whole, Leaf):
+            return self.whole.logits(*inputs)  # its temperature is left to the reader
+        said: list[Tensor] = self.whole(*inputs)
+        return said[0] if len(said) == 1 else said[0] - said[1]
 
 
 class FirstTokens(torch.nn.Module):
@@ -67,21 +55,11 @@ class FirstTokens(torch.nn.Module):
         return torch.cat([layer.gather(1, first.expand(-1, 1, layer.shape[2]))[:, 0] for layer in layers], dim=-1)
 
 
-def members_of(classifier: Classifier) -> Sequence[Classifier]:
-    """Return the models of a run in folds, or the one."""
-    return getattr(classifier, "members", ()) or (classifier,)
-
-
-def temperature(classifier: Classifier) -> float:
-    """Return what a classifier's logits are divided by; 1 where no temperature was fitted."""
-    return 1.0 if classifier.temperature is None else classifier.temperature.value
-
-
 def describe(classifier: Classifier) -> dict[str, Any]:
     """Return what a reader of the graph must know; stored in the graph and in ``model.json``."""
     tokenizer = classifier.tokenizer
     # Those of several models are in the graph.
-    softens = None if len(members_of(classifier)) > 1 else classifier.temperature
+    softens = None if getattr(classifier, "members", ()) else classifier.temperature
     return {
         "format": FORMAT,
         "task": classifier.task,
@@ -118,21 +96,15 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
     Attention is the plain one, by the TorchScript exporter: docs/decisions/0010-export.md has the measurements.
 
     Raises:
-        InputError: if the weights do not fit into one file, or no graph gives the mean of a run in folds.
+        InputError: if the weights do not fit into one file, or no one graph stands for several models.
     """
-    members = members_of(classifier)
-    if len(members) > 1 and classifier.truncation == "windows" and {temperature(m) for m in members} != {1.0}:
-        raise InputError(
-            "models in folds that read windows and have temperatures cannot be exported as one graph: their mean over "
-            "a text's windows is softened; export one fold's run (fold-1), or train without windows."
-        )
-    models = [_plain(member.model) for member in members]
-    if sum(p.numel() * 4 for model in models for p in model.parameters()) > _MOST:
+    refuse_no_graph(classifier)
+    names = input_names(classifier)
+    graph = Graph(joined(classifier, names, _ACTIVATIONS[classifier.task], _plain)).eval()
+    if sum(p.numel() * 4 for p in graph.parameters()) > _MOST:
         raise InputError(
             "the model has more than 2 GiB of weights, which one ONNX file cannot hold; use a smaller one."
         )
-    names = input_names(classifier)
-    graph = Graph(models, names, _ACTIVATIONS[classifier.task], [temperature(member) for member in members]).eval()
     length = min(5, classifier.max_length)
     ids = torch.full((2, length), int(classifier.tokenizer.pad_token_id))
     ids[:, :-1] = torch.tensor(classifier.tokenizer("a")["input_ids"][:1])

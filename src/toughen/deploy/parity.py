@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.deploy.graph import members_of
+from toughen.combining.members import leaves
 
 if TYPE_CHECKING:
     from toughen.assess.score import Classifier
@@ -66,7 +66,7 @@ class Bench:
 
     def pytorch(self) -> Variant:
         """Return what PyTorch's own model scores."""
-        size = sum(p.numel() * p.element_size() for m in members_of(self.classifier) for p in m.model.parameters())
+        size = sum(p.numel() * p.element_size() for m in leaves(self.classifier) for p in m.model.parameters())
         return self._variant("pytorch", None, size, self._wanted, self._torch_pass)
 
     def measure(self, name: str, predictor: Predictor, file: Path) -> Variant:
@@ -124,7 +124,7 @@ class Bench:
         collate = Collator(how.tokenizer, max_length=how.max_length)
         for i in range(len(found["input_ids"])):
             batch = collate([{name: found[name][i] for name in names}])
-            for member in members_of(how):
+            for member in leaves(how):
                 member._forward(batch)
 
     def _agreement(self, outputs: Any) -> float:
