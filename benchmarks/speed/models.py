@@ -78,20 +78,25 @@ def bucketed_rows(rows: int) -> list[list[int]]:
 def random_batches(size: str, rows: int, count: int, longest: int, device: str) -> list[Batch]:
     """Return batches of IMDb's lengths in random order, each padded to its longest text."""
     lengths = np.minimum(np.random.default_rng(1).permutation(imdb_lengths()), longest)
-    return [make_batch(size, lengths[i * rows : (i + 1) * rows], i, device) for i in range(count)]
+    epoch = [lengths[i : i + rows] for i in range(0, len(lengths) - rows + 1, rows)]
+    return [make_batch(size, n, i, device) for i, n in enumerate(_spread(epoch, count))]
 
 
 def bucketed_batches(size: str, rows: int, count: int, longest: int, device: str) -> list[Batch]:
-    """Return batches of similar lengths, padded to a multiple of 8.
-
-    They are an epoch's batches at ``count`` evenly spaced places in the order of their widths, in random order: a
-    sample of the epoch's cost with little noise.
-    """
+    """Return batches of similar lengths, padded to a multiple of 8."""
     lengths = np.minimum(imdb_lengths(), longest)
-    epoch = sorted(bucketed_rows(rows), key=lambda batch: int(lengths[batch].sum()))
-    places = ((np.arange(count) + 0.5) * len(epoch) / count).astype(int)
-    chosen = [lengths[epoch[i]] for i in np.random.default_rng(2).permutation(places)]
-    return [make_batch(size, n, i, device, padded(n)) for i, n in enumerate(chosen)]
+    epoch = [lengths[batch] for batch in bucketed_rows(rows)]
+    return [make_batch(size, n, i, device, padded(n)) for i, n in enumerate(_spread(epoch, count))]
+
+
+def _spread(epoch: list[Any], count: int) -> list[Any]:
+    """Return an epoch's batches at evenly spaced places in the order of their tokens: its cost with little noise.
+
+    They come in an order that is random, and the same for every epoch: of two, the narrow ones meet the narrow ones.
+    """
+    ordered = sorted(epoch, key=lambda batch: (len(batch) * int(batch.max()), int(batch.sum())))
+    places = ((np.arange(count) + 0.5) * len(ordered) / count).astype(int)
+    return [ordered[i] for i in np.random.default_rng(2).permutation(places)]
 
 
 def padded(lengths: Any) -> int:
