@@ -123,7 +123,7 @@ def test_neighbours_are_the_nearest_by_cosine():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"members": (1, 2)}, "this run is in folds"),
+        ({"members": (1, 2)}, "is several .in folds, or a combination."),
         ({"truncation": "windows"}, "reads windows"),
         ({"tokenizer": None}, "a fast tokenizer"),
     ],

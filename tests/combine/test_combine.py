@@ -334,3 +334,29 @@ def test_a_combination_is_exported(seeds, combine_model, tmp_path, monkeypatch):
     predictor = toughen.load(export(run.path, tmp_path / "exported").path)
     np.testing.assert_allclose(probabilities(predictor), probabilities(run), rtol=0, atol=1e-5)
     assert not np.allclose(probabilities(run), probabilities(Run.open(seeds[0])), atol=1e-3)
+
+
+def test_several_models_are_refused_where_one_is_needed(seeds, combine_data, tmp_path, capsys):
+    run = combined(seeds[:2], tmp_path / "run", how="vote")
+    test = str(combine_data / "test.csv")
+    assert main(["calibrate", str(run.path)]) == 2
+    assert "calibrate its members before combining them" in capsys.readouterr().err
+    assert main(["attack", str(run.path), "--data", test, "--attack", "pgd", "--limit", "2"]) == 2
+    assert "this run is several (in folds, or a combination)" in capsys.readouterr().err
+    assert main(["attack", str(run.path), "--data", test, "--noise", "--limit", "4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_a_combination_and_its_evaluation_have_reports(seeds, combine_data, tmp_path, capsys):
+    pytest.importorskip("jinja2", reason="the report's packages are not installed")
+    run = combined(seeds, tmp_path / "run", how="weights")
+    page = (run.path / "report.html").read_text()
+    assert "Combined by weights" in page
+    assert all(path.name in page for path in seeds)
+    assert "No log of this training is left" not in page
+    assert main(["evaluate", str(run.path), "--data", str(combine_data / "test.csv"), "--samples", "20"]) == 0
+    assert (run.path / "evaluations/test/report.html").exists()
+    assert (
+        "Combined by greedy-soup"
+        in (combined(seeds, tmp_path / "soup", how="greedy-soup").path / "report.html").read_text()
+    )

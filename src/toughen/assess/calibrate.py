@@ -66,6 +66,11 @@ def _check(run: Run) -> None:
             f"the run in {run.path} is in folds: its probabilities are means over models, which no temperature of one "
             "of them can soften without changing answers; calibrate a run with one model."
         )
+    if not (run.path / MODEL).exists():
+        raise InputError(
+            f"the run in {run.path} combines several models by their outputs, which no temperature of one of them can "
+            "soften; calibrate its members before combining them, or distil them into one model (--how distil)."
+        )
     if (run.path.parent / FOLDS).exists():
         raise InputError(
             f"{run.path} is one fold of the run in {run.path.parent}, whose mean a temperature of one fold would "

@@ -28,7 +28,10 @@ def require_white_box(classifier: Any, what: str) -> None:
         InputError: if it is several models, reads windows, or has no model and fast tokenizer.
     """
     if getattr(classifier, "members", ()):
-        raise InputError(f"{what} needs the gradient of one model, but this run is in folds; attack a fold's own run.")
+        raise InputError(
+            f"{what} needs the gradient of one model, but this run is several (in folds, or a combination); attack one "
+            "of them, or use an attack that needs no gradient."
+        )
     if getattr(classifier, "truncation", "head") != "head":
         raise InputError(
             f"{what} follows the gradient through the head of a text, but this model reads {classifier.truncation}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,6 +127,8 @@ def _check_output(folder: Path, members: Sequence[str | Path], overwrite: bool) 
 
 def _combine(job: _Job) -> None:
     """Make everything beside the folder, then give it its name: a folder holds a whole run or none."""
+    from toughen.report.write import after_training
+
     part = job.output.with_name(f".{job.output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -137,6 +140,7 @@ def _combine(job: _Job) -> None:
         part.rename(job.output)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    after_training(job.output, partial(_say, job))
 
 
 def _by_outputs(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.combining.members import COMBINATION
 from toughen.folder import METRICS, RECIPE, read_json
 from toughen.report import charts
 from toughen.report.page import Block, Note, Page, Section, Table
@@ -22,7 +23,12 @@ def run_page(folder: Path) -> Page:
     metrics, recipe = read_json(folder / METRICS), _recipe(folder)
     logs = [(name, history(part)) for name, part in _members(folder)]
     sections = [Section("Scores", [_scores(metrics)])]
-    if len(logs) == 1:
+    joined = read_json(folder / COMBINATION)
+    if joined:
+        sections.append(Section("Combination", list(_combination(joined, metrics))))
+    if joined and not logs[0][1]:
+        pass  # nothing was trained here
+    elif len(logs) == 1:
         sections += _curves(logs[0][1], metrics.get("train", {}), recipe)
     else:
         sections.append(Section("Learning curves", _folds(logs, recipe)))
@@ -89,7 +95,8 @@ def points(log: Log, name: str) -> list[tuple[float, float]]:
 
 def headline(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """Return what counts: the test split, else out of fold, else validation; None where nothing was scored."""
-    for key, name in (("test", "test"), ("out_of_fold", "out-of-fold"), ("validation", "validation")):
+    splits = (("test", "test"), ("out_of_fold", "out-of-fold"), ("held_out", "held-out"), ("validation", "validation"))
+    for key, name in splits:
         if metrics.get(key):
             return name, metrics[key]
     return None
@@ -103,7 +110,7 @@ def _scores(metrics: Mapping[str, Any]) -> Table:
     return Table("Scores of the saved model", ("score", *columns), [texts, *rows])
 
 
-_SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "test": "test"}
+_SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "held_out": "held out", "test": "test"}
 
 
 def accuracy_interval(scored: Mapping[str, Any]) -> Sequence[float] | None:
@@ -273,6 +280,27 @@ def _folds(logs: Sequence[tuple[str, Log]], recipe: Mapping[str, Any]) -> list[B
     lines = {name: found for name, found in list(lines.items())[:6] if found}
     alt = "; ".join(_span(name, found) for name, found in lines.items()) + "."
     return [charts.panels("validation", "Validation of each fold", {named(metric): lines}, alt)]
+
+
+def _combination(joined: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Block]:
+    """Tell which runs answer together, and how."""
+    sources = [Path(member["source"]) for member in joined["members"]]
+    soup = (joined.get("soup") or {}).get("chosen")
+    weights = joined.get("weights") or [None] * len(sources)
+    taken = ["–" if soup is None else "yes" if str(path) in map(_whole, soup) else "no" for path in sources]
+    rows = [
+        (path.name, str(member["seed"]), number(weight, 3), into)
+        for path, member, weight, into in zip(sources, joined["members"], weights, taken, strict=True)
+    ]
+    yield Table(f"Combined by {joined['how']}", ("run", "seed", "weight", "in the soup"), rows)
+    yield Note(f"Models that read each text: {joined['passes']}.")
+    told = metrics.get("combination", {})
+    if told.get("optimistic"):
+        yield Note(f"The score on the rows that selected ({named(told['rows'])}) flatters: {told['optimistic']}.")
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve())
 
 
 # ---------------------------------------------------------------- cost and facts
