@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toughen import recipes, slots, yaml_core
-from toughen.data.config import Data
+from toughen.data.config import Augment, Data
 from toughen.errors import InputError
 from toughen.fields import setting
 from toughen.recipes import DEFAULT, shipped
@@ -42,6 +42,7 @@ class Recipe:
     average: Average | None = setting(None, "which weights are the result?")
     head: Head = setting(Head(), "how does the model decide, and what of it learns?")
     adapter: Lora | None = setting(None, "do all weights learn, or a few beside them?")
+    augment: Augment = setting(Augment(), "how are adversarial examples sought while it learns?")
     training: Training = setting(Training(), "how long, how fast, in what precision?")
 
 

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from toughen.data.config import FRESH
 from toughen.errors import InputError
 from toughen.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
 from toughen.recipe import DEFAULT, Recipe, load_recipe
@@ -254,7 +255,7 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
     if extras.folds is None:
         _train_alone(recipe, splits, folder, resume, console, extras)
         return
-    if recipe.data.augment is not None:
+    if recipe.data.augment not in (None, FRESH):
         raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
     from toughen.folds import train_folds
 
@@ -268,7 +269,7 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
 
     extra: dict[str, Any] = {}
     before = None
-    if recipe.data.augment is not None:
+    if recipe.data.augment not in (None, FRESH):
         from toughen.data import augment
 
         splits, extra["augment"] = augment.augmented(splits, recipe.data.augment)

@@ -78,6 +78,7 @@ def train_one(
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
     """Score the saved model; ``metrics.json`` comes last, whole, and says that the run has finished."""
     from toughen.assess.score import Classifier, score
+    from toughen.attack import fresh
     from toughen.training.environment import environment
 
     size = recipe.training.eval_batch_size
@@ -91,7 +92,8 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
     content: dict[str, Any] = {
         name: score(classifier, rows, batch_size=size) for name, rows in scored.items() if rows is not None
     }
-    content |= {"train": trainer.report(), "environment": environment(trainer.args), **extra}
+    content |= {"train": trainer.report(), "environment": environment(trainer.args)}
+    content |= fresh.report(folder, recipe) | dict(extra)
     write_json(folder / METRICS, content)
 
 

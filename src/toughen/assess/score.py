@@ -235,14 +235,17 @@ class Classifier:
                 result[text][words[words >= 0]] = probabilities[words >= 0]
         return result
 
-    @torch.inference_mode()
     def _forward(self, batch: dict[str, torch.Tensor], raw: bool = False) -> Floats:
         device = next(self.model.parameters()).device
-        logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.double()
-        if self.task != "regression" and not raw:
-            logits = logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
+        with self._without_gradients():
+            logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.double()
+            if self.task != "regression" and not raw:
+                logits = logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
         values: Floats = logits.cpu().numpy()
         return values
+
+    def _without_gradients(self) -> Any:
+        return torch.inference_mode()
 
 
 def _placed(words: Sequence[Sequence[int]], batch: dict[str, torch.Tensor]) -> list[NDArray[np.int64]]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toughen.data.config import FRESH
+
 if TYPE_CHECKING:
     from toughen.recipe import Recipe
 
@@ -53,10 +55,10 @@ def _dataset(raw: Any) -> Any:
 def located(recipe: Recipe) -> Recipe:
     """Make the paths in a recipe absolute, so that work can be continued from any folder."""
     data = recipe.data
-    found = {
-        name: _absolute(getattr(data, name)) for name in ("source", "unlabelled", "augment") if hasattr(data, name)
-    }
-    return replace(recipe, model=_absolute(recipe.model), data=replace(data, **found))
+    names = ("source", "unlabelled", *(("augment",) if data.augment != FRESH else ()))
+    found = {name: _absolute(getattr(data, name)) for name in names}
+    augment = replace(recipe.augment, neighbours=_absolute(recipe.augment.neighbours))
+    return replace(recipe, model=_absolute(recipe.model), data=replace(data, **found), augment=augment)
 
 
 def _absolute(source: str | None) -> Any:

@@ -12,6 +12,7 @@ from toughen.cost.memory import standing
 from toughen.cost.passes import PLAIN, Forecast, Passes, forecast
 from toughen.cost.plan import number
 from toughen.cost.workload import Measured, Workload
+from toughen.data.config import FRESH
 from toughen.recipe import Recipe
 from toughen.training.compose import TrainerSetup, check_trainer
 from toughen.training.launch import quiet_libraries
@@ -64,7 +65,16 @@ def estimate(
         "flops": {"forward": flops, "plain_step": PLAIN * flops, "step": round(passes.units * flops)},
         "memory": _memory(activations, fixed, measured),
         "seconds": _seconds(passes.units, measured),
+        **_attacks(recipe),
     }
+
+
+def _attacks(recipe: Recipe) -> dict[str, Any]:
+    """Return what seeking adversarial examples adds before an epoch, per training text; nothing where none are."""
+    settings = recipe.augment
+    if recipe.data.augment != FRESH or not settings.share:
+        return {}
+    return {"augment": {"share": settings.share, "forwards_per_text": settings.share * settings.queries}}
 
 
 def _passes(predicted: Passes, measured: Measured | None) -> dict[str, Any]:
@@ -162,6 +172,11 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"The length was lowered from {found['asked_length']}: the model takes no more.")
     if found["accumulation"] > 1:
         lines.append(f"An optimiser step has {found['accumulation']} such micro-batches.")
+    if "augment" in found:
+        lines.append(
+            f"Beside the steps, {found['augment']['share']:.0%} of the training texts are attacked before an epoch: up "
+            f"to {found['augment']['forwards_per_text']:g} texts forward for each training text."
+        )
     return lines
 
 

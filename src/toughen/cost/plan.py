@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from toughen.recipe import Recipe
 
 
-def plan_lines(recipe: Recipe, steps: int) -> list[str]:
+def plan_lines(recipe: Recipe, steps: int, attacked: int = 0) -> list[str]:
     """Say how many optimiser steps are planned, what each costs against a plain one, and which slot makes it so.
 
     Args:
         recipe: what to do.
         steps: optimiser steps planned.
+        attacked: training texts that are attacked before an epoch.
     """
     prediction = forecast(recipe)
     mean = prediction.over(range(max(steps, 1)))
@@ -25,7 +26,20 @@ def plan_lines(recipe: Recipe, steps: int) -> list[str]:
     batches = f"{recipe.training.accumulation} x " if recipe.training.accumulation > 1 else ""
     each = f"{batches}{number(mean.units)} units{' on average' if varies else ''}"
     times = f", {mean.units / prediction.plain.units:.1f} times a plain step" if len(more) > 1 else ""
-    return [f"plan: {steps:,} steps of {each} ({', '.join(more)}){times}"]
+    return [f"plan: {steps:,} steps of {each} ({', '.join(more)}){times}", *attack_lines(recipe, attacked)]
+
+
+def attack_lines(recipe: Recipe, attacked: int) -> list[str]:
+    """Say what seeking adversarial examples for so many texts costs beside the steps, if any are sought."""
+    if not attacked:
+        return []
+    settings = recipe.augment
+    when = "every epoch" if settings.every == 1 else f"every {settings.every} epochs"
+    return [
+        f"plan: from epoch {settings.clean_epochs + 1} on, before {when}, {settings.attack} attacks {attacked:,} "
+        f"training texts with at most {settings.queries:,} queries each: up to {attacked * settings.queries:,} texts "
+        "forward"
+    ]
 
 
 def number(value: float) -> str:

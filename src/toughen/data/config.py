@@ -7,6 +7,9 @@ from typing import Literal, get_args
 
 from toughen.fields import require, setting
 
+FRESH = "attack"
+"""What stands in `data.augment` for examples that are sought while the model trains."""
+FreshAttack = Literal["deepwordbug", "textfooler", "pwws", "beam"]
 Task = Literal["auto", "single-label", "multi-label", "regression", "tokens"]
 COLUMNS = ("text", "text_pair", "label", "group")
 ONE_LABEL = ("auto", "single-label")
@@ -29,7 +32,9 @@ class Data:
     drop_shared: bool = setting(True, "drop from train the texts that also stand in validation or test")
     unlabelled: str | None = setting(None, "source of texts without labels, for the terms that need none")
     unlabelled_ratio: float = setting(1.0, "unlabelled rows per labelled row in a batch")
-    augment: str | None = setting(None, "pairs.parquet of an attack on training texts: what it found joins train")
+    augment: str | None = setting(
+        None, "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch"
+    )
 
     def __post_init__(self) -> None:
         share, ratio = self.validation_share, self.unlabelled_ratio
@@ -59,3 +64,39 @@ class Data:
         single = self.positive_label is None or self.task in ONE_LABEL
         rule = f"is for two classes of which a text has one; leave it out where data.task is {self.task}"
         require(single, "data.positive_label", self.positive_label, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """How adversarial examples are sought while the model trains; in force with `data.augment: attack`.
+
+    Before an epoch the model, as it then is, is attacked on a share of the training texts. What fools it joins that
+    epoch with its true label. Cost: no pass per step, but up to `queries` forward passes per attacked text and epoch,
+    and steps for the share of rows that join.
+    """
+
+    attack: FreshAttack = setting("deepwordbug", "deepwordbug edits letters; textfooler, pwws and beam exchange words")
+    share: float = setting(0.1, "share of the training texts that are attacked before an epoch, other ones each time")
+    queries: int = setting(50, "texts that the model is asked about at most for each attacked text")
+    max_changed: float = setting(0.2, "share of a text's words that may be changed; one always may")
+    neighbours: str | None = setting(None, "word list of the attacks that exchange words; they need one")
+    clean_epochs: int = setting(1, "epochs before the first attack: a new head's mistakes teach nothing")
+    every: int = setting(1, "epochs between two attacks; in between, what was found last stays")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.share <= 1, "augment.share", self.share, "must be from 0 (nothing) to 1")
+        require(0 < self.max_changed <= 1, "augment.max_changed", self.max_changed, "must be above 0 and at most 1")
+        for name in ("queries", "every"):
+            require(getattr(self, name) >= 1, f"augment.{name}", getattr(self, name), "must be at least 1")
+        require(self.clean_epochs >= 0, "augment.clean_epochs", self.clean_epochs, "must not be negative")
+        kind = get_args(FreshAttack)
+        require(self.attack in kind, "augment.attack", self.attack, f"must be one of {', '.join(kind)}")
+
+    def count(self, rows: int) -> int:
+        """Return how many of so many training texts are attacked at a time."""
+        return round(self.share * rows)
+
+    def sought_in(self, epoch: int) -> int | None:
+        """Return the epoch, from 0, at whose start the examples of an epoch are sought; None where it has none."""
+        since = epoch - self.clean_epochs
+        return None if since < 0 else epoch - since % self.every

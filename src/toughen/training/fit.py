@@ -19,6 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from toughen.attack import fresh
 from toughen.cost.plan import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
@@ -52,7 +53,9 @@ def check(recipe: Recipe, splits: Splits) -> None:
         raise InputError(
             "training.threshold: tuned is for two classes (several labels per text are always tuned); set it to fixed."
         )
-    adversary, steps = recipe.adversary, planned_steps(recipe.training, len(splits.train))
+    rows = len(splits.train) + fresh.slots(recipe, len(splits.train))
+    adversary, steps = recipe.adversary, planned_steps(recipe.training, rows)
+    fresh.check(recipe, splits, planned_steps(replace(recipe.training, epochs=1.0, max_steps=None), rows), steps)
     if adversary is not None and adversary.start_step >= steps:
         raise InputError(
             f"adversary.start_step is {adversary.start_step}, but training has only {steps} steps, so the adversary "
@@ -86,26 +89,31 @@ def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Pat
     """
     training = recipe.training
     tokens = _tokenised(recipe, splits, prepared, partial(console.print, highlight=False, soft_wrap=True))
-    plan = plan_lines(recipe, planned_steps(training, len(tokens["train"])))
+    places = fresh.slots(recipe, len(tokens["train"]))
+    plan = plan_lines(recipe, planned_steps(training, len(tokens["train"]) + places), places)
     for line in (*_length_notes(tokens["train"], prepared, training.max_length), *plan):
         console.print(line, highlight=False, soft_wrap=True)
     metric = chosen_metric(training.metric, splits.task)
     recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
     args = training_arguments(recipe, folder, metric)
     inputs = [name for name in prepared.tokenizer.model_input_names if name in tokens["validation"].column_names]
+    rows, batches = _rows_and_batches(recipe, tokens, args)
     trainer = ToughTrainer(
         prepared.model,
         args,
         recipe=recipe,
-        batches=_batches(recipe, tokens, args),
+        batches=batches,
         task=splits.task,
-        train_dataset=Rows(tokens["train"], tokens.get("unlabelled")),
+        train_dataset=rows,
         eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
         processing_class=prepared.tokenizer,
         compute_metrics=Validation(splits.task, splits.label_names, metric, owners_of(tokens["validation"])),
         callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
     )
+    if isinstance(rows, fresh.FreshRows):
+        say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+        trainer.fresh = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
     trainer.remove_callback(PrinterCallback)
     if training.early_stopping is not None:
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)
@@ -152,10 +160,20 @@ def _length_notes(train: Any, prepared: Prepared, asked: int) -> Iterator[str]:
         yield f"{cut:.1%} of the training texts are cut to {prepared.max_length} tokens"
 
 
-def _batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArguments) -> LengthBuckets:
-    unlabelled = tokens.get("unlabelled")
+def _rows_and_batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArguments) -> tuple[Rows, LengthBuckets]:
+    """Return the training rows and their batches; with places for adversarial examples that are yet to be found."""
+    train, unlabelled = tokens["train"], tokens.get("unlabelled")
+    lengths = numbers_of(train, "length")
+    places = fresh.drawn(recipe, len(train), 0)
+    if not len(places):
+        return Rows(train, unlabelled), _batches(recipe, lengths, unlabelled, args)
+    rows = fresh.FreshRows(train, unlabelled, places)
+    return rows, _batches(recipe, np.concatenate([lengths, lengths[places]]), unlabelled, args)
+
+
+def _batches(recipe: Recipe, lengths: Any, unlabelled: Any, args: TrainingArguments) -> LengthBuckets:
     return LengthBuckets(
-        numbers_of(tokens["train"], "length"),
+        lengths,
         recipe.training.batch_size,
         seed=recipe.training.seed,
         world_size=args.world_size,

@@ -33,6 +33,7 @@ from toughen.training.schedules import with_average_tail
 from toughen.training.soup import Candidates, Cooked, cook
 
 if TYPE_CHECKING:
+    from toughen.attack.fresh import Fresh
     from toughen.data.batches import LengthBuckets
     from toughen.recipe import Recipe
 
@@ -86,6 +87,7 @@ class ToughTrainer(Trainer):
         self.engine: Engine | None = None
         self.clock = Clock()
         self._window: Window | None = None
+        self.fresh: Fresh | None = None
         self.stopped = False
         self.restored: dict[str, Any] | None = None
         # A second forward would otherwise overwrite buffers that the first backward still needs.
@@ -194,6 +196,10 @@ class ToughTrainer(Trainer):
             # The run was stopped early before it was saved: nothing is left to train.
             self.control.should_training_stop = True
             return
+        if self.fresh is not None:
+            bare = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+            begun = self.state.global_step > kwargs["epoch"] * kwargs["num_update_steps_per_epoch"]
+            self.fresh.before_epoch(kwargs["epoch"], bare, begun=begun)
         if self._batches is not None:
             self._batches.set_epoch(kwargs["epoch"])
         loop: Any = super()
