@@ -1,6 +1,7 @@
-"""How many documents per second each way of shipping a model labels, from text to label, on the same CPU threads.
+"""What each way of shipping a model costs, from text to label on the same CPU threads, and whether its answers differ.
 
     python benchmarks/deploy.py --data PATH_TO_DATA --texts 2000
+    python benchmarks/deploy.py --data PATH_TO_DATA --part parity
 
 fine-tunes all-MiniLM-L6-v2 (22.7 M parameters, Apache-2.0) on 2,000 IMDb reviews, exports it with int8, and lets
 PyTorch (fp32, bf16), ONNX Runtime in Python (fp32, int8), OpenVINO (fp32, bf16; if it is installed) and the C++ program
@@ -12,6 +13,7 @@ length together. The results are one JSON line per way in benchmarks/results/dep
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -28,6 +30,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 WORK = ROOT / "runs" / "deploy-benchmark"
 PROGRAM = ROOT / "build" / "cpp" / "toughen-cli"
 BATCH, LENGTH = 32, 256
+BLOCK, FOR_PYTORCH = 512, 2048  # texts that are asked about together; those that PyTorch is asked about
 FLAGS = ("amx_tile", "amx_bf16", "amx_int8", "avx512f", "avx512_vnni", "avx512_bf16", "avx2")
 
 Outputs = Callable[[], Any]
@@ -44,22 +47,30 @@ def main() -> None:
     folder = args.work / "exported"
     if not folder.exists():
         exported(run, folder)
+    if args.part == "parity":
+        compare(args, run, folder)
+        return
     frame = texts_of(args)
     ways = ways_to_label(run, folder, frame["text"].tolist(), args.threads)
     seconds, found = rounds(ways, args.rounds)
-    write(results(args, frame, folder, seconds, found))
+    rows = results(args, frame, folder, seconds, found)
+    print(table(rows)) if args.quick else write(rows)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with the data")
+    parser.add_argument("--part", choices=("speed", "parity"), default="speed")
     parser.add_argument("--texts", type=int, default=2000, help="of the test split")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="64 texts, one round, results printed only")
     parser.add_argument("--threads", type=int, default=1, help="of each way alike")
     parser.add_argument("--train", type=int, default=2000, help="training rows")
     parser.add_argument("--run", type=Path, help="a finished run to take instead")
     parser.add_argument("--work", type=Path, default=WORK, help="where the run and its export are kept")
     args = parser.parse_args()
+    if args.quick:
+        args.texts, args.rounds = 64, 1
     if args.data is None or not Path(args.data).is_dir():
         sys.exit("give the folder with the data: --data PATH (or TOUGHEN_DATA)")
     if not PROGRAM.exists():
@@ -97,11 +108,11 @@ def exported(run: Path, folder: Path) -> None:
         print(*row, sep="\t")
 
 
-def texts_of(args: argparse.Namespace) -> Any:
+def texts_of(args: argparse.Namespace, count: int | None = None) -> Any:
     import pandas as pd
 
     frame = pd.read_parquet(Path(args.data) / "imdb" / "test.parquet")
-    return frame.sample(args.texts, random_state=0)
+    return frame.sample(count or args.texts, random_state=0)
 
 
 def ways_to_label(run: Path, folder: Path, texts: list[str], threads: int) -> dict[str, Outputs]:
@@ -172,6 +183,71 @@ def own_library() -> str:
     import onnxruntime
 
     return str(next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so*")))
+
+
+def compare(args: argparse.Namespace, run: Path, folder: Path) -> None:
+    """Ask every engine about one block after another; write the counts after each."""
+    import numpy as np
+
+    kept = args.work / "parity"
+    kept.mkdir(exist_ok=True)
+    frame = texts_of(args, 25_000)
+    for start in range(0, len(frame), BLOCK):
+        texts = frame["text"].iloc[start : start + BLOCK].tolist()
+        engines = engines_of(run, folder, args.threads, pytorch=start < FOR_PYTORCH)
+        missing = {name: ask for name, ask in engines.items() if not (kept / f"{name}-{start}.npy").exists()}
+        for name, ask in missing.items():
+            np.save(kept / f"{name}-{start}.npy", ask(texts))
+        if missing:
+            told = counts(kept, frame) | {"threads": args.threads, "cpu": cpu(), "flags": flags()}
+            (RESULTS / "deploy-parity.json").write_text(json.dumps(told, indent=2) + "\n")
+            print(f"{start + len(texts):,} texts", flush=True)
+
+
+@functools.cache
+def engines_of(run: Path, folder: Path, threads: int, pytorch: bool) -> dict[str, Callable[[list[str]], Any]]:
+    """Return functions from texts to probabilities [N, 2]."""
+    import numpy as np
+
+    from toughen.assess.answers import texts_dataset
+    from toughen.deploy.predictor import load
+
+    def python(model: Any) -> Callable[[list[str]], Any]:
+        return lambda texts: model.outputs(texts_dataset(texts, "single-label"), batch_size=BATCH)
+
+    def program(file: str, names: tuple[str, ...]) -> Callable[[list[str]], Any]:
+        def ask(texts: list[str]) -> Any:
+            way: Any = cpp(folder, file, texts, names, threads)
+            return np.asarray(way.read(way()))
+
+        return ask
+
+    known = load(folder, threads=threads)
+    engines = {"python": python(known), "cpp": program("model.onnx", known.label_names)}
+    return engines | ({"pytorch": python(torch_models(run, threads)["fp32"])} if pytorch else {})
+
+
+def counts(kept: Path, frame: Any) -> dict[str, Any]:
+    """Count over the blocks that are there: rows, equal labels, right ones, and the largest difference."""
+    import numpy as np
+
+    truth = frame["label"].to_numpy()
+    told: dict[str, Any] = {"model": "all-MiniLM-L6-v2", "max_length": LENGTH, "batch": BATCH}
+    for one, other in (("python", "pytorch"), ("cpp", "python"), ("cpp", "pytorch")):
+        names = sorted(kept.glob(f"{one}-*.npy"), key=lambda path: int(path.stem.partition("-")[2]))
+        pairs = [(path, kept / path.name.replace(one, other, 1)) for path in names]
+        read = [(int(a.stem.partition("-")[2]), np.load(a), np.load(b)) for a, b in pairs if b.exists()]
+        if not read:
+            continue
+        ours, theirs = (np.concatenate([block[i] for block in read]) for i in (1, 2))
+        labels = np.concatenate([truth[start : start + len(a)] for start, a, _ in read])
+        told[f"{one} against {other}"] = {
+            "rows": len(ours),
+            "equal_labels": int((ours.argmax(1) == theirs.argmax(1)).sum()),
+            "largest_difference": float(np.abs(ours - theirs).max()),
+            "accuracy": [float((found.argmax(1) == labels).mean()) for found in (ours, theirs)],
+        }
+    return told
 
 
 def rounds(ways: dict[str, Outputs], count: int) -> tuple[dict[str, list[Spent]], dict[str, Any]]:
