@@ -3,16 +3,11 @@
 #     docker run --rm -p 8080:8080 -v "$PWD/exported:/model:ro" toughen-serve
 FROM python:3.12-slim
 
-# The base dependencies of the package hold PyTorch (about 200 MB to download and 700 MB on disk for CPUs, several GB
-# with CUDA) and what training needs. Serving an exported folder imports none of it, so these are the ones it does
-# import, and the package itself goes in without its dependencies. A run folder cannot be served by this image.
-RUN pip install --no-cache-dir \
-    "fastapi>=0.115" "numpy>=1.26" "onnxruntime>=1.21" "prometheus-client>=0.21" "PyYAML>=6.0" "rich>=13.9" \
-    "tokenizers>=0.21" "typer>=0.15" "uvicorn>=0.32"
-
+# The package without the extra `train`: no PyTorch (700 MB on disk for CPUs, several GB with CUDA), no transformers.
+# So a run folder cannot be served by this image.
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
-RUN pip install --no-cache-dir --no-deps /src && rm -rf /src
+RUN pip install --no-cache-dir "/src[serve]" && rm -rf /src
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin toughen
 USER toughen

@@ -87,7 +87,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'toughen' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from toughen.installed import missing_part
+
+        sentence = missing_part(error, f"toughen.{name}")
+        raise (error if sentence is None else ModuleNotFoundError(sentence, name=error.name)) from None
 
 
 def __dir__() -> list[str]:

@@ -118,11 +118,14 @@ class _Parquet:
     def join(self, parts: Iterable[Path], target: Path) -> None:
         import pyarrow.parquet as pq
 
+        from toughen.data.stream import release
+
         tables = _grouped(parts)
         first = next(tables)
         with pq.ParquetWriter(target, first.schema) as writer:
             for table in chain([first], tables):
                 writer.write_table(table)
+                release()
 
 
 def _grouped(parts: Iterable[Path]) -> Iterator[Any]:
@@ -131,7 +134,7 @@ def _grouped(parts: Iterable[Path]) -> Iterator[Any]:
 
     left = iter(parts)
     while some := list(islice(left, _GROUP)):
-        yield pa.concat_tables([pq.read_table(part, partitioning=None) for part in some])
+        yield pa.concat_tables([pq.ParquetFile(part, pre_buffer=False).read(use_threads=False) for part in some])
 
 
 FORMATS: dict[str, Format] = {

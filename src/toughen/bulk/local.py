@@ -83,7 +83,8 @@ class Pool:
 
     def parts(self, source: Source, finished: set[int]) -> Iterator[Part]:
         """Yield the parts that are not finished, as they come."""
-        idle, busy = list(self._running), []
+        idle = list(self._running)
+        busy: list[_Process] = []
         for chunk in unfinished(source, finished):
             if not idle and len(self._running) < self._most:
                 idle.append(self._started())
@@ -167,7 +168,7 @@ def _work(pipe: Connection[Any, Any], job: Job) -> None:
             try:
                 worker = worker or stack.enter_context(job.opened())
                 answer: Any = worker.known() if chunk is None else (chunk.index, worker.part(chunk))
-            except InputError as error:
+            except (InputError, ModuleNotFoundError) as error:
                 answer = error
             except Exception:
                 answer = RuntimeError(f"in a worker process:\n{traceback.format_exc()}")

@@ -23,12 +23,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from toughen.cli.commands import app
     from toughen.errors import InputError
+    from toughen.installed import missing_part
 
     warnings.showwarning = _warn
     try:
         status = app(list(sys.argv[1:] if argv is None else argv), prog_name="toughen", standalone_mode=False)
     except InputError as error:
         return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        words = [word for word in (sys.argv[1:] if argv is None else argv) if not word.startswith("-")]
+        sentence = missing_part(error, " ".join(["toughen", *words[:1]]))
+        if sentence is None:
+            raise
+        return _refuse(sentence)
     except typer.Abort as error:  # how click hands on the end of input, and in some versions an interrupt
         if error.__cause__ is not None and not isinstance(error.__cause__, KeyboardInterrupt):
             raise

@@ -15,7 +15,7 @@ from typing import Any
 from toughen.data.raw import refuse_duplicate_columns
 from toughen.errors import InputError
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 64 << 10  # bytes
 LONGEST_FIELD = 2**31 - 1
 
 

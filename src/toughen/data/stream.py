@@ -23,9 +23,9 @@ from toughen.errors import InputError
 
 HEAD_ROWS, HEAD_BYTES = 10_000, 32 << 20
 """What is looked at to tell which column is which."""
-_BLOCK, _LARGEST = 128 << 10, 2**31 - 1
+_BLOCK, _LARGEST = 32 << 10, 2**31 - 1
 """Bytes of a block of CSV, which holds whole rows; Arrow reads some 36 of them ahead, whatever it is told."""
-_BUFFER = 1 << 20
+_BUFFER, _RELEASE = 64 << 10, 8
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -72,6 +72,11 @@ def open_stream(source: str | Path) -> Stream:
         return _Parquet(path.absolute(), name) if kind == ".parquet" else _whole(source)
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
+
+
+def release() -> None:
+    """Give what Arrow has freed back to the system: by itself it keeps it, and more with every row group."""
+    pa.default_memory_pool().release_unused()
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,11 @@ class _Parquet(_File):
         try:
             # Through a small buffer: a row group may be as large as the file.
             with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=LINES, columns=columns, use_threads=False):
+                batches = file.iter_batches(batch_size=LINES, columns=columns, use_threads=False)
+                for number, batch in enumerate(batches):
                     yield pa.Table.from_batches([batch])
+                    if number % _RELEASE == 0:
+                        release()
         except (pa.ArrowException, ValueError) as error:
             if isinstance(error, InputError):
                 raise
