@@ -51,7 +51,7 @@ def main() -> None:
         compare(args, run, folder)
         return
     frame = texts_of(args)
-    ways = ways_to_label(run, folder, frame["text"].tolist(), args.threads)
+    ways = ways_to_label(run, folder, frame["text"].tolist(), args.threads, args.batch)
     seconds, found = rounds(ways, args.rounds)
     rows = results(args, frame, folder, seconds, found)
     print(table(rows)) if args.quick else write(rows)
@@ -64,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=2000, help="of the test split")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="64 texts, one round, results printed only")
+    parser.add_argument("--batch", type=int, default=8, help="texts per pass of each way alike (parity: 32)")
     parser.add_argument("--threads", type=int, default=1, help="of each way alike")
     parser.add_argument("--train", type=int, default=2000, help="training rows")
     parser.add_argument("--run", type=Path, help="a finished run to take instead")
@@ -115,7 +116,7 @@ def texts_of(args: argparse.Namespace, count: int | None = None) -> Any:
     return frame.sample(count or args.texts, random_state=0)
 
 
-def ways_to_label(run: Path, folder: Path, texts: list[str], threads: int) -> dict[str, Outputs]:
+def ways_to_label(run: Path, folder: Path, texts: list[str], threads: int, batch: int) -> dict[str, Outputs]:
     """Return every way by name, loaded and warm."""
     import toughen
     from toughen.assess.answers import texts_dataset
@@ -124,14 +125,14 @@ def ways_to_label(run: Path, folder: Path, texts: list[str], threads: int) -> di
     dataset = texts_dataset(texts, "single-label")
     ways: dict[str, Outputs] = {}
     for name, model in torch_models(run, threads).items():
-        ways[f"PyTorch {name}"] = lambda model=model: model.outputs(dataset, batch_size=BATCH)
+        ways[f"PyTorch {name}"] = lambda model=model: model.outputs(dataset, batch_size=batch)
     for name, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx")):
         known = load(folder, model=file, threads=threads)
-        ways[f"ONNX Runtime {name}"] = lambda known=known: known.outputs(dataset, batch_size=BATCH)
-        ways[f"C++ {name}"] = cpp(folder, file, texts, known.label_names, threads)
+        ways[f"ONNX Runtime {name}"] = lambda known=known: known.outputs(dataset, batch_size=batch)
+        ways[f"C++ {name}"] = cpp(folder, file, texts, known.label_names, threads, batch)
     for name, session in openvino_sessions(folder, threads).items():
         known = Predictor(folder, session)
-        ways[f"OpenVINO {name}"] = lambda known=known: known.outputs(dataset, batch_size=BATCH)
+        ways[f"OpenVINO {name}"] = lambda known=known: known.outputs(dataset, batch_size=batch)
     print(f"toughen {toughen.__version__}: {len(texts)} texts, {', '.join(ways)}")
     return ways
 
@@ -159,10 +160,10 @@ def openvino_sessions(folder: Path, threads: int) -> dict[str, Any]:
     return {f"{p}": OpenVinoSession(graph, threads=threads, precision=p) for p in ("fp32", "bf16")}
 
 
-def cpp(folder: Path, file: str, texts: list[str], names: tuple[str, ...], threads: int) -> Outputs:
+def cpp(folder: Path, file: str, texts: list[str], names: tuple[str, ...], threads: int, batch: int) -> Outputs:
     """Ask the program; its results are read and its start paid for outside the clock, like the others' loading."""
     data = "".join(json.dumps(text) + "\n" for text in texts).encode()
-    command = [str(PROGRAM), str(folder), "--json", "--model", file, "--threads", str(threads), "--batch", str(BATCH)]
+    command = [str(PROGRAM), str(folder), "--json", "--model", file, "--threads", str(threads), "--batch", str(batch)]
     env = os.environ | {"ORT_LIB": os.environ.get("ORT_LIB") or own_library()}
 
     def ask() -> Any:
@@ -217,7 +218,7 @@ def engines_of(run: Path, folder: Path, threads: int, pytorch: bool) -> dict[str
 
     def program(file: str, names: tuple[str, ...]) -> Callable[[list[str]], Any]:
         def ask(texts: list[str]) -> Any:
-            way: Any = cpp(folder, file, texts, names, threads)
+            way: Any = cpp(folder, file, texts, names, threads, BATCH)
             return np.asarray(way.read(way()))
 
         return ask
@@ -283,7 +284,7 @@ def results(
     for name, spent in seconds.items():
         labels = found[name].argmax(1)
         wall, busy = ([one[i] for one in spent] for i in (0, 1))
-        row = {"way": name, "texts": len(frame), "rounds": len(spent), "batch": BATCH, "seconds": wall}
+        row = {"way": name, "texts": len(frame), "rounds": len(spent), "batch": args.batch, "seconds": wall}
         row |= {"cpu_seconds": busy, "documents_per_second": len(frame) / statistics.median(wall)}
         row["accuracy"] = float((labels == truth).mean())
         row["same_labels"] = float((labels == first).mean())
@@ -322,8 +323,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "# What each way of shipping a model costs",
         "",
         f"all-MiniLM-L6-v2, {one['texts']:,} texts of IMDb's test split, at most {LENGTH} tokens, from text to label; "
-        f"{one['threads']} thread(s), batch {BATCH}, texts of similar length together; median of {one['rounds']} "
-        f"interleaved rounds on {one['cpu']} {amx} ({', '.join(one['flags'])}). Loading is not counted.",
+        f"{one['threads']} thread(s), batch {one['batch']}, texts of similar length together; median of "
+        f"{one['rounds']} interleaved rounds on {one['cpu']} {amx} ({', '.join(one['flags'])}). Loading is "
+        "not counted.",
         "",
         "| way | documents per second | slowest to fastest round | per CPU second | accuracy | labels as PyTorch fp32 "
         "| MB |",
