@@ -20,7 +20,7 @@ from toughen.fields import require
 if TYPE_CHECKING:
     from toughen.bulk.source import Source
 
-EngineName = Literal["local"]
+EngineName = Literal["local", "ray"]
 CHUNK_ROWS = 512
 
 
@@ -33,7 +33,7 @@ def predict_folder(
     text_pair: str | None = None,
     model: str | None = None,
     workers: int | None = None,
-    engine: EngineName = "local",
+    engine: EngineName | str = "local",
     chunk_rows: int = CHUNK_ROWS,
     restart: bool = False,
 ) -> int:
@@ -52,8 +52,8 @@ def predict_folder(
         text_pair: name of the second text's column; default found where the model takes pairs, or where there is no
             telling and a column has this very name.
         model: graph of an export; default model.onnx.
-        workers: processes with a model each; default one per core.
-        engine: ``local``.
+        workers: processes with a model each; default one per core, on a cluster one per CPU of it.
+        engine: ``local``, or ``ray`` (see `toughen.bulk.on_ray`).
         chunk_rows: rows that are answered together, and lost by a kill; fewer where they are long.
         restart: throw away what an earlier call began.
 
@@ -112,7 +112,12 @@ def check_target(output: Path, source: Path) -> Format:
 def _engine(name: str, job: Job, workers: int | None) -> Iterator[Engine]:
     if name not in get_args(EngineName):
         raise InputError(f"--engine must be one of {', '.join(get_args(EngineName))}, got {name!r}.")
-    if (workers or cores()) == 1:
+    if name == "ray":
+        from toughen.bulk.on_ray import cluster
+
+        with cluster(job, workers) as ray:
+            yield ray
+    elif (workers or cores()) == 1:
         with job.opened() as worker:
             yield Alone(worker)
     else:
@@ -152,7 +157,7 @@ def _bar(rows: int, chunks: int, done: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    columns = (f"{rows:,} rows", *Progress.get_default_columns()[1:])
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    columns = Progress.get_default_columns()[1:]
+    with Progress(f"{rows:,} rows", *columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predict", total=chunks, completed=done)
         yield lambda: progress.advance(task)

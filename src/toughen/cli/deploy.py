@@ -56,6 +56,7 @@ def predict(
     text_pair: PairColumn = None,
     model: Graph = None,
     workers: Workers = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.")] = "local",
     chunk_rows: Annotated[int, typer.Option(metavar="N", help="Rows that a kill may cost per worker.")] = 512,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what a killed start has finished.")] = False,
     as_json: AsJson = False,
@@ -75,6 +76,7 @@ def predict(
             text_pair=text_pair,
             model=model,
             workers=workers,
+            engine=engine,
             chunk_rows=chunk_rows,
             restart=restart,
         )
