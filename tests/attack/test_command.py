@@ -61,6 +61,8 @@ def test_an_attack_prints_and_saves_all_that_its_number_means(call, desk, tmp_pa
         assert len(Words.of(pair["text"]).changed(Words.of(pair["adversarial"]))) <= max(1, 0.2 * pair["words"])
         assert pair["queries"] <= 60
     assert "<del>" in (tmp_path / "out/pairs.html").read_text()
+    pytest.importorskip("matplotlib", reason="needs the extra report")
+    assert "deepwordbug" in (tmp_path / "out/report.html").read_text()
 
 
 def test_options_reach_the_attack(call, tmp_path):

@@ -176,6 +176,7 @@ def test_killed_in_the_middle_and_continued(model, data, tmp_path, capsys):
         finally:
             first.kill()
             first.wait()
+    assert "ablation plan" in (output / "report.html").read_text(), "before the runs are finished"
     reached = checkpoints(ema)[-1]
     assert not (ema / "metrics.json").exists()
     before = (plain / "metrics.json").stat().st_mtime_ns
@@ -195,6 +196,7 @@ def test_killed_in_the_middle_and_continued(model, data, tmp_path, capsys):
     assert steps.count(reached) == 1
     assert steps[-1] == 64
     assert "table.md" in capsys.readouterr().out
+    assert "ablation plan" not in (output / "report.html").read_text()
 
     stamps = {path: path.stat().st_mtime_ns for path in output.glob("runs/*/*/metrics.json")}
     assert len(stamps) == 4

@@ -57,6 +57,7 @@ def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path,
         metrics = json.loads((output / f"trials/trial-{number}/metrics.json").read_text())
         assert "test" not in metrics
         assert metrics["validation"]["f1"] == result["trials"][number]["value"]
+    assert "Every trial" in (output / "report.html").read_text()
     best = load_recipe(output / "best.yaml")
     assert best.training.learning_rate == result["best"]["settings"]["training.learning_rate"]
     run = toughen.train(data, recipe=output / "best.yaml", output=tmp_path / "best", quiet=True)

@@ -193,6 +193,34 @@ def ablation(folder, single=0.01):
     })  # fmt: skip
 
 
+def plan(folder):
+    arms = [
+        {
+            "name": name,
+            "slots": [],
+            "finished": done,
+            "units_per_step": units,
+            "passes_per_step": 1,
+            "relative_cost": units / 3,
+        }
+        for name, done, units in (("plain", [1], 3.0), ("adversary", [], 9.0))
+    ]
+    power = {
+        "sd": 0.01,
+        "sd_from": "assumed",
+        "seeds": 2,
+        "alpha": 0.05,
+        "power": 0.8,
+        "comparisons": 2,
+        "single": 0.1,
+        "after_holm": 0.2,
+    }
+    return write(folder / "plan.json", {
+        "kind": "ablation plan", "recipe": {"model": "roberta-base", "data": {"source": "reviews"}}, "over": ["adversary"],
+        "design": "full", "seeds": [1, 2], "arms": arms, "runs": 4, "power": power,
+    })  # fmt: skip
+
+
 def search(folder):
     trials = [
         {
@@ -293,4 +321,5 @@ KINDS = {
     "comparison": comparison,
     "ablation": ablation,
     "search": search,
+    "plan": plan,
 }

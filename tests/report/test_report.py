@@ -241,3 +241,13 @@ def test_a_run_without_checkpoints_is_read_from_tensorboard_or_says_so(tmp_path)
     page = words(write_report(tmp_path / "run").read_text())
     assert "No log" not in page
     assert "training loss goes from 1 at step 1 to 0.3333 at step 3" in page
+
+
+def test_a_plan_says_what_it_costs_until_there_are_results(tmp_path):
+    made.plan(tmp_path)
+    page = words(write_report(tmp_path).read_text())
+    assert "4 runs: 2 combinations of parts, each with 2 seeds; 1 of them had finished" in page
+    assert "cost as much as 8 runs of plain" in page
+    assert "a true difference of 0.1" in page
+    made.ablation(tmp_path)
+    assert "The results take the place of this page" not in words(write_report(tmp_path).read_text())

@@ -139,11 +139,23 @@ def attack(
     kind, options = chosen(ctx.params)
     with show.only_json(as_json):
         found = _run(kind, options, ctx.params)
+        report = _reported(found["folder"])
     if as_json:
         show.print_json({"kind": kind, **found["result"].as_dict(), "output": str(found["folder"])})
         return
     _SHOWN[kind](found["result"])
     typer.echo(f"{', '.join(path.name for path in found['files'])} are in {found['folder']}")
+    for line in report:
+        typer.echo(line, err=True)
+
+
+def _reported(folder: Path) -> list[str]:
+    """Write the report beside the results; return what is to be said of it."""
+    from toughen.report.write import say_report
+
+    lines: list[str] = []
+    say_report(folder, lines.append)
+    return lines
 
 
 def chosen(given: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:

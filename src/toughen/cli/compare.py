@@ -104,7 +104,7 @@ def _ablate(
         typer.echo(line)
     if only_plan:
         return described
-    result = ablate(ablation, jobs=jobs, say=typer.echo)
+    result = ablate(ablation, jobs=jobs, say=typer.echo, planned=lambda: say_report(output, typer.echo))
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {effect_sentence(effect, result['metric'])}")
     typer.echo(f"The table is in {output / TABLE}")
@@ -150,6 +150,7 @@ def search(
         from toughen.compare.search import BEST, Search
         from toughen.compare.search import search as start
         from toughen.compare.space import make_space, read_space
+        from toughen.report.write import say_report
 
         base = _recipe(recipe, ctx)
         wanted = Search(
@@ -158,5 +159,6 @@ def search(
         result = start(wanted, trials=trials, say=typer.echo)
         best = result["best"]
         typer.echo(f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / BEST}")
+        say_report(output, typer.echo)
     if as_json:
         show.print_json(result)

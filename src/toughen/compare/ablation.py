@@ -122,7 +122,9 @@ def _said(key: str) -> str:
 # ---------------------------------------------------------------- doing it
 
 
-def ablate(ablation: Ablation, *, jobs: int = 1, say: Say = print) -> dict[str, Any]:
+def ablate(
+    ablation: Ablation, *, jobs: int = 1, say: Say = print, planned: Callable[[], object] | None = None
+) -> dict[str, Any]:
     """Make the runs that are missing and write the table.
 
     A run that has finished is not touched; one that was interrupted goes on from its last checkpoint.
@@ -131,6 +133,7 @@ def ablate(ablation: Ablation, *, jobs: int = 1, say: Say = print) -> dict[str, 
         ablation: what to do, and where.
         jobs: processes at a time.
         say: shown the progress, line by line.
+        planned: called when plan.json is written, before the first run.
 
     Returns:
         What ``ablation.json`` holds.
@@ -144,6 +147,8 @@ def ablate(ablation: Ablation, *, jobs: int = 1, say: Say = print) -> dict[str, 
     with alone(ablation.folder / LOCK, refusal=busy):
         described = ablation.describe()
         write_json(ablation.folder / PLAN, described)
+        if planned is not None:
+            planned()
         failed = run_jobs(ablation.jobs(), jobs, done=_Progress(ablation, described, jobs, say))
         result = summarise(ablation) | {"failed": failed}
         write_json(ablation.folder / RESULT, result)

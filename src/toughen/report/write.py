@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from toughen.report.page import Page
 
 REPORT = "report.html"
-_RESULTS = ("evaluation.json", "attack.json", "ablation.json", "comparison.json", "search.json")
+_RESULTS = ("evaluation.json", "attack.json", "ablation.json", "comparison.json", "search.json", "plan.json")
 """What makes a folder one that can be reported; a run folder has a recipe and metrics instead."""
 _NEEDED = {"matplotlib": "matplotlib", "jinja2": "jinja2"}
 
@@ -77,7 +77,7 @@ def find_result(path: Path) -> Path:
 
 
 def _page(source: Path) -> Page:
-    from toughen.report import attack_page, comparison_page, evaluation_page, run_page
+    from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page
 
     makers: dict[str, Callable[[Path], Page]] = {
         METRICS: lambda path: run_page.run_page(path.parent),
@@ -86,6 +86,7 @@ def _page(source: Path) -> Page:
         "comparison.json": comparison_page.comparison_page,
         "ablation.json": comparison_page.ablation_page,
         "search.json": comparison_page.search_page,
+        "plan.json": plan_page.plan_page,
     }
     try:
         return makers[source.name](source)
