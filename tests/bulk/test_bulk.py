@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import toughen
+from assess.saved_models import save_classifier
 from bulk.test_predict_file import FORMATS, read_back
 from serve.folders import save_exported, save_pretrained
 from toughen.bulk.local import Pool
@@ -243,6 +244,25 @@ def test_what_a_worker_refuses_is_one_sentence(exported, source, tmp_path, capsy
     assert "workers must be above 0, got 0." in capsys.readouterr().err
 
 
+def test_a_run_folder_is_answered_by_processes_with_one_thread(pretrained, tmp_path):
+    import torch
+
+    from toughen.recipe import dump, load_recipe
+
+    run = tmp_path / "run"
+    save_classifier(pretrained, run / "model", "single-label", ("bad", "good"), max_length=24)
+    (run / "recipe.yaml").write_text(dump(load_recipe("plain", {"model": "m", "training.max_length": 24})))
+    (run / "metrics.json").write_text("{}")
+    source, before = write(tmp_path / "in.jsonl", TEXTS[:60]), torch.get_num_threads()
+    predict_folder(run, source, tmp_path / "one.csv", workers=1, chunk_rows=16)
+    assert torch.get_num_threads() == before
+    predict_folder(run, source, tmp_path / "two.csv", workers=2, chunk_rows=16)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    expected = toughen.Run.open(run).predict(TEXTS[:60])
+    scores = [float(row["score"]) for row in read_back(tmp_path / "two.csv")]
+    assert scores == pytest.approx([answer["score"] for answer in expected], abs=1e-6)
+
+
 @pytest.mark.parametrize("task", ["multi-label", "regression", "tokens"])
 def test_every_task_is_answered(task, pretrained, tmp_path):
     folder = save_exported(pretrained, tmp_path, task)[1]
@@ -265,3 +285,13 @@ def test_pairs_are_answered(pretrained, tmp_path):
     assert [(row["text"], row["text_pair"]) for row in found] == pairs
     expected = toughen.load(folder).predict(pairs)
     assert [row["score"] for row in found] == pytest.approx([answer["score"] for answer in expected], abs=1e-6)
+
+
+def test_the_memory_that_the_page_tells_is_what_was_measured():
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks/results/bulk.json").read_text())["sizes"]
+    page = (root / "docs/deploy.md").read_text()
+    for kind in (".csv", ".parquet"):
+        sizes = sorted((row["rows"], row["peak_mb"]) for row in found if row["kind"] == kind)
+        assert [rows for rows, _ in sizes] == [10_000, 100_000, 1_000_000]
+        assert f"| {kind} | {' | '.join(str(peak) for _, peak in sizes)} |" in page
