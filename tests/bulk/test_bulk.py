@@ -131,6 +131,26 @@ def test_a_kill_in_the_middle_leaves_no_trace_in_the_file(exported, tmp_path, ch
     assert not folder_of(output).exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_an_interrupt_is_one_word_and_keeps_what_is_finished(exported, tmp_path):
+    """Ctrl+C reaches every process of a terminal, here those of a session."""
+    source, output = write(tmp_path / "in.jsonl", TEXTS * 8), tmp_path / "out.csv"
+    command = [sys.executable, "-m", "toughen", "predict", str(exported), "--input", str(source), "--output"]
+    process = subprocess.Popen(
+        [*command, str(output), "--workers", "3", "--chunk-rows", "8"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: len(children(process.pid)) >= 3 or process.poll() is not None)  # the last one is starting
+    workers = children(process.pid)
+    wait_for(lambda: len(list(folder_of(output).glob("part-*"))) > 3 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=120)[1] == "interrupted\n"
+    assert process.returncode == 130
+    wait_for(lambda: not any(map(is_running, workers)))
+    assert not output.exists()
+    assert len(list(folder_of(output).glob("part-????????"))) > 3
+
+
 class StopError(Exception):
     pass
 

@@ -7,14 +7,17 @@ import os
 import signal
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from toughen.bulk.source import Source
 from toughen.bulk.work import Chunk, Job, Known, Worker
 from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.bulk.source import Source
 
 Part = tuple[int, bytes]
 """The index of a chunk and its part of the file."""
@@ -117,7 +120,8 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, job), daemon=True)
-        self._process.start()
+        with _interrupts_held():
+            self._process.start()
         theirs.close()
 
     def send(self, chunk: Chunk | None) -> None:
@@ -151,6 +155,20 @@ class _Process:
         self.pipe.close()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold back SIGINT, for good in a process that starts meanwhile: Ctrl+C reaches all of a terminal's processes."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let it through again, were it started in between
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _ready(busy: list[_Process]) -> tuple[list[_Process], list[_Process]]:
     """Wait until some have answered; return those and the others."""
     found = wait([process.pipe for process in busy])
@@ -159,7 +177,6 @@ def _ready(busy: list[_Process]) -> tuple[list[_Process], list[_Process]]:
 
 def _work(pipe: Connection[Any, Any], job: Job) -> None:
     """Answer what comes through the pipe until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all processes of a terminal; the first one decides
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["OMP_NUM_THREADS"] = "1"
     worker = None
