@@ -243,6 +243,25 @@ def test_a_run_without_checkpoints_is_read_from_tensorboard_or_says_so(tmp_path)
     assert "training loss goes from 1 at step 1 to 0.3333 at step 3" in page
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    path = made.comparison(tmp_path)
+    content = json.loads(path.read_text())
+    content["mcnemar"][0]["runs"] = ["/x/plain/seed-42", "/x/adversary/seed-42"]
+    path.write_text(json.dumps(content))
+    assert "plain/seed-42 / adversary/seed-42" in words(write_report(tmp_path).read_text())
+
+
+def test_scores_that_differ_by_rounding_fill_no_axis():
+    from toughen.report.charts import Bought, cost_benefit
+
+    values = (0.0, 1e-17)
+    chart = cost_benefit([Bought(str(v), 1.0 + v, v, None, None) for v in values], "f1", what="", line=0.0)
+    (axis,) = chart.figure.axes
+    assert axis.get_ylim() == pytest.approx((-0.01, 0.01), abs=1e-6)
+    wide = cost_benefit([Bought(str(v), 1.0, v, None, None) for v in (0.2, 0.8)], "f1", what="", line=None)
+    assert wide.figure.axes[0].get_ylim()[1] < 0.9, "other axes are as they were"
+
+
 def test_a_plan_says_what_it_costs_until_there_are_results(tmp_path):
     made.plan(tmp_path)
     page = words(write_report(tmp_path).read_text())

@@ -228,6 +228,9 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
         axis.set_xlabel("cost of a training step, times that of the baseline")
         axis.set_ylabel(f"{named(metric)}{what}")
         axis.margins(x=0.12, y=0.12)
+        low, high = axis.get_ylim()
+        if high - low < 1e-6:  # nothing but rounding, which would fill the axis
+            axis.set_ylim(low - 0.01, high + 0.01)
         figure.legend(loc="outside lower center", fontsize=9, ncols=1 if len(rows) < 5 else 2)
     told = [
         (row.name, f"{row.cost:.2f}", number(row.value, 4), number(row.low, 4), number(row.high, 4)) for row in rows

@@ -129,10 +129,21 @@ def _spread(group: Result, name: str) -> str:
     return "" if spread is None else f" (sd {spread:.4f})"
 
 
+def _told_apart(runs: set[str]) -> dict[str, str]:
+    """Return the shortest end of each run's path that no other run has: of seed-42 alone there may be several."""
+    parts = {run: Path(run).parts for run in runs}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        names = {run: "/".join(path[-depth:]) for run, path in parts.items()}
+        if len(set(names.values())) == len(runs):
+            return names
+    return {run: run for run in runs}
+
+
 def _mcnemar(result: Result) -> Iterator[Block]:
+    names = _told_apart({run for one in result.get("mcnemar") or [] for run in one["runs"]})
     rows = [
         (
-            " / ".join(Path(run).name for run in one["runs"]),
+            " / ".join(names[run] for run in one["runs"]),
             number(one["only_first"]),
             number(one["only_second"]),
             number(one["p_mid"]),
