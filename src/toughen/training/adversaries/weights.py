@@ -143,7 +143,8 @@ def _along(gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm(list(tensors))).norm()
+    norms: tuple[Tensor, ...] = torch._foreach_norm(list(tensors))
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 def _factor(norm: Tensor, radius: float) -> Tensor:
