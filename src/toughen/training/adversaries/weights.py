@@ -143,8 +143,8 @@ def _along(gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    norms: tuple[Tensor, ...] = torch._foreach_norm(list(tensors))
-    return torch.linalg.vector_norm(torch.stack(norms))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
+    return norm
 
 
 def _factor(norm: Tensor, radius: float) -> Tensor:
