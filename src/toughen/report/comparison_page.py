@@ -59,19 +59,27 @@ def _rows(effects: list[Result], *, by: str = "") -> list[charts.Interval]:
     return found
 
 
-def _forest(key: str, title: str, rows: list[charts.Interval], axis: str) -> Chart:
+def _forest(key: str, title: str, rows: list[charts.Interval], axis: str, less: str = "") -> Chart:
     alt = (
         "; ".join(f"{row.name}: {number(row.value, 4)} ({number(row.low, 4)} to {number(row.high, 4)})" for row in rows)
         + "."
     )
     return charts.forest(
-        key, title, rows, axis, alt, line=0.0, note="Diamonds: differences that are shown, after Holm's correction."
+        key,
+        title,
+        rows,
+        axis,
+        alt,
+        line=0.0,
+        note=f"Diamonds: differences that are shown, after Holm's correction.{less}",
     )
 
 
 def _effects(differences: list[Result], metric: str) -> Block:
     ordered = sorted(differences, key=lambda one: one["metric"] != metric)
-    return _forest("effects", "Differences from the baseline", _rows(ordered, by="metric"), "difference")
+    errors = list(dict.fromkeys(named(one["metric"]) for one in ordered if one["metric"] in LOWER_IS_BETTER))
+    less = f" Of {' and '.join(errors)} less is better." if errors else ""
+    return _forest("effects", "Differences from the baseline", _rows(ordered, by="metric"), "difference", less)
 
 
 def _differences(differences: list[Result]) -> Table:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LOWER_IS_BETTER = frozenset({"log_loss", "loss", "rmse", "mae", "mse", "brier", "ece", "ece_equal_width", "aurc"})
+from toughen.compare.scores import LESS_IS_BETTER
+
+LOWER_IS_BETTER = LESS_IS_BETTER | {"brier", "ece", "ece_equal_width", "aurc"}
 FEW = 100
 """Fewer texts than this are called few."""
 NAMES = {
