@@ -23,8 +23,10 @@ for (const file of rest) {
     await page.evaluate(axe);
     const result = await page.evaluate(() => axe.run());
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    const tables = await page.evaluate(() => [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth + 1)
+      .map((box) => ({ inside: box.getBoundingClientRect().right <= innerWidth, scrolls: getComputedStyle(box).overflowX, shades: getComputedStyle(box).backgroundAttachment })));
     const violations = result.violations.map((one) => ({ id: one.id, impact: one.impact, nodes: one.nodes.map((n) => n.html.slice(0, 200)) }));
-    found.push({ file: basename(file), width, colorScheme, requests: requests.length, passes: result.passes.length, wide, violations });
+    found.push({ file: basename(file), width, colorScheme, requests: requests.length, passes: result.passes.length, wide, tables, violations });
     if (shots) {
       await page.screenshot({ path: join(shots, `${basename(file, ".html")}-${width}-${colorScheme}.png`), fullPage: true });
     }

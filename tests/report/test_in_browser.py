@@ -36,7 +36,7 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     files = [folder / "canary.html"]
     files[0].write_text(BAD)
-    for kind in ("run", "evaluation", "noise", "attack", "comparison", "ablation"):
+    for kind in ("run", "evaluation", "noise", "attack", "comparison", "ablation", "search"):
         if kind != "run":
             (folder / kind).mkdir()
         made.KINDS[kind](folder / kind)
@@ -49,7 +49,7 @@ def found(tmp_path_factory):
 
 def test_there_is_no_serious_violation(found):
     pages = [one for one in found if one["file"] != "canary.html"]
-    assert len(pages) == 12
+    assert len(pages) == 14
     assert all(one["passes"] > 20 for one in pages), "axe looked at it"
     assert [(one["file"], v) for one in pages for v in one["violations"] if v["impact"] in SERIOUS] == []
 
@@ -58,6 +58,16 @@ def test_no_page_scrolls_sideways_or_asks_the_network(found):
     pages = [one for one in found if one["file"] != "canary.html"]
     assert [(one["file"], one["width"], one["wide"]) for one in pages if one["wide"] > 0] == []
     assert {one["requests"] for one in pages} == {1}, "the file itself"
+
+
+def test_a_wide_table_scrolls_inside_its_box_and_shows_it(found):
+    """The shade lies still while the cover moves with the table: it is seen where there is more."""
+    wide = {one["width"]: one["tables"] for one in found if one["file"] == "comparison.html"}
+    assert wide[390], "canary: a phone is too narrow for it"
+    assert wide[1280] == []
+    every = [table for one in found for table in one["tables"]]
+    assert {(table["inside"], table["scrolls"]) for table in every} == {(True, "auto")}
+    assert {table["shades"] for table in every} == {"local, local, scroll, scroll"}
 
 
 def test_canary_a_bad_page_is_found_out(found):

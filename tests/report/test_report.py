@@ -262,11 +262,46 @@ def test_scores_that_differ_by_rounding_fill_no_axis():
     assert wide.figure.axes[0].get_ylim()[1] < 0.9, "other axes are as they were"
 
 
+def test_a_long_name_of_an_axis_is_broken_not_cut():
+    from toughen.report.charts import Bought, cost_benefit
+
+    rows = [Bought("plain", 1.0, 0.5, None, None)]
+    drawn = {metric: cost_benefit(rows, metric, what=", difference", line=0.0).figure for metric in ("rmse", "f1")}
+    for metric, lines in (("rmse", 2), ("f1", 1)):
+        (axis,) = drawn[metric].axes
+        drawn[metric].canvas.draw()
+        box = axis.yaxis.label.get_window_extent()
+        assert 0 <= box.y0 < box.y1 <= drawn[metric].bbox.height
+        assert len(axis.get_ylabel().splitlines()) == lines
+
+
 def test_a_plan_says_what_it_costs_until_there_are_results(tmp_path):
     made.plan(tmp_path)
     page = words(write_report(tmp_path).read_text())
     assert "4 runs: 2 combinations of parts, each with 2 seeds; 1 of them had finished" in page
     assert "cost as much as 8 runs of plain" in page
     assert "a true difference of 0.1" in page
+    assert "from predicted values." in page
+    assert "measured values" not in page
     made.ablation(tmp_path)
+    assert "from measured values." in words(write_report(tmp_path).read_text())
     assert "The results take the place of this page" not in words(write_report(tmp_path).read_text())
+
+
+def augmented(folder, account):
+    path = made.run(folder)
+    path.write_text(json.dumps(json.loads(path.read_text()) | account))
+    return words(write_report(folder).read_text())
+
+
+def test_a_run_tells_what_it_attacked_before_each_epoch(tmp_path):
+    epoch = {"epoch": 2, "attacked": 1200, "answered_rightly": 1100, "fooled": 431, "added": 429, "queries": 23456}
+    later = {"epoch": 3, "attacked": 1200, "answered_rightly": 1150, "fooled": 62, "added": 61, "queries": 34567}
+    account = {"attack": "deepwordbug", "epochs": [epoch | {"seconds": 9.04}, later | {"seconds": 7.0}]}
+    page = augmented(tmp_path / "run", {"augment": account})
+    assert "Training texts attacked by deepwordbug" in page
+    assert "before epoch texts attacked answered rightly fooled added queries seconds" in page
+    assert "2 1,200 1,100 431 429 23,456 9.0 3 1,200 1,150 62 61 34,567 7.0" in page
+    account = {"file": "pairs.parquet", "pairs": 70, "added": 64, "left_out": 6}
+    assert "pairs in the file 70 added to train 64 left out 6" in augmented(tmp_path / "file", {"augment": account})
+    assert "Adversarial t" not in augmented(tmp_path / "plain", {}), "canary"

@@ -226,7 +226,7 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
         if line is not None:
             axis.axhline(line, color=MUTED, linewidth=1, linestyle="--")
         axis.set_xlabel("cost of a training step, times that of the baseline")
-        axis.set_ylabel(f"{named(metric)}{what}")
+        axis.set_ylabel("\n".join(wrap(f"{named(metric)}{what}", 26)))
         axis.margins(x=0.12, y=0.12)
         low, high = axis.get_ylim()
         if high - low < 1e-6:  # nothing but rounding, which would fill the axis
@@ -288,7 +288,7 @@ def curves(
                     curve.x, curve.low, curve.high, color=SERIES[i % len(SERIES)], alpha=0.15, linewidth=0
                 )
         axis.set_xlabel(x_name)
-        axis.set_ylabel(y_name)
+        axis.set_ylabel("\n".join(wrap(y_name, 26)))
         axis.xaxis.get_major_locator().set_params(integer=True)
         if len(lines) > 1:
             figure.legend(loc="outside lower center", fontsize=9, ncols=2)

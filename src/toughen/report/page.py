@@ -107,6 +107,7 @@ class Page:
         summary: sentences in plain words, the most important first.
         facts: (name, value) of what it is about.
         sections: in order; those without blocks are left out.
+        basis: what the numbers are, for the footer.
     """
 
     kind: str
@@ -114,6 +115,7 @@ class Page:
     summary: Sequence[str]
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    basis: str = "measured values"
 
     @property
     def shown(self) -> list[Section]:

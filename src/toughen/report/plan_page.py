@@ -37,7 +37,7 @@ def plan_page(path: Path) -> Page:
         ("seeds", ", ".join(map(str, plan["seeds"]))),
     ]
     sections = [Section("Cost", [_cost(arms), _table(arms, seeds)])]
-    return Page("ablation plan", path.resolve().parent.name, summary, facts, sections)
+    return Page("ablation plan", path.resolve().parent.name, summary, facts, sections, basis="predicted values")
 
 
 def _cost(arms: list[Plan]) -> Chart:

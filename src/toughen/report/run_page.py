@@ -9,6 +9,7 @@ from typing import Any
 from toughen.combining.members import COMBINATION
 from toughen.folder import METRICS, RECIPE, read_json
 from toughen.report import charts
+from toughen.report.augmented import augmented
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.words import FEW, count, few, named, number, percent, scores, share_with_interval
 
@@ -32,7 +33,11 @@ def run_page(folder: Path) -> Page:
         sections += _curves(logs[0][1], metrics.get("train", {}), recipe)
     else:
         sections.append(Section("Learning curves", _folds(logs, recipe)))
-    sections += [Section("Cost", list(_cost(metrics))), Section("More of this run", list(_more(folder)))]
+    sections += [
+        Section("Adversarial training texts", list(augmented(metrics.get("augment") or {}))),
+        Section("Cost", list(_cost(metrics))),
+        Section("More of this run", list(_more(folder))),
+    ]
     facts = [*_facts(recipe), *(_environment(metrics.get("environment", {})))]
     return Page("training run", folder.resolve().name, _summary(metrics, logs), facts, sections)
 
