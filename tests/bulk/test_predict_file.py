@@ -1,11 +1,11 @@
 """Files of texts, answered for every task: columns, formats, pairs and words, and what can be read back."""
 
-import csv
 import json
 from types import SimpleNamespace
 
 import pytest
 
+from read_back import read_back
 from toughen.bulk.predict import predict_file
 from toughen.errors import InputError
 
@@ -43,19 +43,6 @@ def tagged(words):
 def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def read_back(path):
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        return pq.read_table(path).to_pylist()
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.loads(text)
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in text.splitlines()]
-    return list(csv.DictReader(text.splitlines(keepends=True), delimiter="," if path.suffix == ".csv" else "\t"))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
