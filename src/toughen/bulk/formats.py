@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -32,13 +33,14 @@ class Format(Protocol):
         """Write the file whose parts these are, in their order, holding few of them at a time."""
 
 
-class _Text:
+class _Text(ABC):
     """A format whose files can be cut between rows."""
 
     start, between, end = b"", b"", b""
 
+    @abstractmethod
     def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
-        raise NotImplementedError
+        """See :class:`Format`."""
 
     def join(self, parts: Iterable[Path], target: Path) -> None:
         with target.open("wb") as file:
