@@ -134,7 +134,7 @@ def test_a_kill_in_the_middle_leaves_no_trace_in_the_file(exported, tmp_path, ch
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_an_interrupt_is_one_word_and_keeps_what_is_finished(exported, tmp_path):
     """Ctrl+C reaches every process of a terminal, here those of a session."""
-    source, output = write(tmp_path / "in.jsonl", TEXTS * 8), tmp_path / "out.csv"
+    source, output = write(tmp_path / "in.jsonl", TEXTS * 100), tmp_path / "out.csv"
     command = [sys.executable, "-m", "toughen", "predict", str(exported), "--input", str(source), "--output"]
     process = subprocess.Popen(
         [*command, str(output), "--workers", "3", "--chunk-rows", "8"],

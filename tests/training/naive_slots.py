@@ -145,6 +145,11 @@ class Mixed:
         self.partner = sorted(range(len(keys)), key=keys.__getitem__)
         own = loop.inputs["attention_mask"]
         union = torch.stack([own[i] | own[j] for i, j in enumerate(self.partner)])
+        if loop.model.config.model_type == "roberta":
+            # From 2 on; the padding's position is 1. Where a row has no token, its partner's token stands at its own.
+            counted = [[n + 1 if token else 0 for n, token in enumerate(row, start=1)] for row in own.tolist()]
+            pairs = [zip(counted[i], counted[j], strict=True) for i, j in enumerate(self.partner)]
+            loop.inputs["position_ids"] = torch.tensor([[a or b or 1 for a, b in pair] for pair in pairs])
         loop.inputs["attention_mask"], loop.mask = union, union.bool()
         loop.change = self.change
         losses, labels = loop.losses, loop.labels

@@ -155,9 +155,5 @@ def _factor(norm: Tensor, radius: float) -> Tensor:
 def _scaled(gradients: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
     """Multiply gradients by their factors, in place; exactly 0 where a factor is NaN."""
     for gradient, factor in zip(gradients, factors, strict=True):
-        gradient.mul_(factor)
-        if factor.device.type != "cpu":
-            gradient.masked_fill_(factor.isnan(), 0.0)
-        elif factor.isnan():  # read for nothing here; elsewhere it would wait for the device
-            gradient.zero_()
+        gradient.mul_(factor).masked_fill_(factor.isnan(), 0.0)
     return list(gradients)
