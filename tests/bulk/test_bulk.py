@@ -139,6 +139,7 @@ def test_an_interrupt_is_one_word_and_keeps_what_is_finished(exported, tmp_path)
     process = subprocess.Popen(
         [*command, str(output), "--workers", "3", "--chunk-rows", "8"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     wait_for(lambda: len(children(process.pid)) >= 3 or process.poll() is not None)  # the last one is starting
     workers = children(process.pid)
