@@ -7,6 +7,7 @@ read at once (tables above 64 MiB are mapped from disk then) and given out in pi
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -85,8 +86,18 @@ class _File:
     name: str
     typed = True
 
+    def digest(self) -> str:
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Table(_File, ABC):
+    """A file that is read as tables of its rows, one after the other."""
+
+    @abstractmethod
     def _tables(self) -> Iterator[pa.Table]:
-        raise NotImplementedError
+        """Yield the rows, a part at a time."""
 
     def head(self) -> Raw:
         kept: list[pa.Table] = []
@@ -104,13 +115,9 @@ class _File:
             yield Raw(table.select(list(columns)), self.name, typed=self.typed, first=first)
             first += table.num_rows
 
-    def digest(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
 
 @dataclass(frozen=True)
-class _Csv(_File):
+class _Csv(_Table):
     file: Delimited
     typed = False
 
@@ -139,7 +146,7 @@ def _after(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBa
             yield batch.slice(skipped)
 
 
-class _Parquet(_File):
+class _Parquet(_Table):
     def _tables(self) -> Iterator[pa.Table]:
         yield from self._batches(None)
 
@@ -186,7 +193,7 @@ class _JsonLines(_File):
             first += len(part)
 
 
-class _TextLines(_File):
+class _TextLines(_Table):
     def _tables(self) -> Iterator[pa.Table]:
         with self.path.open(encoding="utf-8-sig") as file:
             # A line may hold characters at which splitlines divides and files do not.
