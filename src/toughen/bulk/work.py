@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 Row = dict[str, Any]
@@ -133,13 +132,9 @@ def _row(entry: Row, answer: Mapping[str, Any]) -> Row:
 
 
 def _run(folder: Path, graph: str | None) -> Predictor:
-    if graph is not None:
-        raise InputError(f"--model names a graph of an exported folder, and {folder} is none; leave it out.")
-    if not (folder / "recipe.yaml").is_file():
-        raise InputError(
-            f"{folder} is neither a run folder nor an exported one; give what toughen train --output or toughen export "
-            "--to wrote."
-        )
+    from toughen.deploy.files import require_run
+
+    require_run(folder, graph)
     from toughen.run import Run
 
     return Run.open(folder)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.deploy.files import MODEL, is_export
-from toughen.errors import InputError
+from toughen.deploy.files import MODEL, is_export, require_run
 from toughen.tasks import TaskName
 
 Text = str | tuple[str, str] | list[str]
@@ -40,13 +39,7 @@ def open_model(folder: Path, model: str | None = None) -> Served:
         from toughen.deploy.predictor import load
 
         return Served(load(folder, model=model or MODEL), folder.resolve().name, "onnxruntime")
-    if model is not None:
-        raise InputError(f"--model names a graph of an exported folder, and {folder} is none; leave it out.")
-    if not (folder / "recipe.yaml").is_file():
-        raise InputError(
-            f"{folder} is neither a run folder nor an exported one; give what toughen train --output or toughen export "
-            "--to wrote."
-        )
+    require_run(folder, model)
     from toughen.run import Run
 
     return Served(Run.open(folder).classifier, folder.resolve().name, "pytorch")
