@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import numpy as np
 
 Side = Callable[[int], None]
 """Computes on batch number i."""
+Timer = Callable[[int], float]
+"""Does so, and returns the seconds."""
 WARM_UP = 2
 RESAMPLES = 10_000
 
@@ -65,7 +69,6 @@ class Bench:
         base: Side,
         *,
         pairs: int | None = None,
-        uneven: bool = False,
         **facts: Any,
     ) -> dict[str, Any]:
         """Measure ``side`` against ``base`` and append the row; pairs saved by a killed start count.
@@ -77,23 +80,56 @@ class Bench:
             side: the numerator of the ratio.
             base: the denominator.
             pairs: other than usual.
-            uneven: the batches differ in shape, so that only the ratio of all seconds means something; otherwise the
-                ratio is the median of the pairs' ratios.
             facts: more to write down; a callable is called when all pairs are there.
         """
         key, wanted = self.key(part, what, setting), pairs or self.pairs
-        partial = self.folder / "partial" / f"{_digest(key)}.jsonl"
-        seconds = [row["seconds"] for row in read(partial)]
-        for i in range(1 if uneven else WARM_UP):  # a step on IMDb's lengths takes minutes
+        for i in range(WARM_UP):
             side(-1 - i)
             base(-1 - i)
-        for i in range(len(seconds), wanted):
-            seconds.append(pair(side, base, i))
-            append(partial, {"key": key, "seconds": seconds[-1]})
-        known = {name: fact() if callable(fact) else fact for name, fact in facts.items()}
-        row = self.add(part, what, setting, summary(seconds, uneven) | known)
-        partial.unlink()
+        seconds = self._rounds(key, [partial(timed, side), partial(timed, base)], wanted)
+        row = self.add(part, what, setting, summary(seconds, uneven=False) | _known(facts))
+        self._partial(key).unlink()
         return row
+
+    def compare_with_each(
+        self,
+        part: str,
+        setting: dict[str, Any],
+        side: Callable[[], Side],
+        bases: dict[str, Callable[[], Side]],
+        facts: dict[str, dict[str, Any]],
+    ) -> None:
+        """Measure ``side`` against several others in the same rounds: ``side`` is what takes the time.
+
+        One row for each other, named as it is; the batches differ in shape, so that the ratio is that of all seconds.
+        Each is made anew for every round, takes its last batch to warm up, and is gone before the next one is made: two
+        of them together may need more memory than there is.
+
+        Args:
+            part: letter of the part.
+            setting: what else the numbers depend on.
+            side: makes the numerator of every ratio.
+            bases: make the denominators, by name.
+            facts: more to write down, by name; as in :meth:`compare`.
+        """
+        key = self.key(part, " and ".join(bases), setting)
+        seconds = self._rounds(key, [made_anew(one) for one in (side, *bases.values())], self.pairs)
+        for column, name in enumerate(bases, start=1):
+            pairs = [(row[0], row[column]) for row in seconds]
+            self.add(part, name, setting, summary(pairs, uneven=True) | _known(facts[name]))
+        self._partial(key).unlink()
+
+    def _rounds(self, key: dict[str, Any], timers: list[Timer], wanted: int) -> list[list[float]]:
+        """Return the seconds of every side in each round; those that a killed start saved count."""
+        saved = self._partial(key)
+        seconds: list[list[float]] = [row["seconds"] for row in read(saved)]
+        for i in range(len(seconds), wanted):
+            seconds.append(in_turn(timers, i))
+            append(saved, {"key": key, "seconds": seconds[-1]})
+        return seconds
+
+    def _partial(self, key: dict[str, Any]) -> Path:
+        return self.folder / "partial" / f"{_digest(key)}.jsonl"
 
     def add(self, part: str, what: str, setting: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         """Append a row that was measured in another way."""
@@ -104,13 +140,25 @@ class Bench:
         return row
 
 
-def pair(side: Side, base: Side, i: int) -> tuple[float, float]:
-    """Time both on batch i, in the order A B in even pairs and B A in odd ones."""
-    if i % 2 == 0:
-        first = timed(side, i)
-        return first, timed(base, i)
-    second = timed(base, i)
-    return timed(side, i), second
+def made_anew(make: Callable[[], Side]) -> Timer:
+    """Return what times a side on batch i: made, warmed up on its last batch, and gone again."""
+
+    def seconds(i: int) -> float:
+        side = make()
+        side(-1)
+        found = timed(side, i)
+        del side
+        gc.collect()
+        return found
+
+    return seconds
+
+
+def in_turn(timers: list[Timer], i: int) -> list[float]:
+    """Time each on batch i, in the order A B in even rounds and B A in odd ones."""
+    order = list(range(len(timers)))
+    seconds = {n: timers[n](i) for n in (order if i % 2 == 0 else order[::-1])}
+    return [seconds[n] for n in order]
 
 
 def timed(side: Side, i: int) -> float:
@@ -127,8 +175,11 @@ def timed(side: Side, i: int) -> float:
     return time.perf_counter() - start
 
 
-def summary(seconds: list[tuple[float, float]], uneven: bool) -> dict[str, Any]:
-    """Return the ratio with a 95 % percentile bootstrap interval over pairs, and each side's seconds."""
+def summary(seconds: Sequence[Sequence[float]], uneven: bool) -> dict[str, Any]:
+    """Return the ratio with a 95 % percentile bootstrap interval over pairs, and each side's seconds.
+
+    Where the batches differ in shape (``uneven``) only the ratio of all seconds means something.
+    """
     both = np.asarray(seconds)
     draws = np.random.default_rng(0).integers(len(both), size=(RESAMPLES, len(both)))
 
@@ -188,6 +239,10 @@ def append(path: Path, row: dict[str, Any]) -> None:
     cut = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
     with path.open("a") as file:
         file.write(("\n" if cut else "") + json.dumps(row) + "\n")
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: fact() if callable(fact) else fact for name, fact in facts.items()}
 
 
 def _digest(key: dict[str, Any]) -> str:

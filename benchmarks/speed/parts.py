@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import loops
 import models
 import torch
 from listing import Listing
-from measure import Bench
+from measure import Bench, Side
 from sides import Backward, WholeStep
 
 from toughen.recipe import load_recipe
+from toughen.training.config import Training
 from toughen.training.runtime import resolve_precision
+from toughen.training.speed import full_speed
 
 TECHNIQUES = (
     "rdrop", "fgm", "fgsm", "pgd", "freelb", "vat", "smart", "gradient-penalty", "sam", "asam", "awp", "neftune",
@@ -71,6 +74,7 @@ def techniques(bench: Bench, options: Options) -> None:
                     _technique(bench, name, setting, options.device)
 
 
+@full_speed(Training())
 def _technique(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     batches = models.full_batches(setting["size"], setting["batch"], setting["length"], device)
     model = models.make_model(setting["size"], device)
@@ -94,6 +98,7 @@ def whole_loops(bench: Bench, options: Options) -> None:
                     _loops(bench, what, setting, options.device)
 
 
+@full_speed(Training())
 def _loops(bench: Bench, what: str, setting: dict[str, Any], device: str) -> None:
     size, rows = setting["size"], setting["batch"]
     pairs = bench.pairs if rows < 16 else max(bench.pairs, 30)
@@ -110,7 +115,7 @@ def _loops(bench: Bench, what: str, setting: dict[str, Any], device: str) -> Non
 
 
 def against_listing(bench: Bench, options: Options) -> None:
-    """(c) The listing's whole step over ours: same precision and shape, and everything on IMDb's lengths."""
+    """(c) The listing's whole step over ours, in the same precision on the same batches."""
     for size in options.sizes:
         rows, length = options.shapes(size, (4, 128))
         for precision in options.precisions:
@@ -118,19 +123,25 @@ def against_listing(bench: Bench, options: Options) -> None:
             for name in filter(options.wants, STACKS):
                 if bench.missing("c same precision", name, setting):
                     _same_precision(bench, name, setting, options.device)
+
+
+def everything(bench: Bench, options: Options) -> None:
+    """(i) The listing's whole step on random batches of IMDb's lengths over ours as ``toughen.train`` makes it."""
+    for size in options.sizes:
         rows = options.batch or 16
         half = hardware_precision(options.device)
         for precision in options.precisions:
             setting = {"size": size, "batch": rows, "longest": options.longest, "listing": precision, "ours": half}
-            for name in filter(options.wants, STACKS):
-                if bench.missing("c everything", name, setting):
-                    _everything(bench, name, setting, options.device)
+            names = [n for n in STACKS if options.wants(n) and bench.missing("c everything", n, setting)]
+            if names:
+                _everything(bench, names, setting, options.device)
 
 
 def stack(name: str) -> Any:
     return load_recipe(name.partition(",")[0], STACKS[name])
 
 
+@full_speed(Training())
 def _same_precision(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     size, precision = setting["size"], setting["precision"]
     batches = models.full_batches(size, setting["batch"], setting["length"], device)
@@ -139,19 +150,37 @@ def _same_precision(bench: Bench, name: str, setting: dict[str, Any], device: st
     bench.compare("c same precision", name, setting, listing, ours, units=ours.units)
 
 
-def _everything(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
-    """Compare random batches with buckets; a pair is one batch of each, equally many texts."""
+def _everything(bench: Bench, names: list[str], setting: dict[str, Any], device: str) -> None:
+    """Compare random batches with buckets; a round is one batch of each, equally many texts."""
     size, rows, longest = setting["size"], setting["batch"], setting["longest"]
     random, bucketed = (
         make(size, rows, bench.pairs, longest, device) for make in (models.random_batches, models.bucketed_batches)
     )
-    ours = WholeStep(models.make_model(size, device), stack(name), bucketed, setting["ours"])
-    listing = Listing(models.make_model(size, device), random, setting["listing"])
-    widths = {
+    warm = models.make_batch(size, [min(32, longest)] * rows, 0, device)
+
+    def listing() -> Side:
+        return Listing(models.make_model(size, device), [*random, warm], setting["listing"])
+
+    def ours(name: str) -> WholeStep:
+        return WholeStep(models.make_model(size, device), stack(name), [*bucketed, warm], setting["ours"])
+
+    def at_full_speed(name: str) -> Side:
+        return full_speed(Training())(ours(name))
+
+    facts = {
         "listing_tokens_per_batch": sum(b["input_ids"].numel() for b in random) / len(random),
         "our_tokens_per_batch": sum(b["input_ids"].numel() for b in bucketed) / len(bucketed),
     }
-    bench.compare("c everything", name, setting, listing, ours, uneven=True, units=ours.units, **widths)
+    bases = {name: partial(at_full_speed, name) for name in names}
+    units = {name: {"units": _units(name)} for name in names}
+    bench.compare_with_each("c everything", setting, listing, bases, {name: facts | units[name] for name in names})
+
+
+def _units(name: str) -> float:
+    """Return the units of a stack's step, which do not depend on the model."""
+    step = WholeStep(models.make_model("tiny"), stack(name), models.full_batches("tiny", 2, 8), "fp32")
+    step(0)
+    return step.units()
 
 
 def scaling(bench: Bench, options: Options) -> None:
@@ -165,6 +194,7 @@ def scaling(bench: Bench, options: Options) -> None:
                         _scale(bench, name, setting, options.device)
 
 
+@full_speed(Training())
 def _scale(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     size, rows, length = setting["size"], setting["batch"], setting["length"]
     model = models.make_model(size, device)
@@ -177,5 +207,6 @@ PAIRED: dict[str, Callable[[Bench, Options], None]] = {
     "a": techniques,
     "b": whole_loops,
     "c": against_listing,
+    "i": everything,
     "d": scaling,
 }

@@ -55,6 +55,7 @@ def train_one(
     from toughen.training.checkpoint import last_complete
     from toughen.training.launch import main_process_alone, quiet_libraries
     from toughen.training.pretrained import prepare
+    from toughen.training.speed import full_speed
 
     fit.check(recipe, splits)
     with quiet_libraries():
@@ -67,7 +68,8 @@ def train_one(
         trainer = fit.make_trainer(recipe, splits, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
-        trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
+        with full_speed(recipe.training):
+            trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
         trainer.save_model(str(folder / MODEL))
         with main_process_alone() as is_main:
             if is_main:

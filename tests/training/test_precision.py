@@ -93,13 +93,13 @@ class Casts(TorchDispatchMode):
 
     def __init__(self, model):
         super().__init__()
-        self.names = {p.data_ptr(): name for name, p in model.named_parameters()}
+        self.model = model
         self.counts = Counter()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function is torch.ops.aten._to_copy.default and (kwargs or {}).get("dtype") is torch.bfloat16:
-            name = self.names.get(args[0].data_ptr())
-            self.counts.update([name] if name else [])
+            place = args[0].data_ptr()  # moved weights lie elsewhere
+            self.counts.update(name for name, p in self.model.named_parameters() if p.data_ptr() == place)
         return function(*args, **(kwargs or {}))
 
 

@@ -6,7 +6,7 @@ import torch
 from toughen.errors import InputError
 from toughen.training.adversaries import Asam, Awp, Sam
 from toughen.training.engine import Engine
-from toughen.training.reduction import moved
+from toughen.training.reduction import _own, lent
 from training.models import batch, distance, gradients, tiny
 from training.trials import same, weights
 
@@ -19,29 +19,38 @@ def digits(tensor, want, tolerance):
     assert tensor.tolist() == pytest.approx(want, rel=0, abs=tolerance)
 
 
+def move(adversary, weights, gradients):
+    """Return how far each weight moves, and the length of the whole move."""
+    moved, length = adversary.move(weights, [g.clone() for g in gradients])
+    return [new - old for new, old in zip(moved, weights, strict=True)], length
+
+
+def moves(adversary, weights, gradients):
+    return move(adversary, weights, gradients)[0]
+
+
 def test_sam_moves_along_the_gradient():
-    digits(*Sam(radius=0.05).moves([W], [G.clone()]), [0.03, 0.04], 1e-12)
+    digits(*moves(Sam(radius=0.05), [W], [G]), [0.03, 0.04], 1e-12)
 
 
 def test_sam_has_one_norm_over_all_weights():
     """The same two numbers in two tensors move as in one."""
-    moves = Sam(radius=0.05).moves([W[:1], W[1:]], [G[:1].clone(), G[1:].clone()])
-    digits(torch.cat(moves), [0.03, 0.04], 1e-12)
+    digits(torch.cat(moves(Sam(radius=0.05), [W[:1], W[1:]], [G[:1], G[1:]])), [0.03, 0.04], 1e-12)
 
 
 def test_asam_moves_by_the_weights_own_sizes():
     """T = |w| + .01: .5 T^2 g / ||T g||."""
     t = W + 0.01
-    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G.clone()]), [0.178090, 0.940433], 5e-7)
-    digits(*Asam(radius=0.5, eta=0.01).moves([W], [G.clone()]), (0.5 * t**2 * G / (t * G).norm()).tolist(), 1e-12)
-    digits(*Asam(radius=0.5, eta=0.01).moves([-W], [G.clone()]), [0.178090, 0.940433], 5e-7)
+    digits(*moves(Asam(radius=0.5, eta=0.01), [W], [G]), [0.178090, 0.940433], 5e-7)
+    digits(*moves(Asam(radius=0.5, eta=0.01), [W], [G]), (0.5 * t**2 * G / (t * G).norm()).tolist(), 1e-12)
+    digits(*moves(Asam(radius=0.5, eta=0.01), [-W], [G]), [0.178090, 0.940433], 5e-7)
 
 
 def test_awp_starts_like_sam_in_absolute_units_and_by_each_tensors_norm_in_relative_ones():
     """Relative: .1 ||w|| g / ||g|| = .1 sqrt(5) (.6, .8) for this tensor, and .1 * 2 for another one of norm 2."""
-    digits(*Awp(radius=0.05, radius_unit="absolute").moves([W], [G.clone()]), [0.03, 0.04], 1e-12)
+    digits(*moves(Awp(radius=0.05, radius_unit="absolute"), [W], [G]), [0.03, 0.04], 1e-12)
     other = torch.tensor([0.0, 2.0], dtype=torch.float64)
-    found = Awp(radius=0.1).moves([W, other], [G.clone(), 100 * G])
+    found = moves(Awp(radius=0.1), [W, other], [G, 100 * G])
     digits(found[0], [0.06 * 5**0.5, 0.08 * 5**0.5], 1e-12)
     digits(found[1], [0.12, 0.16], 1e-12)
 
@@ -50,11 +59,42 @@ def test_awp_starts_like_sam_in_absolute_units_and_by_each_tensors_norm_in_relat
 @pytest.mark.parametrize("name", ALL)
 def test_a_gradient_of_0_or_one_that_is_not_finite_moves_nothing(name, poison):
     """AWP in relative units decides tensor by tensor."""
-    assert not ALL[name].moves([W], [0 * G])[0].any()
+    assert not moves(ALL[name], [W], [0 * G])[0].any()
     bad = torch.tensor([poison, 1.0], dtype=torch.float64)
-    found = ALL[name].moves([W, W], [bad, G.clone()])
+    found, length = move(ALL[name], [W, W], [bad, G])
     assert not found[0].any()
     assert bool(found[1].any()) == (name == "awp")
+    assert float(length) == pytest.approx(float(found[1].norm()), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_move_does_not_depend_on_the_gradients_scale(name):
+    """A gradient scaler multiplies by a power of two, which nobody divides out before."""
+    for plain, scaled in zip(moves(ALL[name], [W], [G]), moves(ALL[name], [W], [2.0**16 * G]), strict=True):
+        assert torch.equal(plain, scaled)
+        assert plain.any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_moved_weights_lie_where_the_gradients_lay(name):
+    """No memory is taken, and the weights themselves are left alone."""
+    weight, gradient = W.clone(), G.clone()
+    (moved,), _ = ALL[name].move([weight], [gradient])
+    assert moved.data_ptr() == gradient.data_ptr()
+    assert torch.equal(weight, W)
+
+
+def test_gradients_that_share_memory_are_told_apart():
+    """One gradient for two weights, a part of another one, one number repeated: each gets memory of its own."""
+    whole = torch.arange(6.0)
+    given = [whole, whole, whole[2:4], torch.ones(()).expand(3)]
+    like = [torch.empty(6), torch.empty(6), torch.empty(2), torch.empty(3)]
+    own = _own(given, like)
+    assert own[0] is whole
+    assert len({g.untyped_storage().data_ptr() for g in own}) == 4
+    for before, now in zip(given, own, strict=True):
+        assert torch.equal(before, now)
+        assert now.is_contiguous()
 
 
 def passes(model, adversary, rows):
@@ -78,13 +118,13 @@ def test_the_second_pass_runs_at_the_moved_weights_and_they_come_back(name):
     model.zero_grad()
     (first, second), terms = passes(model, adversary, rows)
     chosen = [key for key in before if adversary.selects(key)]
-    moves = adversary.moves([before[key] for key in chosen], [g[key] for key in chosen])
-    expected = before | {key: before[key] + move for key, move in zip(chosen, moves, strict=True)}
+    found = moves(adversary, [before[key] for key in chosen], [g[key] for key in chosen])
+    expected = before | {key: before[key] + move for key, move in zip(chosen, found, strict=True)}
     assert same(first, before)
     assert distance(second, expected) < 1e-12
     assert distance(second, before) > 1e-4
     assert same(weights(model), before)
-    assert terms["perturbation_norm"] == pytest.approx(sum(float(m.norm()) ** 2 for m in moves) ** 0.5, abs=1e-6)
+    assert terms["perturbation_norm"] == pytest.approx(sum(float(m.norm()) ** 2 for m in found) ** 0.5, abs=1e-6)
     assert ("task" in terms) == adversary.clean
     if name == "awp-absolute":
         assert all(".layer.1." in key for key in chosen)
@@ -120,18 +160,20 @@ def test_weights_without_part_in_the_loss_are_refused_by_name():
         engine.backward(batch())
 
 
-def test_moved_weights_come_back_bitwise_even_where_adding_would_not():
-    """1e8 + 1 - 1 is not 1e8 in float32; the values are restored, not subtracted, also after an exception."""
+def test_lent_weights_come_back_also_after_an_exception():
+    """The very memory comes back, so that no bit can differ (1e8 + 1 - 1 is not 1e8 in float32)."""
     w = torch.nn.Parameter(torch.tensor([1e8, 1.0]))
+    place = w.data_ptr()
 
     def fail():
-        with moved([w], [torch.tensor([3.0, 0.5])]):
+        with lent([w], [torch.tensor([3.0, 1.5])]):
             assert w[1] == 1.5
             raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert w.tolist() == [1e8, 1.0]
+    assert w.data_ptr() == place
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from toughen.assess.metrics import Metrics, task_metrics
 from toughen.assess.temperature import Temperature
 from toughen.errors import InputError
 from toughen.tasks import TaskName, task_of_config
+from toughen.training.allocator import freed_memory_kept
 from toughen.training.launch import quiet_libraries
 from toughen.training.runtime import best_device
 
@@ -209,15 +210,16 @@ class Classifier:
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
         words = tokens["word"] if self.task == "tokens" else None
         collate = Collator(self.tokenizer, self._multiple_of(), self.max_length)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            columns = inputs[rows.tolist()]
-            batch = collate([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
-            numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
-            yield owner[rows], self._forward(batch, raw), numbers
-            np.subtract.at(waiting, owner[rows], 1)
-            if progress is not None:
-                progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
+        with freed_memory_kept():
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                columns = inputs[rows.tolist()]
+                batch = collate([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+                numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
+                yield owner[rows], self._forward(batch, raw), numbers
+                np.subtract.at(waiting, owner[rows], 1)
+                if progress is not None:
+                    progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
 
     def _multiple_of(self) -> int:
         """Round for a GPU's matrix units alone; padding on the left stays, for it may count as positions."""

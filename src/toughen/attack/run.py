@@ -22,6 +22,7 @@ from toughen.attack.whitebox import EmbeddingPgd, WhiteBox, require_white_box
 from toughen.attack.words import Words
 from toughen.errors import InputError
 from toughen.fields import require
+from toughen.training.allocator import freed_memory_kept
 
 ATTACKS = (*RECIPES, "pgd")
 BUDGET = 1000
@@ -96,10 +97,11 @@ def attack(
     built = EmbeddingPgd(radius, steps) if attack == "pgd" else RECIPES[attack](given)
     examples = examples_of(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
     queries = _queries(classifier, batch_size, precision, reference)
-    if isinstance(built, EmbeddingPgd):
-        return run_pgd(built, queries, examples, seed)
-    at_once = 1 if reference else 64
-    return run_attack(built, queries, given.services(), examples, seed, budget, at_once=at_once, progress=progress)
+    with freed_memory_kept():
+        if isinstance(built, EmbeddingPgd):
+            return run_pgd(built, queries, examples, seed)
+        at_once = 1 if reference else 64
+        return run_attack(built, queries, given.services(), examples, seed, budget, at_once=at_once, progress=progress)
 
 
 def _queries(classifier: Any, batch_size: int, precision: Precision, reference: bool) -> Queries:

@@ -23,6 +23,7 @@ from toughen.training.groups import parameter_groups
 from toughen.training.objectives import CrossEntropy
 from toughen.training.pretrained import prepare
 from toughen.training.runtime import best_device, resolve_precision
+from toughen.training.speed import full_speed
 from toughen.training.step import math_attention
 
 Clock = Callable[[], float]
@@ -144,8 +145,9 @@ class Workload:
             kinds = {kind: acts.count(kind == "acting") for kind in ("acting", "idle")}
             runs = {"plain": _Run(plain, 0, None)}
             runs |= {kind: _Run(tough, 0 if kind == "acting" else 1, average) for kind, n in kinds.items() if n}
-            activations = self._warm(runs, batch, optimizer)
-            peak = self._timed(runs, batch, optimizer, repeats, clock)
+            with full_speed(training):
+                activations = self._warm(runs, batch, optimizer)
+                peak = self._timed(runs, batch, optimizer, repeats, clock)
         mix = [(kinds[kind], run) for kind, run in runs.items() if kind in kinds]
         return Measured(
             passes=Passes.mean((often, run.ledger.passes()) for often, run in mix),

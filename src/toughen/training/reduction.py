@@ -98,18 +98,18 @@ class Reduction:
 
     def _in_weights(self, adversary: WeightAdversary, step: Step, sync: bool) -> None:
         with self._silent(sync):
-            selected, moves = self._uphill(adversary, step)
+            selected, moved, length = self._uphill(adversary, step)
         self._engine.ascents += 1
-        self._record("perturbation_norm", torch.stack(torch._foreach_norm(moves)).norm() * step.units)
-        with moved(selected, moves):
+        self._record("perturbation_norm", length * step.units)
+        with lent(selected, moved):
             loss = step.objective()
             self._record("adversarial", loss)
             self._teach(loss)
         if not adversary.clean:
             step.recorded = {}
 
-    def _uphill(self, adversary: WeightAdversary, step: Step) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the weights that move and how far each moves; the gradients themselves are not kept."""
+    def _uphill(self, adversary: WeightAdversary, step: Step) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return the weights that move, where they move, and how far; the gradients themselves are not kept."""
         weights = self._engine.trainable
         loss = self._reduced(step.clean())
         gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
@@ -125,10 +125,10 @@ class Reduction:
                 "others (adversary.only)."
             )
         selected: list[Tensor] = [w for w, _ in chosen]
-        # Not in place: autograd may give two weights one and the same gradient.
-        found = torch._foreach_div([g for _, g in chosen], self._scale(loss))
-        del gradients, chosen
-        return selected, adversary.moves(selected, found)
+        own = _own([g for _, g in chosen], like=selected)
+        del gradients, named, chosen
+        with torch.no_grad():
+            return selected, *adversary.move([w.detach() for w in selected], own)
 
     def _scale(self, like: Tensor) -> Tensor:
         return self._runtime.scaled(torch.ones((), device=like.device))
@@ -163,22 +163,20 @@ class Reduction:
 
 
 @contextmanager
-def moved(weights: Sequence[Tensor], moves: list[Tensor]) -> Iterator[None]:
-    """Add moves to weights inside the block; afterwards the weights are bitwise what they were, in any case.
+def lent(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Let weights stand where others lie inside the block; afterwards they are bitwise what they were, in any case.
 
-    The moves are used up: the list is emptied, so that they do not take up memory while the block runs.
+    Nothing is copied: for the time of the block a weight points to other memory.
     """
-    with torch.no_grad():
-        before = [w.detach().clone() for w in weights]
+    before = [weight.data for weight in weights]
     try:
-        with torch.no_grad():
-            for weight in weights:
-                weight.detach().add_(moves.pop(0).to(weight.dtype))
+        for weight, other in zip(weights, others, strict=True):
+            weight.data = other
         forget_casts()
         yield
     finally:
-        with torch.no_grad():
-            torch._foreach_copy_([w.detach() for w in weights], before)
+        for weight, kept in zip(weights, before, strict=True):
+            weight.data = kept
         forget_casts()
 
 
@@ -186,4 +184,19 @@ def _accumulate(weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -
     """Add gradients to ``.grad``, as a backward would; the gradients stay the caller's own."""
     for weight, gradient in zip(weights, gradients, strict=True):
         if gradient is not None:
-            weight.grad = gradient.clone() if weight.grad is None else weight.grad + gradient
+            weight.grad = gradient.clone() if weight.grad is None else weight.grad.add_(gradient)
+
+
+def _own(gradients: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients that may be overwritten, each laid out like its weight and in memory of its own.
+
+    Autograd may give two weights one and the same gradient, or one number repeated.
+    """
+    seen: set[int] = set()
+    own = []
+    for gradient, weight in zip(gradients, like, strict=True):
+        place = gradient.untyped_storage().data_ptr()
+        alone = place not in seen and gradient.stride() == weight.stride()
+        own.append(gradient if alone else torch.empty_like(weight).copy_(gradient))
+        seen.add(place)
+    return own

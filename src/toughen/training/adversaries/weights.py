@@ -1,8 +1,9 @@
-"""Adversaries in weight space: SAM, ASAM, AWP. They say how far each weight moves; the engine moves and restores."""
+"""Adversaries in weight space: SAM, ASAM, AWP. They say where each weight moves; the engine lends it and restores."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -17,7 +18,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightAdversary(Timing):
+class WeightAdversary(Timing, ABC):
     """What every adversary in weight space shares.
 
     A first pass gives the gradient g of this micro-batch's mean loss at the weights w; the loss that teaches is taken
@@ -40,9 +41,13 @@ class WeightAdversary(Timing):
         """Whether the weight of this name may move."""
         return True
 
-    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return how far each weight moves, in the shapes given; the gradients are used up: they become the moves."""
-        raise NotImplementedError
+    @abstractmethod
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Return the moved weights and the L2 norm of the whole move.
+
+        The gradients are used up: the moved weights lie where they lay, so that a move takes no memory of its own.
+        Their scale does not matter.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +57,14 @@ class Sam(WeightAdversary):
     move = radius * g / ||g||_2, over all trainable weights together.
 
     Source: Foret et al., "Sharpness-Aware Minimization for Efficiently Improving Generalization" (2010.01412).
-    Cost: 6 units (plain: 3) and the memory of two more copies of the trainable weights.
+    Cost: 6 units (plain: 3) and the memory of one more copy of the trainable weights.
     """
 
     name: Literal["sam"] = "sam"
 
-    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """See :class:`WeightAdversary`."""
-        return _along(gradients, self.radius)
+        return _along(weights, gradients, self.radius)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,7 @@ class Asam(WeightAdversary):
 
     Source: Kwon et al., "ASAM: Adaptive Sharpness-Aware Minimization" (2102.11600). Its radius is some ten times SAM's.
     Deviation: the released code does not stretch the ball along biases.
-    Cost: 6 units and the memory of some three and a half more copies of the trainable weights.
+    Cost: 6 units and the memory of one more copy of the trainable weights.
     """
 
     name: Literal["asam"] = "asam"
@@ -81,17 +86,16 @@ class Asam(WeightAdversary):
         super().__post_init__()
         require(self.eta >= 0, "adversary.eta", self.eta, "must not be negative")
 
-    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """See :class:`WeightAdversary`."""
-        for w, g in zip(weights, gradients, strict=True):
-            g.mul_(self._size(w))
-        factor = _factor(_norm(gradients), self.radius)
-        for w, g in zip(weights, gradients, strict=True):
-            g.mul_(self._size(w))  # computed anew: kept, it would be one more copy of all weights
-        return _scaled(gradients, [factor] * len(gradients))
-
-    def _size(self, weight: Tensor) -> Tensor:
-        return weight.detach().abs().add_(self.eta)
+        once, twice = [], []
+        for w, g in zip(weights, gradients, strict=True):  # tensor by tensor, while it is in the cache
+            size = w.abs().add_(self.eta)
+            once.append(g.mul_(size).norm())
+            twice.append(g.mul_(size).norm())
+        factor = _factor(torch.stack(once).norm(), self.radius)
+        length = (factor * torch.stack(twice).norm()).nan_to_num(0.0)
+        return _moved(weights, gradients, [factor] * len(gradients)), length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +108,7 @@ class Awp(WeightAdversary):
     Source: Wu et al., "Adversarial Weight Perturbation Helps Robust Generalization" (2004.05884), there on top of
     adversarial inputs; in the form of text competitions the clean loss is kept and the inputs are left alone.
     ``clean: false`` learns at the moved weights only. Deviation: the released code leaves one-dimensional weights
-    (norms) alone, which ``only: weight`` does not. Cost: 6 units and the memory of
-    some three and a half more copies of the weights.
+    (norms) alone, which ``only: weight`` does not. Cost: 6 units and the memory of one more copy of the weights.
     """
 
     name: Literal["awp"] = "awp"
@@ -125,21 +128,25 @@ class Awp(WeightAdversary):
         """See :class:`WeightAdversary`."""
         return re.search(self.only, name) is not None
 
-    def moves(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """See :class:`WeightAdversary`."""
         if self.radius_unit == "absolute":
-            return _along(gradients, self.radius)
-        factors = [_factor(g.norm(), self.radius) * w.detach().norm() for w, g in zip(weights, gradients, strict=True)]
-        return _scaled(gradients, factors)
+            return _along(weights, gradients, self.radius)
+        norms = torch.stack(torch._foreach_norm(list(gradients)))
+        factors = _factor(norms, self.radius) * torch.stack(torch._foreach_norm(list(weights)))
+        length = (factors * norms).nan_to_num(0.0).norm()
+        return _moved(weights, gradients, list(factors)), length
 
 
 InWeights = Sam | Asam | Awp
 """The adversaries of this module."""
 
 
-def _along(gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
-    """Return radius * g / ||g||_2, the norm over all tensors together; 0 if that is 0 or not finite."""
-    return _scaled(gradients, [_factor(_norm(gradients), radius)] * len(gradients))
+def _along(weights: Sequence[Tensor], gradients: Sequence[Tensor], radius: float) -> tuple[list[Tensor], Tensor]:
+    """Move by radius * g / ||g||_2, the norm over all tensors together; by 0 if that is 0 or not finite."""
+    norm = _norm(gradients)
+    factor = _factor(norm, radius)
+    return _moved(weights, gradients, [factor] * len(gradients)), (factor * norm).nan_to_num(0.0)
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -152,8 +159,10 @@ def _factor(norm: Tensor, radius: float) -> Tensor:
     return torch.where(norm.isfinite(), radius / norm.clamp(min=TINY), torch.nan)
 
 
-def _scaled(gradients: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
-    """Multiply gradients by their factors, in place; exactly 0 where a factor is NaN."""
-    for gradient, factor in zip(gradients, factors, strict=True):
-        gradient.mul_(factor).masked_fill_(factor.isnan(), 0.0)
-    return list(gradients)
+def _moved(weights: Sequence[Tensor], directions: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
+    """Overwrite each direction with weight + factor * direction; with the weight where the factor is NaN."""
+    for weight, direction, factor in zip(weights, directions, factors, strict=True):
+        still = factor.isnan()
+        direction.masked_fill_(still, 0.0)  # infinity times 0 would be NaN
+        torch.addcmul(weight, direction, torch.where(still, 0.0, factor), out=direction)
+    return list(directions)

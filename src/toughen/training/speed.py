@@ -1,0 +1,37 @@
+"""What `toughen.train` does on a CPU that no loop of somebody else's would expect: it is the process that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from toughen.training.allocator import freed_memory_kept
+from toughen.training.config import Training
+from toughen.training.runtime import best_device, resolve_precision
+
+
+@contextmanager
+def full_speed(training: Training) -> Iterator[None]:
+    """Train inside with freed memory kept (but for ``memory: low``) and, in bfloat16, with attention in it too."""
+    device = best_device()
+    half = device.type == "cpu" and resolve_precision(training.precision, device) == "bf16"
+    with freed_memory_kept(training.memory == "normal"), half_attention(half):
+        yield
+
+
+@contextmanager
+def half_attention(wanted: bool = True) -> Iterator[None]:
+    """Let attention with dropout stay in bfloat16 on a CPU.
+
+    There only torch's plain attention has dropout, and it widens to float32 what autocast has just narrowed: products
+    at float32's speed, and probabilities [B, heads, T, T] of twice the size. Inside they are what attention without a
+    kernel of its own has always computed under autocast. On a GPU the kernels that have dropout are narrow as it is.
+    """
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(wanted or before)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
