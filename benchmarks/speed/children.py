@@ -17,9 +17,9 @@ MMAP = str(1 << 20)
 """Blocks above 1 MiB go back to the system when they are freed, so that resident memory is what is alive."""
 
 
-def spawn(job: str, **arguments: Any) -> dict[str, Any]:
-    """Run a job in a fresh process and return what it found."""
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": MMAP, "TOKENIZERS_PARALLELISM": "false"}
+def spawn(job: str, *, fixed: bool = True, **arguments: Any) -> dict[str, Any]:
+    """Run a job in a fresh process and return what it found; ``fixed``: freed blocks go back to the system."""
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"} | ({"MALLOC_MMAP_THRESHOLD_": MMAP} if fixed else {})
     command = [sys.executable, __file__, job, json.dumps(arguments)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -64,6 +64,30 @@ def step(
     shadow = 4 * sum(p.numel() for p in model.parameters()) if teaches else 0
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes() - before
     return {"bytes": peak - shadow, "shadow_bytes_left_out": shadow, "units": whole.units()}
+
+
+def loop(
+    size: str, recipe: str, batch: int, longest: int, precision: str, count: int, keep: bool, half: bool, threads: int
+) -> dict[str, Any]:
+    """Take whole steps over batches of IMDb's lengths, after one on the widest; bytes as in :func:`step`."""
+    import models
+    import sides
+    import torch
+
+    from toughen.training.allocator import freed_memory_kept
+    from toughen.training.speed import half_attention
+
+    torch.set_num_threads(threads)
+    before = resident_bytes()
+    batches = models.bucketed_batches(size, batch, count, longest, "cpu")
+    whole = sides.WholeStep(models.make_model(size), recipe, batches, precision)
+    with freed_memory_kept(keep), half_attention(half):
+        whole(max(range(count), key=lambda i: batches[i]["input_ids"].numel()))
+        start = time.perf_counter()
+        for i in range(count):
+            whole(i)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "bytes": peak_bytes() - before}
 
 
 def first_step(csv: str, validation: str, model: str, folder: str, threads: int) -> dict[str, Any]:
@@ -133,5 +157,5 @@ class AnonymousPeak:
 
 
 if __name__ == "__main__":
-    jobs = {"step": step, "first_step": first_step, "tokenise": tokenise}
+    jobs = {"step": step, "loop": loop, "first_step": first_step, "tokenise": tokenise}
     print("\n" + json.dumps(jobs[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -86,9 +86,9 @@ class Bench:
         for i in range(WARM_UP):
             side(-1 - i)
             base(-1 - i)
-        seconds = self._rounds(key, [partial(timed, side), partial(timed, base)], wanted)
+        seconds = self.rounds(key, [partial(timed, side), partial(timed, base)], wanted)
         row = self.add(part, what, setting, summary(seconds, uneven=False) | _known(facts))
-        self._partial(key).unlink()
+        self.forget(key)
         return row
 
     def compare_with_each(
@@ -113,13 +113,13 @@ class Bench:
             facts: more to write down, by name; as in :meth:`compare`.
         """
         key = self.key(part, " and ".join(bases), setting)
-        seconds = self._rounds(key, [made_anew(one) for one in (side, *bases.values())], self.pairs)
+        seconds = self.rounds(key, [made_anew(one) for one in (side, *bases.values())], self.pairs)
         for column, name in enumerate(bases, start=1):
             pairs = [(row[0], row[column]) for row in seconds]
             self.add(part, name, setting, summary(pairs, uneven=True) | _known(facts[name]))
-        self._partial(key).unlink()
+        self.forget(key)
 
-    def _rounds(self, key: dict[str, Any], timers: list[Timer], wanted: int) -> list[list[float]]:
+    def rounds(self, key: dict[str, Any], timers: list[Timer], wanted: int) -> list[list[float]]:
         """Return the seconds of every side in each round; those that a killed start saved count."""
         saved = self._partial(key)
         seconds: list[list[float]] = [row["seconds"] for row in read(saved)]
@@ -127,6 +127,10 @@ class Bench:
             seconds.append(in_turn(timers, i))
             append(saved, {"key": key, "seconds": seconds[-1]})
         return seconds
+
+    def forget(self, key: dict[str, Any]) -> None:
+        """Remove what was saved of a measurement that is finished."""
+        self._partial(key).unlink()
 
     def _partial(self, key: dict[str, Any]) -> Path:
         return self.folder / "partial" / f"{_digest(key)}.jsonl"

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fullspeed
 import memory
 import models
 import parts
@@ -29,7 +30,8 @@ from toughen.training.runtime import best_device
 
 RESULTS = Path(__file__).parents[1] / "results"
 PARTS = parts.PAIRED | {
-    "p": processes.run, "e": memory.run, "f": memory.padding, "g": memory.csv_rows, "h": quality.run, "q": peer.run,
+    "p": processes.run, "e": memory.run, "f": memory.padding, "g": memory.csv_rows, "h": quality.run,
+    "m": fullspeed.run, "q": peer.run,
 }  # fmt: skip
 
 

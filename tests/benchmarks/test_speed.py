@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ IN_ONE_PROCESS |= {"d": {"d"}, "f": {"f"}}
 PEER = os.environ.get("TOUGHEN_PEER")
 HAS_PEER = bool(PEER or importlib.util.find_spec("bert4torch"))
 IN_ONE_PROCESS |= {"q": {"q"}} if HAS_PEER else {}
-IN_SEVERAL = {"p": {"p"}, "e": {"e"}, "g": {"g"}, "h": {"h"}}
+IN_SEVERAL = {"p": {"p"}, "e": {"e"}, "g": {"g"}, "h": {"h"}, "m": {"m"}}
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,46 @@ def test_pairs_alternate(speed):
     _, measure = speed
     order = []
     for i in range(2):
-        measure.pair(lambda i: order.append("a"), lambda i: order.append("b"), i)
+        seconds = measure.in_turn([lambda i: order.append("a") or 1.0, lambda i: order.append("b") or 2.0], i)
+        assert seconds == [1.0, 2.0]
     assert order == ["a", "b", "b", "a"]
+
+
+def test_a_side_made_anew_is_gone_before_the_next_one_is_made(speed):
+    """Two models that each fill the memory must never stand side by side; the warm-up is not timed."""
+    _, measure = speed
+    alive, calls = weakref.WeakSet(), []
+
+    class Side:
+        def __init__(self):
+            assert not alive
+            alive.add(self)
+
+        def __call__(self, i):
+            calls.append(i)
+
+    assert measure.made_anew(Side)(3) >= 0
+    assert measure.made_anew(Side)(4) >= 0
+    assert calls == [-1, 3, -1, 4]
+    assert not alive
+
+
+def test_float32_by_one_dnn_gives_the_same_gradients(speed, monkeypatch):
+    """Within float32's rounding, biases included; where it does not pay, nothing is changed."""
+    import one_dnn
+
+    layer, x = torch.nn.Linear(24, 40), torch.randn(3, 5, 24, requires_grad=True)
+
+    def run():
+        return torch.autograd.grad(layer(x).tanh().sum(), [x, *layer.parameters()])
+
+    plain = run()
+    for pays, name in ((True, "oneDNN"), (False, "torch's own")):
+        monkeypatch.setattr(one_dnn, "one_dnn_pays", lambda pays=pays: pays)
+        with one_dnn.quick_float32() as kernels:
+            found = run()
+        assert kernels == name
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(found, plain, strict=True))
 
 
 def test_the_listing_puts_its_table_back(speed):

@@ -17,8 +17,8 @@ SHADOW = 4
 """Bytes per number of an average: it is float32."""
 ADAM = 2
 """Copies of the weights that AdamW keeps: the running means of the gradient and of its square."""
-MOVE = 2
-"""Copies of the weights that an adversary in weight space needs: the weights as they were, and the move (at least)."""
+MOVE = 1
+"""Copies of the weights that an adversary in weight space needs: the moved ones."""
 
 
 def standing(model: nn.Module, average: Average | None, adversary: AnyAdversary | None) -> dict[str, int]:

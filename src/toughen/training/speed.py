@@ -29,7 +29,7 @@ def half_attention(wanted: bool = True) -> Iterator[None]:
     at float32's speed, and probabilities [B, heads, T, T] of twice the size. Inside they are what attention without a
     kernel of its own has always computed under autocast. On a GPU the kernels that have dropout are narrow as it is.
     """
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    before = bool(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())  # type: ignore[no-untyped-call]
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(wanted or before)
     try:
         yield
