@@ -75,7 +75,7 @@ def loop(
     import torch
 
     from toughen.training.allocator import freed_memory_kept
-    from toughen.training.speed import half_attention
+    from toughen.training.full_speed import half_attention
 
     torch.set_num_threads(threads)
     before = resident_bytes()

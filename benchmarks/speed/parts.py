@@ -18,8 +18,8 @@ from sides import Backward, WholeStep
 
 from toughen.recipe import load_recipe
 from toughen.training.config import Training
+from toughen.training.full_speed import full_speed
 from toughen.training.runtime import resolve_precision
-from toughen.training.speed import full_speed
 
 TECHNIQUES = (
     "rdrop", "fgm", "fgsm", "pgd", "freelb", "vat", "smart", "gradient-penalty", "sam", "asam", "awp", "neftune",

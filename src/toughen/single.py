@@ -53,9 +53,9 @@ def train_one(
     from toughen.training import fit
     from toughen.training.base_rates import starting_bias
     from toughen.training.checkpoint import last_complete
+    from toughen.training.full_speed import full_speed
     from toughen.training.launch import main_process_alone, quiet_libraries
     from toughen.training.pretrained import prepare
-    from toughen.training.speed import full_speed
 
     fit.check(recipe, splits)
     with quiet_libraries():

@@ -19,11 +19,11 @@ from toughen.tasks import TaskName
 from toughen.training.averages import CheckpointSoup, Ema
 from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
+from toughen.training.full_speed import full_speed
 from toughen.training.groups import parameter_groups
 from toughen.training.objectives import CrossEntropy
 from toughen.training.pretrained import prepare
 from toughen.training.runtime import best_device, resolve_precision
-from toughen.training.speed import full_speed
 from toughen.training.step import math_attention
 
 Clock = Callable[[], float]

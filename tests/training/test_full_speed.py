@@ -7,10 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import toughen
 from contract.bench import relative_difference
 from tiny import save_tiny_model, write_splits
-from toughen.training import allocator, fit, speed
+from toughen.training import allocator, fit
+from toughen.training import full_speed as where
 from toughen.training.config import Training
 from toughen.training.engine import Engine
-from toughen.training.speed import full_speed, half_attention
+from toughen.training.full_speed import full_speed, half_attention
 from toughen.training.trainer import ToughTrainer
 from training.models import batch, gradients, tiny
 
@@ -63,7 +64,7 @@ def test_float32_is_left_as_it_is():
 @pytest.mark.parametrize(("precision", "half"), [("bf16", True), ("fp32", False)])
 def test_the_training_settings_decide(monkeypatch, memory, kept, precision, half):
     asked = []
-    monkeypatch.setattr(speed, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(where, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("glibc"))
     with full_speed(Training(memory=memory, precision=precision)):
         assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == half
@@ -80,7 +81,7 @@ def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(ToughTrainer, "training_step", noted)
-    for module in (speed, fit):
+    for module in (where, fit):
         monkeypatch.setattr(module, "best_device", lambda: torch.device("cpu"))
     data = write_splits(tmp_path, train=32, validation=16, test=16)
     training = {"max_steps": 2, "batch_size": 8, "max_length": 32, "precision": "bf16"}
