@@ -29,6 +29,8 @@ from sides import CLIP, STEPS, WholeStep, make_optimizer
 from torch import Tensor, nn
 
 from toughen.recipe import Recipe, load_recipe
+from toughen.training.config import Training
+from toughen.training.full_speed import full_speed
 
 ON_THE_TABLE = {"adversary.radius": 1.0, "adversary.radius_unit": "absolute", "adversary.scope": "vocabulary"}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -72,6 +74,7 @@ def run(bench: Bench, options: Any) -> None:
                     _compare(bench, peer, name, setting, options.device)
 
 
+@full_speed(Training())
 def _compare(bench: Bench, peer: Any, name: str, setting: dict[str, Any], device: str) -> None:
     size, precision = setting["size"], setting["precision"]
     batches = models.full_batches(size, setting["batch"], setting["length"], device)

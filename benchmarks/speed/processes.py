@@ -14,6 +14,9 @@ import torch
 from measure import Bench
 from sides import Backward
 
+from toughen.training.config import Training
+from toughen.training.full_speed import full_speed
+
 TECHNIQUES = ("plain", "tough-stack")
 STEP, STOP = 1, 0
 
@@ -65,6 +68,7 @@ def _work(rank: int, folder: str, bench: Bench, name: str, setting: dict[str, An
     distributed.destroy_process_group()
 
 
+@full_speed(Training())
 def _measure(rank: int, bench: Bench, name: str, setting: dict[str, Any]) -> None:
     """Rank 1 waits, asleep, while rank 0 computes alone."""
     from torch import distributed
