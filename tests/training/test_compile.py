@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from toughen.training.adversaries import Pgd, Rat
+from toughen.training.adversaries import Pgd, Rat, Sam
 from toughen.training.engine import Engine
 from toughen.training.objectives import CrossEntropy, RDrop
 from training.models import batch, distance, gradients, tiny
@@ -16,8 +16,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.mark.parametrize(
     ("objective", "adversary", "programs"),
-    [(CrossEntropy(), None, 1), (CrossEntropy(), Rat(radius=0.4), 3), (RDrop(), Pgd(radius=0.5, step_size=0.3), 4)],
-    ids=["plain", "rat", "rdrop+pgd"],
+    [
+        (CrossEntropy(), None, 1),
+        (CrossEntropy(), Rat(radius=0.4), 3),
+        (RDrop(), Pgd(radius=0.5, step_size=0.3), 4),
+        (CrossEntropy(), Sam(radius=0.3), 1),  # though its weights point to other memory in every second pass
+    ],
+    ids=["plain", "rat", "rdrop+pgd", "sam"],
 )
 def test_lengths_share_programs_and_gradients_stay_the_same(objective, adversary, programs):
     torch._dynamo.reset()
