@@ -71,7 +71,7 @@ def step(
 def loop(
     size: str, recipe: str, batch: int, longest: int, precision: str, count: int, keep: bool, half: bool, threads: int
 ) -> dict[str, Any]:
-    """Take whole steps over batches of IMDb's lengths, after one on the widest; bytes as in :func:`step`."""
+    """Take whole steps over batches of IMDb's lengths, after one on the widest; bytes at most, above the imports'."""
     import models
     import sides
     import torch

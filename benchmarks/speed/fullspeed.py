@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from children import spawn
-from measure import Bench, Timer, summary
+from measure import Bench, summary
 
 NEITHER = "neither"
 VARIANTS = {
@@ -31,21 +31,19 @@ def run(bench: Bench, options: Any) -> None:
 
 
 def _measure(bench: Bench, setting: dict[str, Any], count: int) -> None:
-    peaks: dict[str, list[int]] = {name: [] for name in VARIANTS}
-
-    def timer(name: str) -> Timer:
-        def seconds(_: int) -> float:
-            job = {"count": count, "threads": bench.shared["threads"], **setting, **VARIANTS[name]}
-            found = spawn("loop", fixed=False, **job)
-            peaks[name].append(found["bytes"])
-            return float(found["seconds"])
-
-        return seconds
-
-    names = list(VARIANTS)
-    rounds = bench.rounds(bench.key("m", "variants", setting), [timer(name) for name in names], ROUNDS)
-    for name in names[1:]:
-        pairs = [(row[0], row[names.index(name)]) for row in rounds]
-        of = {"bytes": max(peaks[name], default=0), "base_bytes": max(peaks[NEITHER], default=0)}
-        bench.add("m", name, setting, summary(pairs, uneven=True) | of)
-    bench.forget(bench.key("m", "variants", setting))
+    key = bench.key("m", "variants", setting)
+    job = {"count": count, "threads": bench.shared["threads"], **setting}
+    made = bench.saved(key)
+    for i in range(len(made), ROUNDS):
+        names = list(VARIANTS) if i % 2 == 0 else list(VARIANTS)[::-1]
+        found = {name: spawn("loop", fixed=False, **job, **VARIANTS[name]) for name in names}
+        made.append(found)
+        bench.save(key, found)
+    for name in list(VARIANTS)[1:]:
+        if bench.find("m", name, setting) is None:
+            pairs = [(row[NEITHER]["seconds"], row[name]["seconds"]) for row in made]
+            of = {
+                of: max(row[side]["bytes"] for row in made) for of, side in (("bytes", name), ("base_bytes", NEITHER))
+            }
+            bench.add("m", name, setting, summary(pairs, uneven=True) | of)
+    bench.forget(key)

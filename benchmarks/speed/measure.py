@@ -112,21 +112,29 @@ class Bench:
             bases: make the denominators, by name.
             facts: more to write down, by name; as in :meth:`compare`.
         """
-        key = self.key(part, " and ".join(bases), setting)
+        key = self.key(part, " and ".join(bases), setting | {"pairs": self.pairs})  # on which the batches depend
         seconds = self.rounds(key, [made_anew(one) for one in (side, *bases.values())], self.pairs)
         for column, name in enumerate(bases, start=1):
             pairs = [(row[0], row[column]) for row in seconds]
-            self.add(part, name, setting, summary(pairs, uneven=True) | _known(facts[name]))
+            if self.find(part, name, setting) is None:
+                self.add(part, name, setting, summary(pairs, uneven=True) | _known(facts[name]))
         self.forget(key)
 
     def rounds(self, key: dict[str, Any], timers: list[Timer], wanted: int) -> list[list[float]]:
         """Return the seconds of every side in each round; those that a killed start saved count."""
-        saved = self._partial(key)
-        seconds: list[list[float]] = [row["seconds"] for row in read(saved)]
+        seconds: list[list[float]] = self.saved(key)
         for i in range(len(seconds), wanted):
             seconds.append(in_turn(timers, i))
-            append(saved, {"key": key, "seconds": seconds[-1]})
+            self.save(key, seconds[-1])
         return seconds
+
+    def saved(self, key: dict[str, Any]) -> list[Any]:
+        """Return what has been saved of a measurement that is not finished, round by round."""
+        return [row["found"] for row in read(self._partial(key))]
+
+    def save(self, key: dict[str, Any], found: Any) -> None:
+        """Save a round."""
+        append(self._partial(key), {"key": key, "found": found})
 
     def forget(self, key: dict[str, Any]) -> None:
         """Remove what was saved of a measurement that is finished."""

@@ -132,8 +132,8 @@ def everything(bench: Bench, options: Options) -> None:
         half = hardware_precision(options.device)
         for precision in options.precisions:
             setting = {"size": size, "batch": rows, "longest": options.longest, "listing": precision, "ours": half}
-            names = [n for n in STACKS if options.wants(n) and bench.missing("c everything", n, setting)]
-            if names:
+            names = [*filter(options.wants, STACKS)]
+            if any(bench.missing("c everything", name, setting) for name in names):
                 _everything(bench, names, setting, options.device)
 
 

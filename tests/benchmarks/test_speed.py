@@ -149,6 +149,10 @@ def test_float32_by_one_dnn_gives_the_same_gradients(speed, monkeypatch):
     """Within float32's rounding, biases included; where it does not pay, nothing is changed."""
     import one_dnn
 
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("a torch with oneDNN only")
+    calls, product = [], one_dnn._product
+    monkeypatch.setattr(one_dnn, "_product", lambda *tensors: calls.append(1) or product(*tensors))
     layer, x = torch.nn.Linear(24, 40), torch.randn(3, 5, 24, requires_grad=True)
 
     def run():
@@ -160,6 +164,7 @@ def test_float32_by_one_dnn_gives_the_same_gradients(speed, monkeypatch):
         with one_dnn.quick_float32() as kernels:
             found = run()
         assert kernels == name
+        assert len(calls) == 3, "the forward and two products backward, once"
         assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(found, plain, strict=True))
 
 

@@ -86,6 +86,22 @@ def test_predicted_passes_and_activations_are_those_of_a_real_step(folder, name,
     assert kept["measured"] == pytest.approx(kept["predicted"], rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["plain", "rdrop", "sam"])
+def test_activations_in_bfloat16_are_predicted_as_a_training_keeps_them(folder, name):
+    """A training's attention is in bfloat16 too; canary: that takes less than attention in float32."""
+    recipe = recipe_of(folder, name, training__precision="bf16")
+    kept = measured(recipe)["memory"]["activations"]
+    assert kept["measured"] == pytest.approx(kept["predicted"], rel=0.01)
+    assert kept["predicted"] < 0.95 * Workload(recipe, ROWS, LENGTH).activations()
+
+
+@pytest.mark.parametrize("name", ["sam", "asam", "awp"])
+def test_moved_weights_are_no_activations(folder, name):
+    """They are counted under the adversary: a step in weight space keeps what a plain one keeps."""
+    kept = {of: Workload(recipe_of(folder, of), ROWS, LENGTH).activations() for of in ("plain", name)}
+    assert kept[name] == pytest.approx(kept["plain"], rel=0.02)
+
+
 def measured(recipe, **more):
     return page.estimate(recipe, batch=ROWS, length=LENGTH, repeats=1, **more)
 

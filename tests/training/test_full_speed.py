@@ -53,6 +53,17 @@ def test_attention_stays_in_bfloat16_and_its_gradients_near_those_of_float32():
     assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
 
 
+def test_of_overlapping_blocks_the_last_puts_the_switch_back():
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed
+    first, second = half_attention(), half_attention()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert allowed()
+    second.__exit__(None, None, None)
+    assert not allowed()
+
+
 def test_float32_is_left_as_it_is():
     exact, _ = step("fp32", wanted=False)
     same, types = step("fp32", wanted=True)

@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 _LONGEST = 512  # tokens per text where neither the caller nor the model says otherwise
 _OUTSIDE = "O"
+_MANY = 4  # batches from which keeping freed memory pays
 
 
 @dataclass
@@ -210,7 +211,7 @@ class Classifier:
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
         words = tokens["word"] if self.task == "tokens" else None
         collate = Collator(self.tokenizer, self._multiple_of(), self.max_length)
-        with freed_memory_kept():
+        with freed_memory_kept(len(order) > _MANY * batch_size):
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 columns = inputs[rows.tolist()]

@@ -15,6 +15,7 @@ from toughen.cost.workload import Measured, Workload
 from toughen.data.config import FRESH
 from toughen.recipe import Recipe
 from toughen.training.compose import TrainerSetup, check_trainer
+from toughen.training.full_speed import full_speed
 from toughen.training.launch import quiet_libraries
 
 Row = tuple[str, str, str]
@@ -47,8 +48,10 @@ def estimate(
     prediction = forecast(recipe, rows)
     with quiet_libraries():
         work = Workload(recipe, rows, length or recipe.training.max_length)
-        activations, flops = work.activations(), work.flops()
-        measured = work.measure(prediction, repeats) if measure else None
+        flops = work.flops()
+        with full_speed(recipe.training):
+            activations = work.activations()
+            measured = work.measure(prediction, repeats) if measure else None
     passes = prediction.over(prediction.cycle)
     fixed = standing(work.model, recipe.average, recipe.adversary)
     return {

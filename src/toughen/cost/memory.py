@@ -45,7 +45,7 @@ class SavedTensors:
     """
 
     def __init__(self, leave_out: Iterable[Tensor]) -> None:
-        self._left_out = {_key(tensor) for tensor in leave_out}
+        self._left_out = list(leave_out)
         self._kept: Counter[int] = Counter()
         self._bytes = 0
         self.peak = 0
@@ -61,7 +61,8 @@ class SavedTensors:
     def _pack(self, tensor: Tensor) -> _Kept:
         kept = _Kept(tensor.detach())  # a hook must not return the tensor itself
         key, size = _key(tensor), tensor.untyped_storage().nbytes()
-        if key not in self._left_out:
+        # Looked up anew: moved weights lie elsewhere.
+        if not any(_key(weight) == key for weight in self._left_out):
             self._bytes += 0 if self._kept[key] else size
             self._kept[key] += 1
             self.peak = max(self.peak, self._bytes)

@@ -19,7 +19,6 @@ from toughen.tasks import TaskName
 from toughen.training.averages import CheckpointSoup, Ema
 from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
-from toughen.training.full_speed import full_speed
 from toughen.training.groups import parameter_groups
 from toughen.training.objectives import CrossEntropy
 from toughen.training.pretrained import prepare
@@ -145,9 +144,8 @@ class Workload:
             kinds = {kind: acts.count(kind == "acting") for kind in ("acting", "idle")}
             runs = {"plain": _Run(plain, 0, None)}
             runs |= {kind: _Run(tough, 0 if kind == "acting" else 1, average) for kind, n in kinds.items() if n}
-            with full_speed(training):
-                activations = self._warm(runs, batch, optimizer)
-                peak = self._timed(runs, batch, optimizer, repeats, clock)
+            activations = self._warm(runs, batch, optimizer)
+            peak = self._timed(runs, batch, optimizer, repeats, clock)
         mix = [(kinds[kind], run) for kind, run in runs.items() if kind in kinds]
         return Measured(
             passes=Passes.mean((often, run.ledger.passes()) for often, run in mix),

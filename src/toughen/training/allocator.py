@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
-_LARGEST = 2**31 - 1
-_GLIBCS_OWN = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
+"""No block of its own mapping, and never a trim."""
+_GIVE_BACK = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
 """Where glibc's own rule ends in a process that frees blocks of 32 MiB, as training does in its first step."""
 
 _lock = threading.Lock()
@@ -27,8 +28,10 @@ def freed_memory_kept(wanted: bool = True) -> Iterator[None]:
     as soon as they are freed, and every page of the next one is handed out and cleared anew. Nothing that is computed
     changes. The process takes more memory at its peak, where sizes vary from step to step.
 
-    Nothing happens on a GPU, without glibc, and where the environment sets ``MALLOC_*_`` or glibc's tunables. It is
-    a setting of the process: of blocks inside one another, or in several threads, the last to end gives back.
+    Nothing happens on a GPU, without glibc, and where the environment sets ``MALLOC_*`` or glibc's tunables. It is
+    a setting of the process: of blocks inside one another, or in several threads, the last to end gives back. Outside
+    of the main thread blocks above 64 MiB, which the heaps of threads cannot hold, come and go all the same. What
+    follows has the thresholds that glibc's own rule comes to (32 and 64 MiB), and they no longer move by themselves.
 
     Args:
         wanted: False does nothing, for whoever would rather save memory than time.
@@ -59,8 +62,8 @@ def _enter(libc: Any) -> None:
     with _lock:
         _inside += 1
         if _inside == 1:
-            for parameter in _GLIBCS_OWN:
-                libc.mallopt(parameter, _LARGEST)
+            for parameter, value in _KEEP.items():
+                libc.mallopt(parameter, value)
 
 
 def _leave(libc: Any) -> None:
@@ -68,6 +71,6 @@ def _leave(libc: Any) -> None:
     with _lock:
         _inside -= 1
         if _inside == 0:
-            for parameter, value in _GLIBCS_OWN.items():
+            for parameter, value in _GIVE_BACK.items():
                 libc.mallopt(parameter, value)
             libc.malloc_trim(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,10 @@ import torch
 from toughen.training.allocator import freed_memory_kept
 from toughen.training.config import Training
 from toughen.training.runtime import best_device, resolve_precision
+
+_lock = threading.Lock()
+_inside = 0
+_before = False
 
 
 @contextmanager
@@ -28,10 +33,21 @@ def half_attention(wanted: bool = True) -> Iterator[None]:
     There only torch's plain attention has dropout, and it widens to float32 what autocast has just narrowed: products
     at float32's speed, and probabilities [B, heads, T, T] of twice the size. Inside they are what attention without a
     kernel of its own has always computed under autocast. On a GPU the kernels that have dropout are narrow as it is.
+    It is a switch of the process: of several blocks at a time the last to end puts it back.
     """
-    before = bool(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())  # type: ignore[no-untyped-call]
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(wanted or before)
+    if not wanted:
+        yield
+        return
+    global _inside, _before
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _before = bool(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())  # type: ignore[no-untyped-call]
+            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:
         yield
     finally:
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(_before)

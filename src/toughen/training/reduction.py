@@ -166,7 +166,8 @@ class Reduction:
 def lent(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
     """Let weights stand where others lie inside the block; afterwards they are bitwise what they were, in any case.
 
-    Nothing is copied: for the time of the block a weight points to other memory.
+    Nothing is copied: for the time of the block a weight points to other memory. A graph that was made before the block
+    must not be back-propagated in it: autograd does not notice that its weights have changed.
     """
     before = [weight.data for weight in weights]
     try:

@@ -45,7 +45,7 @@ class WeightAdversary(Timing, ABC):
     def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Return the moved weights and the L2 norm of the whole move.
 
-        The gradients are used up: the moved weights lie where they lay, so that a move takes no memory of its own.
+        The gradients are used up: the moved weights lie where they lay.
         Their scale does not matter.
         """
 
