@@ -98,7 +98,6 @@ def whole_loops(bench: Bench, options: Options) -> None:
                     _loops(bench, what, setting, options.device)
 
 
-@full_speed(Training())
 def _loops(bench: Bench, what: str, setting: dict[str, Any], device: str) -> None:
     size, rows = setting["size"], setting["batch"]
     pairs = bench.pairs if rows < 16 else max(bench.pairs, 30)
