@@ -6,7 +6,7 @@ import torch
 from toughen.errors import InputError
 from toughen.training.adversaries import Asam, Awp, Sam
 from toughen.training.engine import Engine
-from toughen.training.reduction import _own, lent
+from toughen.training.reduction import _accumulate, _own, lent
 from training.models import batch, distance, gradients, tiny
 from training.trials import same, weights
 
@@ -21,7 +21,8 @@ def digits(tensor, want, tolerance):
 
 def move(adversary, weights, gradients):
     """Return how far each weight moves, and the length of the whole move."""
-    moved, length = adversary.move(weights, [g.clone() for g in gradients])
+    moved = [g.clone() for g in gradients]
+    length = adversary.move(weights, moved, moved)
     return [new - old for new, old in zip(moved, weights, strict=True)], length
 
 
@@ -76,12 +77,25 @@ def test_a_move_does_not_depend_on_the_gradients_scale(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_moved_weights_lie_where_the_gradients_lay(name):
-    """No memory is taken, and the weights themselves are left alone."""
-    weight, gradient = W.clone(), G.clone()
-    (moved,), _ = ALL[name].move([weight], [gradient])
-    assert moved.data_ptr() == gradient.data_ptr()
+def test_a_move_leaves_the_weights_alone_and_a_clean_adversarys_the_gradients_too(name):
+    """The moved weights are the same wherever they are written: into memory of their own or over the gradients."""
+    weight, gradient, moved = W.clone(), G.clone(), torch.full_like(W, torch.nan)
+    ALL[name].move([weight], [gradient], [moved])
+    assert torch.equal(moved - W, moves(ALL[name], [W], [G])[0])
     assert torch.equal(weight, W)
+    assert torch.equal(gradient, G) or not ALL[name].clean
+
+
+def test_the_first_gradient_becomes_grad_and_a_later_one_is_added():
+    """Memory that is given back never is that of ``.grad``, which the optimiser still needs."""
+    weight = torch.nn.Parameter(W.clone())
+    first, second = G.clone(), 10 * G
+    (free,) = _accumulate([weight], [first])
+    assert weight.grad is first
+    assert free.data_ptr() != first.data_ptr()
+    (free,) = _accumulate([weight], [second])
+    assert free is second
+    assert torch.equal(weight.grad, 11 * G)
 
 
 def test_gradients_that_share_memory_are_told_apart():

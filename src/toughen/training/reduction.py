@@ -114,21 +114,22 @@ class Reduction:
         loss = self._reduced(step.clean())
         gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
         self._engine.cost.taught()
-        if adversary.clean:
-            self._total = loss.detach()
-            _accumulate(list(weights.values()), gradients)
-        named = zip(weights.items(), gradients, strict=True)
-        chosen = [(w, g) for (name, w), g in named if g is not None and adversary.selects(name)]
+        there = [(name, w, g) for (name, w), g in zip(weights.items(), gradients, strict=True) if g is not None]
+        chosen = [i for i, (name, _, _) in enumerate(there) if adversary.selects(name)]
         if not chosen:
             raise InputError(
                 "the weights that the adversary selects take no part in the loss, so it cannot move them; choose "
                 "others (adversary.only)."
             )
-        selected: list[Tensor] = [w for w, _ in chosen]
-        own = _own([g for _, g in chosen], like=selected)
-        del gradients, named, chosen
+        learning = [w for _, w, _ in there]
+        own = _own([g for _, _, g in there], like=learning)
+        del gradients, there
+        if adversary.clean:
+            self._total = loss.detach()
+        free = _accumulate(learning, own) if adversary.clean else own
+        selected, found, into = ([tensors[i] for i in chosen] for tensors in (learning, own, free))
         with torch.no_grad():
-            return selected, *adversary.move([w.detach() for w in selected], own)
+            return selected, into, adversary.move([w.detach() for w in selected], found, into)
 
     def _scale(self, like: Tensor) -> Tensor:
         return self._runtime.scaled(torch.ones((), device=like.device))
@@ -181,11 +182,16 @@ def lent(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
         forget_casts()
 
 
-def _accumulate(weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Add gradients to ``.grad``, as a backward would; the gradients stay the caller's own."""
+def _accumulate(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Add gradients to ``.grad``, as a backward would; return memory of each one's shape that nobody needs.
+
+    A first gradient becomes ``.grad`` itself, and the memory is new; the memory of a later one is its own.
+    """
+    free = []
     for weight, gradient in zip(weights, gradients, strict=True):
-        if gradient is not None:
-            weight.grad = gradient.clone() if weight.grad is None else weight.grad.add_(gradient)
+        free.append(torch.empty_like(gradient) if weight.grad is None else gradient)
+        weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return free
 
 
 def _own(gradients: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:

@@ -42,11 +42,13 @@ class WeightAdversary(Timing, ABC):
         return True
 
     @abstractmethod
-    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Return the moved weights and the L2 norm of the whole move.
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor]) -> Tensor:
+        """Write the moved weights into ``into``, and return the L2 norm of the whole move.
 
-        The gradients are used up: the moved weights lie where they lay.
-        Their scale does not matter.
+        Args:
+            weights: left alone.
+            gradients: of any common scale; left alone by adversaries that are ``clean``.
+            into: in the weights' shapes; may be the gradients themselves.
         """
 
 
@@ -62,9 +64,9 @@ class Sam(WeightAdversary):
 
     name: Literal["sam"] = "sam"
 
-    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor]) -> Tensor:
         """See :class:`WeightAdversary`."""
-        return _along(weights, gradients, self.radius)
+        return _along(weights, gradients, into, self.radius)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ class Asam(WeightAdversary):
         super().__post_init__()
         require(self.eta >= 0, "adversary.eta", self.eta, "must not be negative")
 
-    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor]) -> Tensor:
         """See :class:`WeightAdversary`."""
         once, twice = [], []
         for w, g in zip(weights, gradients, strict=True):  # tensor by tensor, while it is in the cache
@@ -94,8 +96,9 @@ class Asam(WeightAdversary):
             once.append(g.mul_(size).norm())
             twice.append(g.mul_(size).norm())
         factor = _factor(torch.stack(once).norm(), self.radius)
-        length = (factor * torch.stack(twice).norm()).nan_to_num(0.0)
-        return _moved(weights, gradients, [factor] * len(gradients)), length
+        length: Tensor = (factor * torch.stack(twice).norm()).nan_to_num(0.0)
+        _write(weights, gradients, into, [factor] * len(gradients))
+        return length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,25 +131,27 @@ class Awp(WeightAdversary):
         """See :class:`WeightAdversary`."""
         return re.search(self.only, name) is not None
 
-    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor]) -> Tensor:
         """See :class:`WeightAdversary`."""
         if self.radius_unit == "absolute":
-            return _along(weights, gradients, self.radius)
+            return _along(weights, gradients, into, self.radius)
         norms = torch.stack(torch._foreach_norm(list(gradients)))
         factors = _factor(norms, self.radius) * torch.stack(torch._foreach_norm(list(weights)))
-        length = (factors * norms).nan_to_num(0.0).norm()
-        return _moved(weights, gradients, list(factors)), length
+        _write(weights, gradients, into, list(factors))
+        length: Tensor = (factors * norms).nan_to_num(0.0).norm()
+        return length
 
 
 InWeights = Sam | Asam | Awp
 """The adversaries of this module."""
 
 
-def _along(weights: Sequence[Tensor], gradients: Sequence[Tensor], radius: float) -> tuple[list[Tensor], Tensor]:
+def _along(weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor], radius: float) -> Tensor:
     """Move by radius * g / ||g||_2, the norm over all tensors together; by 0 if that is 0 or not finite."""
     norm = _norm(gradients)
     factor = _factor(norm, radius)
-    return _moved(weights, gradients, [factor] * len(gradients)), (factor * norm).nan_to_num(0.0)
+    _write(weights, gradients, into, [factor] * len(gradients))
+    return (factor * norm).nan_to_num(0.0)
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -159,10 +164,10 @@ def _factor(norm: Tensor, radius: float) -> Tensor:
     return torch.where(norm.isfinite(), radius / norm.clamp(min=TINY), torch.nan)
 
 
-def _moved(weights: Sequence[Tensor], directions: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
-    """Overwrite each direction with weight + factor * direction; with the weight where the factor is NaN."""
-    for weight, direction, factor in zip(weights, directions, factors, strict=True):
-        still = factor.isnan()
-        direction.masked_fill_(still, 0.0)  # infinity times 0 would be NaN
-        torch.addcmul(weight, direction, torch.where(still, 0.0, factor), out=direction)
-    return list(directions)
+def _write(
+    weights: Sequence[Tensor], directions: Sequence[Tensor], into: Sequence[Tensor], factors: Sequence[Tensor]
+) -> None:
+    """Write weight + factor * direction; the weight where the factor is NaN, as it is if a number is not finite."""
+    for weight, direction, moved, factor in zip(weights, directions, into, factors, strict=True):
+        torch.nan_to_num(direction, 0.0, 0.0, 0.0, out=moved)  # infinity times 0 would be NaN
+        torch.addcmul(weight, moved, factor.nan_to_num(0.0), out=moved)
