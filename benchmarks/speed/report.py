@@ -27,7 +27,7 @@ def page(rows: list[Row]) -> str:
         ("What was to be reached", targets(rows)),
         ("(a) Every technique's step over the plain step", techniques(rows)),
         ("(b) Whole loops", plain_table(rows, "b")),
-        ("(c) The listing's computation over ours", listing(rows)),
+        ("(c), (i) The listing's computation over ours", listing(rows)),
         ("(m) What toughen.train changes on a CPU", full_speed(rows)),
         ("(q) bert4torch's step over ours", peer(rows)),
         ("(d) A step over one of 4 x 128", scaling(rows)),
