@@ -114,7 +114,7 @@ def test_a_kill_in_the_middle_leaves_no_trace_in_the_file(exported, tmp_path, ch
     output = tmp_path / "out.parquet"
     command = [sys.executable, "-m", "toughen", "predict", str(exported), "--input", str(source), "--output"]
     process = subprocess.Popen([*command, str(output), "--workers", "2", "--chunk-rows", "8"])
-    wait_for(lambda: len(list(folder_of(output).glob("part-*"))) > 5 or process.poll() is not None)
+    wait_for(lambda: len(list(folder_of(output).glob("part-????????"))) > 5 or process.poll() is not None)
     workers = children(process.pid)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
