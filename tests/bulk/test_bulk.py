@@ -143,7 +143,7 @@ def test_an_interrupt_is_one_word_and_keeps_what_is_finished(exported, tmp_path)
     )  # fmt: skip
     wait_for(lambda: len(children(process.pid)) >= 3 or process.poll() is not None)  # the last one is starting
     workers = children(process.pid)
-    wait_for(lambda: len(list(folder_of(output).glob("part-*"))) > 3 or process.poll() is not None)
+    wait_for(lambda: len(list(folder_of(output).glob("part-????????"))) > 3 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=120)[1] == "interrupted\n"
     assert process.returncode == 130
