@@ -1,5 +1,7 @@
 """A saved classifier of every task: its outputs are the model's own, its answers follow them, its scores are theirs."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,16 @@ def logits(classifier, *text, words=False):
 
 
 # ---------------------------------------------------------------- outputs
+
+
+def test_freed_memory_is_kept_over_many_batches_and_not_for_a_few(saved, monkeypatch):
+    """A service's request is a batch: giving memory back after each would cost more than keeping it saves."""
+    asked, classifier = [], load(saved("single-label"))
+    monkeypatch.setattr("toughen.assess.score.freed_memory_kept", lambda wanted: asked.append(wanted) or nullcontext())
+    texts = dataset([TEXTS[0]] * 5)
+    for batch_size in (1, 2):
+        classifier.outputs(texts, batch_size=batch_size)
+    assert asked == [True, False]
 
 
 def test_outputs_are_the_models_own_text_by_text(saved):
