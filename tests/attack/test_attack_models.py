@@ -48,6 +48,29 @@ def answered(classifier, texts):
     return [(text, answer["label"]) for text, answer in zip(texts, classifier.predict(texts), strict=True)]
 
 
+class Libc:
+    """Counts how often freed memory is given back."""
+
+    trims = 0
+
+    def mallopt(self, *_):
+        pass
+
+    def malloc_trim(self, _):
+        self.trims += 1
+
+
+@pytest.mark.parametrize("name", ["deepwordbug", "pgd"])
+def test_an_attack_gives_freed_memory_back_once_at_its_end(name, classifier, monkeypatch):
+    """Not after each of its questions; canary: asking a few texts without an attack keeps nothing to give back."""
+    libc = Libc()
+    monkeypatch.setattr("toughen.training.allocator._glibc", lambda: libc)
+    rows = answered(classifier, [text for text, _ in reviews(4, seed=0)])
+    assert libc.trims == 0
+    assert attack(classifier, rows, name).queries_per_example > 0
+    assert libc.trims == 1
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_attack_fools_a_transformer(name, classifier, masked, tmp_path):
     rows = answered(classifier, [text for text, _ in reviews(24, seed=0)])
