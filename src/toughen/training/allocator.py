@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+
+from toughen.training.process_wide import process_wide
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
@@ -16,12 +17,8 @@ _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
 _GIVE_BACK = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
 """Where glibc's own rule ends in a process that frees blocks of 32 MiB, as training does in its first step."""
 
-_lock = threading.Lock()
-_inside = 0
 
-
-@contextmanager
-def freed_memory_kept(wanted: bool = True) -> Iterator[None]:
+def freed_memory_kept(wanted: bool = True) -> AbstractContextManager[None]:
     """Keep what is freed inside for what comes next, as torch does on a GPU; give it back at the end.
 
     Blocks above 32 MiB (attention over long texts, the gradient of the embedding table) otherwise go back to the system
@@ -36,15 +33,22 @@ def freed_memory_kept(wanted: bool = True) -> Iterator[None]:
     Args:
         wanted: False does nothing, for whoever would rather save memory than time.
     """
-    libc = _glibc() if wanted else None
+    return _kept() if wanted else nullcontext()
+
+
+@process_wide
+@contextmanager
+def _kept() -> Iterator[None]:
+    libc = _glibc()
     if libc is None:
         yield
         return
-    _enter(libc)
+    _tell(libc, _KEEP)
     try:
         yield
     finally:
-        _leave(libc)
+        _tell(libc, _GIVE_BACK)
+        libc.malloc_trim(0)
 
 
 def _glibc() -> Any:
@@ -57,20 +61,6 @@ def _glibc() -> Any:
     return ctypes.CDLL(None)
 
 
-def _enter(libc: Any) -> None:
-    global _inside
-    with _lock:
-        _inside += 1
-        if _inside == 1:
-            for parameter, value in _KEEP.items():
-                libc.mallopt(parameter, value)
-
-
-def _leave(libc: Any) -> None:
-    global _inside
-    with _lock:
-        _inside -= 1
-        if _inside == 0:
-            for parameter, value in _GIVE_BACK.items():
-                libc.mallopt(parameter, value)
-            libc.malloc_trim(0)
+def _tell(libc: Any, values: dict[int, int]) -> None:
+    for parameter, value in values.items():
+        libc.mallopt(parameter, value)

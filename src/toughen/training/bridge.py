@@ -114,8 +114,8 @@ class Bridge(TrainerCallback):
             self._watch.check(state.epoch, say=state.is_world_process_zero)
 
 
-MIN_ROWS, TOLERANCE = 50, 0.02
-"""An epoch of fewer rows says too little; an accuracy within so much of the majority rate sits at it."""
+MIN_LABELS, TOLERANCE = 50, 0.02
+"""An epoch of fewer labels (of rows, or of words) says too little; an accuracy this near the majority's sits at it."""
 
 
 class MajorityWatch:
@@ -133,9 +133,9 @@ class MajorityWatch:
         if counts is None:
             return
         hits, *classes = self._reduce(counts).tolist()
-        rows = sum(classes)
-        rate = max(classes) / max(rows, 1)
-        if not say or rows < MIN_ROWS or rate == 1 or hits / rows > rate + TOLERANCE:
+        labels = sum(classes)
+        rate = max(classes) / max(labels, 1)
+        if not say or labels < MIN_LABELS or rate == 1 or hits / labels > rate + TOLERANCE:
             return
         adversary = self._engine.adversary
         cause = "the learning rate may be too high, too low or still warming up"
@@ -145,7 +145,7 @@ class MajorityWatch:
                 "strong: lower adversary.radius, or let it wait with adversary.start_step"
             )
         warnings.warn(
-            f"training accuracy {hits / rows:.1%} sat at the majority rate {rate:.1%} for epoch "
+            f"training accuracy {hits / labels:.1%} sat at the majority rate {rate:.1%} for epoch "
             f"{math.ceil(epoch or 0)}: the model may have collapsed to one class; {cause}.",
             stacklevel=2,
         )

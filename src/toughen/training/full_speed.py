@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from toughen.training.allocator import freed_memory_kept
 from toughen.training.config import Training
+from toughen.training.process_wide import process_wide
 from toughen.training.runtime import best_device, resolve_precision
-
-_lock = threading.Lock()
-_inside = 0
-_before = False
 
 
 @contextmanager
@@ -26,8 +22,7 @@ def full_speed(training: Training) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def half_attention(wanted: bool = True) -> Iterator[None]:
+def half_attention(wanted: bool = True) -> AbstractContextManager[None]:
     """Let attention with dropout stay in bfloat16 on a CPU.
 
     There only torch's plain attention has dropout, and it widens to float32 what autocast has just narrowed: products
@@ -35,19 +30,15 @@ def half_attention(wanted: bool = True) -> Iterator[None]:
     kernel of its own has always computed under autocast. On a GPU the kernels that have dropout are narrow as it is.
     It is a switch of the process: of several blocks at a time the last to end puts it back.
     """
-    if not wanted:
-        yield
-        return
-    global _inside, _before
-    with _lock:
-        _inside += 1
-        if _inside == 1:
-            _before = bool(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())  # type: ignore[no-untyped-call]
-            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+    return _half_attention() if wanted else nullcontext()
+
+
+@process_wide
+@contextmanager
+def _half_attention() -> Iterator[None]:
+    before = bool(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())  # type: ignore[no-untyped-call]
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:
         yield
     finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(_before)
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
