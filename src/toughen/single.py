@@ -62,10 +62,11 @@ def train_one(
         pairs = "text_pair" in splits.train.column_names
         bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
         prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
+        tokens = fit.tokenised(recipe, splits, prepared, console)
         with main_process_alone() as is_main:
             if is_main:
                 start()
-        trainer = fit.make_trainer(recipe, splits, prepared, folder, console)
+        trainer = fit.make_trainer(recipe, splits, tokens, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
         with full_speed(recipe.training):

@@ -186,7 +186,9 @@ def seeker(model, run, splits, tmp_path):
     changes = {"data.augment": "attack", "augment": {"share": 0.5, "max_changed": FREE}}
     recipe = load_recipe("plain", {"model": str(model), "training": TRAINING, **changes})
     prepared = prepare(recipe, splits.label_names, splits.task, pairs=False)
-    trainer = fit.make_trainer(recipe, splits, prepared, tmp_path / "run", Console(quiet=True))
+    console = Console(quiet=True)
+    tokens = fit.tokenised(recipe, splits, prepared, console)
+    trainer = fit.make_trainer(recipe, splits, tokens, prepared, tmp_path / "run", console)
     (tmp_path / "run").mkdir(exist_ok=True)
     trainer.model.load_state_dict(weights(run))
     return trainer

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from toughen import load_recipe
+from toughen.cost import passes
 from toughen.cost.passes import Forecast, Ledger, Passes, counted, forecast
 from toughen.cost.plan import plan_lines
+from toughen.errors import InputError
 from toughen.recipes import NAMES
 from toughen.training.averages import Ema
 from toughen.training.averaging import make_average
@@ -83,6 +85,56 @@ def test_each_kind_of_pass_is_told_apart():
     assert cycle(load_recipe("rdrop")).redone == 0
 
 
+@pytest.mark.parametrize("memory", ["normal", "low"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gradient-penalty"])  # it refuses both
+def test_under_gradient_checkpointing_each_backward_makes_the_passes_again_that_it_goes_through(
+    monkeypatch, name, memory
+):
+    """Counted where torch makes them: in the stub's layers, which its checkpoint runs once more."""
+    recipe = load_recipe(name, {"training.memory": memory, "training.gradient_checkpointing": True})
+    rows, layer = [], passes.layer
+
+    def counting(module, hidden):
+        rows.append(len(hidden))
+        return layer(module, hidden)
+
+    monkeypatch.setattr(passes, "layer", counting)
+    objective, adversary = recipe.objective, recipe.adversary
+    found = counted(objective, adversary, recipe.inputs, memory, checkpointing=True)
+    assert sum(rows) == found.forwards * passes.ROWS * passes.LAYERS
+    kept = counted(objective, adversary, recipe.inputs, memory)
+    assert kept.checkpointed == 0
+    assert found.checkpointed == found.redone - kept.redone == found.backwards + found.input_backwards
+    assert found.units == kept.units + found.checkpointed
+
+
+def test_gradient_checkpointing_has_a_share_of_its_own():
+    prediction = forecast(load_recipe("tough-stack", {"training.gradient_checkpointing": True}))
+    slots = prediction.slots(prediction.acting)
+    assert slots == {"plain": 3, "objective": 3, "inputs": 0, "adversary": 10, "average": 0, "checkpointing": 6}
+    assert prediction.plain.units == 3, "what it is compared with makes nothing again"
+
+
+def test_what_cannot_be_checkpointed_is_refused_as_in_a_training():
+    with pytest.raises(InputError, match="adversary gradient-penalty and gradient checkpointing cannot be combined"):
+        forecast(load_recipe("gradient-penalty", {"training.gradient_checkpointing": True}))
+
+
+def test_any_number_of_rows_is_predicted_from_a_few(monkeypatch):
+    seen, backward = [], Engine.backward
+
+    def seeing(engine, batch):
+        seen.append(len(batch["labels"]))
+        assert max(seen) <= 16
+        return backward(engine, batch)
+
+    monkeypatch.setattr(Engine, "backward", seeing)
+    fgm = plain(adversary="fgm", adversary__share=0.25)
+    assert cycle(fgm, rows=99_999_999).units == pytest.approx(3.75)
+    assert cycle(fgm, rows=6).units == 3 + 3 * 2 / 6, "the engine rounds 1.5 rows to 2"
+    assert seen
+
+
 def test_an_adversary_that_acts_now_and_then_costs_the_mean_over_its_cycle():
     fgm = plain(adversary="fgm")
     assert cycle(replace(fgm, adversary=replace(fgm.adversary, every=4))).units == (6 + 3 * 3) / 4
@@ -99,7 +151,7 @@ def test_an_adversary_of_a_share_of_the_rows_costs_that_share():
 def test_slots_add_up_to_the_whole():
     prediction = forecast(load_recipe("full-stack"))
     slots = prediction.slots(prediction.over(prediction.cycle))
-    assert slots == {"plain": 3, "objective": 3, "inputs": 0, "adversary": 14, "average": 0}
+    assert slots == {"plain": 3, "objective": 3, "inputs": 0, "adversary": 14, "average": 0, "checkpointing": 0}
     assert sum(slots.values()) == 20
 
 
@@ -129,20 +181,22 @@ def test_a_pass_that_the_technique_does_not_declare_is_counted_all_the_same(monk
 
 def test_the_plan_names_steps_units_and_slots():
     assert plan_lines(load_recipe("tough-stack"), 1313) == [
-        "plan: 1,313 steps of 16 units (plain 3, objective 3, adversary 10), 5.3 times a plain step"
+        "plan: 1,313 steps of 16 units, 21,008 in all: plain 3 (19%), objective 3 (19%), adversary 10 (62%); "
+        "5.3 times a plain step"
     ]
-    assert plan_lines(plain(), 20) == ["plan: 20 steps of 3 units (plain 3)"]
+    assert plan_lines(plain(), 20) == ["plan: 20 steps of 3 units, 60 in all"]
 
 
 def test_the_plan_counts_the_steps_in_which_the_adversary_waits():
     late = plain(adversary="fgm", adversary__start_step=50, training__accumulation=4)
     assert plan_lines(late, 100) == [
-        "plan: 100 steps of 4 x 4.50 units on average (plain 3, adversary 1.50), 1.5 times a plain step"
+        "plan: 100 steps of 4 x 4.50 units on average, 1,800 in all: plain 3 (67%), adversary 1.50 (33%); "
+        "1.5 times a plain step"
     ]
 
 
 def test_a_step_without_an_adversary_is_always_idle():
-    once = counted(load_recipe("plain").objective, None, None, "normal", 2)
+    once = counted(load_recipe("plain").objective, None, None, "normal")
     assert Forecast(once, once, once, once, None).over(range(3)) == once
 
 
@@ -158,6 +212,6 @@ def test_the_page_has_the_units_of_every_shipped_recipe():
 def page_row(name):
     prediction = forecast(load_recipe(name))
     mean = prediction.over(prediction.cycle)
-    slots = [v for k, v in prediction.slots(mean).items() if k != "average"]
+    slots = [v for k, v in prediction.slots(mean).items() if k not in ("average", "checkpointing")]
     cells = [mean.forwards, mean.backwards, mean.input_backwards, *slots, mean.units]
     return "| " + " | ".join([f"`{name}`", *(f"{cell:.0f}" for cell in cells)]) + " |"

@@ -19,6 +19,7 @@ def test_planned_steps_and_units_are_those_of_the_run(tmp_path, capfd, start_ste
         training={"epochs": 1, "batch_size": 4, "save_steps": None},
     )
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("plan: ")]
-    steps, units = re.match(r"plan: (\d+) steps of ([\d.]+) units", line).groups()
+    steps, units, whole = re.match(r"plan: (\d+) steps of ([\d.]+) units.*?, (\d+) in all", line).groups()
     assert int(steps) == run.metrics["train"]["steps"]
     assert float(units) == pytest.approx(run.metrics["train"]["units_per_step"], abs=0.005)
+    assert int(whole) == pytest.approx(run.metrics["train"]["units_per_step"] * int(steps), abs=0.5)

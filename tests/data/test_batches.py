@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from toughen.data import Collator, LengthBuckets, Rows, padding_share, tokenise
+from toughen.data.batches import MEGABATCH
 from toughen.errors import InputError
 
 LENGTHS = [(i * 7919) % 97 + 3 for i in range(1000)]
@@ -129,6 +130,16 @@ def test_the_longest_row_comes_first_and_the_short_batch_last():
         (batches,) = deal(LENGTHS, {"batch_size": 7, "seed": 0, "world_size": 1}, epoch)
         assert max(LENGTHS[i] for i in batches[0]) == max(LENGTHS)
         assert [len(batch) for batch in batches] == [7] * 142 + [6]
+
+
+def test_the_longest_row_comes_first_even_where_a_batch_is_left_over_behind_a_stretch():
+    """815 rows are 50 batches of 16 and 15 rows: in a stretch of their own they would be the last batch, unsorted."""
+    count = MEGABATCH * 16 + 15
+    lengths = [(i * 7919) % count + 3 for i in range(count)]  # all different
+    for epoch in range(200):
+        (batches,) = deal(lengths, {"batch_size": 16, "seed": 0, "world_size": 1}, epoch)
+        assert max(lengths[i] for i in batches[0]) == max(lengths)
+        assert [len(batch) for batch in batches] == [16] * 50 + [15]
 
 
 def test_buckets_pad_far_less_than_plain_shuffling():

@@ -194,7 +194,7 @@ class Synchronisations(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("inputs", ["none", "neftune"])
-@pytest.mark.parametrize("name", [name for name in ADVERSARIES if name != "pgd-vocabulary"])
+@pytest.mark.parametrize("name", ADVERSARIES)
 def test_a_step_never_waits_for_the_device(name, inputs):
     """No number is read off a tensor between the batch and the gradient, from the second step on."""
     objective = CrossEntropy() if name.startswith("rat") else RDrop()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def plan_lines(recipe: Recipe, steps: int, attacked: int = 0) -> list[str]:
-    """Say how many optimiser steps are planned, what each costs against a plain one, and which slot makes it so.
+    """Say how many optimiser steps are planned, what each and all cost, which slot makes it so, and what plain costs.
 
     Args:
         recipe: what to do.
@@ -20,13 +20,16 @@ def plan_lines(recipe: Recipe, steps: int, attacked: int = 0) -> list[str]:
     """
     prediction = forecast(recipe)
     mean = prediction.over(range(max(steps, 1)))
-    slots = prediction.slots(mean)
-    more = [f"{name} {number(units)}" for name, units in slots.items() if units or name == "plain"]
+    accumulation = recipe.training.accumulation
     varies = recipe.adversary is not None and mean.units != prediction.acting.units
-    batches = f"{recipe.training.accumulation} x " if recipe.training.accumulation > 1 else ""
+    batches = f"{accumulation} x " if accumulation > 1 else ""
     each = f"{batches}{number(mean.units)} units{' on average' if varies else ''}"
-    times = f", {mean.units / prediction.plain.units:.1f} times a plain step" if len(more) > 1 else ""
-    return [f"plan: {steps:,} steps of {each} ({', '.join(more)}){times}", *attack_lines(recipe, attacked)]
+    line = f"plan: {steps:,} steps of {each}, {steps * accumulation * mean.units:,.0f} in all"
+    slots = {name: units for name, units in prediction.slots(mean).items() if units}
+    if len(slots) > 1:
+        shares = (f"{name} {number(units)} ({units / mean.units:.0%})" for name, units in slots.items())
+        line += f": {', '.join(shares)}; {mean.units / prediction.plain.units:.1f} times a plain step"
+    return [line, *attack_lines(recipe, attacked)]
 
 
 def attack_lines(recipe: Recipe, attacked: int) -> list[str]:

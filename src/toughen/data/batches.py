@@ -25,9 +25,9 @@ class LengthBuckets(Sampler[list[int]]):
     """Batches of rows of similar length, in an order fixed by (seed, epoch) alone.
 
     Rows are shuffled and cut into stretches of 50 batches; each stretch is sorted by length and cut into batches, and
-    the batches are shuffled. The batch with the longest row comes first, so that memory runs out early if at all; a
-    short batch comes last. With ``world_size`` W one batch is W times ``batch_size`` rows, of which each rank takes
-    its share; where the last one does not divide by W, rows are repeated as ``~index`` (negative), which means
+    the batches are shuffled. The batch with the longest labelled row comes first, so that memory runs out early if at
+    all; a short batch comes last. With ``world_size`` W one batch is W times ``batch_size`` rows, of which each rank
+    takes its share; where the last one does not divide by W, rows are repeated as ``~index`` (negative), which means
     weight 0 (:class:`Rows` knows). Every labelled row comes exactly once per epoch (``drop_last`` leaves some out).
 
     Args:
@@ -97,10 +97,14 @@ class LengthBuckets(Sampler[list[int]]):
             order = order[: len(self) * self._global_size]
         if not self.bucket:
             return self._cut(order)
-        stretch = MEGABATCH * self._global_size
-        stretches = [order[start : start + stretch] for start in range(0, len(order), stretch)]
-        batches = [batch for part in stretches for batch in self._cut(self._longest_first(part))]
+        batches = [batch for part in self._stretches(order) for batch in self._cut(self._longest_first(part))]
         return self._shuffled(batches, rng)
+
+    def _stretches(self, order: Ints) -> list[Ints]:
+        """Cut into stretches; less than a batch joins the one before, or its rows, perhaps the longest, came last."""
+        stretch = MEGABATCH * self._global_size
+        last = len(order) - self._global_size
+        return np.split(order, [start for start in range(stretch, len(order), stretch) if start <= last])
 
     def _longest_first(self, rows: Ints) -> Ints:
         return rows[np.argsort(-self.lengths[rows], kind="stable")]

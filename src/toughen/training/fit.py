@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -54,18 +54,24 @@ def check(recipe: Recipe, splits: Splits) -> None:
             "training.threshold: tuned is for two classes (several labels per text are always tuned); set it to fixed."
         )
     rows = len(splits.train) + fresh.slots(recipe, len(splits.train))
-    adversary, steps = recipe.adversary, planned_steps(recipe.training, rows)
+    steps = planned_steps(recipe.training, rows)
     fresh.check(recipe, splits, planned_steps(replace(recipe.training, epochs=1.0, max_steps=None), rows), steps)
-    if adversary is not None and adversary.start_step >= steps:
-        raise InputError(
-            f"adversary.start_step is {adversary.start_step}, but training has only {steps} steps, so the adversary "
-            "would never act; lower it or train longer."
-        )
+    if recipe.training.truncation != "windows":  # how many rows the windows make is known once they are cut
+        _refuse_idle_adversary(recipe, steps)
     label_free = recipe.objective.label_free or (recipe.adversary is not None and recipe.adversary.label_free)
     if splits.unlabelled is not None and not label_free:
         raise InputError(
             "unlabelled texts were given, but no part of the recipe learns without labels; use objective rdrop or "
             "adversary vat, smart or rat, or leave them out."
+        )
+
+
+def _refuse_idle_adversary(recipe: Recipe, steps: int) -> None:
+    adversary = recipe.adversary
+    if adversary is not None and adversary.start_step >= steps:
+        raise InputError(
+            f"adversary.start_step is {adversary.start_step}, but training has only {steps} steps, so the adversary "
+            "would never act; lower it or train longer."
         )
 
 
@@ -77,22 +83,56 @@ def planned_steps(training: Training, rows: int) -> int:
     return math.ceil(training.epochs * math.ceil(batches / training.accumulation))
 
 
-def make_trainer(recipe: Recipe, splits: Splits, prepared: Prepared, folder: Path, console: Console) -> ToughTrainer:
-    """Tokenise and build the trainer, with validation, early stopping, progress and TensorBoard.
+def tokenised(recipe: Recipe, splits: Splits, prepared: Prepared, console: Console) -> dict[str, Any]:
+    """Tokenise train, validation and unlabelled texts, and say what training on them is about to cost.
+
+    Returns:
+        Rows of tokens by split; validation longest first, because padding costs time.
+
+    Raises:
+        InputError: if the adversary would never act.
+    """
+    training = recipe.training
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    rows = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
+    tokens = {
+        name: tokenise(
+            part,
+            prepared.tokenizer,
+            max_length=prepared.max_length,
+            task=splits.task,
+            truncation=training.truncation,
+            overlap=training.overlap,
+            note=say,
+        )
+        for name, part in rows.items()
+        if part is not None
+    }
+    places = fresh.slots(recipe, len(tokens["train"]))
+    steps = planned_steps(training, len(tokens["train"]) + places)
+    _refuse_idle_adversary(recipe, steps)
+    for line in _length_notes(tokens["train"], prepared, training.max_length):
+        say(line)
+    for line in plan_lines(recipe, steps, places):
+        say(line)
+    longest_first = np.argsort(-numbers_of(tokens["validation"], "length"), kind="stable")
+    return tokens | {"validation": tokens["validation"].select(longest_first)}
+
+
+def make_trainer(
+    recipe: Recipe, splits: Splits, tokens: dict[str, Any], prepared: Prepared, folder: Path, console: Console
+) -> ToughTrainer:
+    """Build the trainer, with validation, early stopping, progress and TensorBoard.
 
     Args:
         recipe: what to do.
         splits: checked data.
+        tokens: the same, :func:`tokenised`.
         prepared: model and tokenizer.
         folder: the run folder.
         console: where progress is shown.
     """
     training = recipe.training
-    tokens = _tokenised(recipe, splits, prepared, partial(console.print, highlight=False, soft_wrap=True))
-    places = fresh.slots(recipe, len(tokens["train"]))
-    plan = plan_lines(recipe, planned_steps(training, len(tokens["train"]) + places), places)
-    for line in (*_length_notes(tokens["train"], prepared, training.max_length), *plan):
-        console.print(line, highlight=False, soft_wrap=True)
     metric = chosen_metric(training.metric, splits.task)
     recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
     args = training_arguments(recipe, folder, metric)
@@ -126,30 +166,6 @@ def _resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
     labels = numbers_of(splits.train, "label") if one else splits.train["label"][:]
     counts, rows = label_counts(splits.task, labels, len(splits.label_names))
     return resolve_class_weights(objective, counts, rows=rows) if counts else objective
-
-
-def _tokenised(
-    recipe: Recipe, splits: Splits, prepared: Prepared, note: Callable[[str], None] | None = None
-) -> dict[str, Any]:
-    """Tokenise train, validation and unlabelled texts; validation longest first, because padding costs time."""
-    training = recipe.training
-    rows = {"train": splits.train, "validation": splits.validation, "unlabelled": splits.unlabelled}
-    tokens = {
-        name: tokenise(
-            part,
-            prepared.tokenizer,
-            max_length=prepared.max_length,
-            task=splits.task,
-            truncation=training.truncation,
-            overlap=training.overlap,
-            note=note,
-        )
-        for name, part in rows.items()
-        if part is not None
-    }
-    validation = tokens["validation"]
-    longest_first = np.argsort(-numbers_of(validation, "length"), kind="stable")
-    return tokens | {"validation": validation.select(longest_first)}
 
 
 def _length_notes(train: Any, prepared: Prepared, asked: int) -> Iterator[str]:
