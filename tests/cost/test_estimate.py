@@ -21,6 +21,7 @@ from toughen.cost.workload import Workload
 from toughen.errors import InputError
 from toughen.recipes import NAMES
 from toughen.training.averages import CheckpointSoup, Ema
+from toughen.training.compose import checkpointed
 from toughen.training.engine import Engine
 
 PAGE = Path(__file__).parents[2] / "docs/cost.md"
@@ -63,10 +64,21 @@ def test_operations_of_a_pass_are_the_closed_form(folder):
     assert found == ROWS * (tokens + 2 * WIDTH * WIDTH + 2 * WIDTH * 2)
 
 
-@pytest.mark.parametrize("name", ["plain", "rdrop", "full-stack", "rat-stack", "vat", "smart", "sam", "freelb"])
-def test_operations_of_a_step_are_those_that_torch_counts(folder, name):
-    """Units times the operations of a forward, within 3 %: the first layer's input needs no gradient of the ids."""
-    recipe = recipe_of(folder, name)
+STEPS = ("plain", "rdrop", "full-stack", "rat-stack", "vat", "smart", "sam", "freelb")
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [(n, "normal") for n in (*STEPS, "tough-stack")] + [(n, "low") for n in ("plain", "rdrop", "rat-stack", "smart")],
+)
+def test_operations_of_a_step_are_those_that_torch_counts(folder, name, memory, checkpointing):
+    """Units times the operations of a forward, within 3 %: the first layer's input needs no gradient of the ids.
+
+    Torch counts the layers that a backward makes again too: under gradient checkpointing they are a fifth of each of
+    these steps and more.
+    """
+    recipe = recipe_of(folder, name, training__memory=memory, training__gradient_checkpointing=checkpointing)
     work = Workload(recipe, ROWS, LENGTH)
     work.model.set_attn_implementation("eager")  # the fused kernels are not counted on a CPU
     predicted = forecast(recipe, ROWS).acting.units * work.flops()
@@ -238,8 +250,99 @@ def test_what_cannot_be_trained_cannot_be_priced(folder, capsys):
 def test_gradient_checkpointing_is_measured_too(folder):
     found = measured(recipe_of(folder, "fgm", training__gradient_checkpointing=True))
     assert found["passes"]["agree"] is True
+    assert found["passes"]["measured"]["redone"] == 2
+    assert found["slots"]["checkpointing"] == {"units": 2, "percent": 25}
+    assert ("  of them made again to save memory", "2", "2") in page.rows_of(found)
     ordinary = measured(recipe_of(folder, "fgm"))["memory"]["activations"]["measured"]
     assert found["memory"]["activations"]["measured"] < ordinary, "canary: it is switched on"
+
+
+def test_the_plain_step_that_is_compared_with_is_made_without_gradient_checkpointing(folder, monkeypatch):
+    """Else the time that recomputing takes would stand on both sides."""
+    recipe = recipe_of(folder, "fgm", training__gradient_checkpointing=True)
+    work, seen, step = Workload(recipe, 2, LENGTH), [], workload._Run.step
+
+    def seeing(run, *args):
+        seen.append(bool(checkpointed(work.model)))
+        step(run, *args)
+
+    monkeypatch.setattr(workload._Run, "step", seeing)
+    work.measure(forecast(recipe), 2)
+    assert seen == [False, True] * 3
+
+
+def test_a_plain_recipe_is_not_compared_with_itself(folder):
+    found = measured(recipe_of(folder))
+    assert found["plain"] is True
+    assert found["seconds"]["measured"] == found["seconds"]["plain_step"] == found["seconds"]["predicted"] > 0
+    assert page.remarks(found) == ["A step of this recipe is a plain step; activations are as predicted."]
+    assert "time of a step" not in [row[0] for row in page.rows_of(found)]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("ema", {}), ("rdrop", {}), ("fgm", {}), ("neftune", {}), ("plain", {"training__gradient_checkpointing": True})],
+)
+def test_any_other_recipe_is_compared_with_the_plain_step(folder, name, changes):
+    found = measured(recipe_of(folder, name, **changes))
+    assert found["plain"] is False
+    assert page.remarks(found)[0].startswith("A step takes ")
+
+
+def test_a_compiled_training_is_priced_without_compiling_aloud(folder):
+    compiled = page.estimate(recipe_of(folder, training__compile=True), batch=2, length=LENGTH, measure=False)
+    assert (compiled["asked_compile"], compiled["compiled"]) == (True, False)
+    assert any("not compiled" in line for line in page.remarks(compiled))
+    plain = page.estimate(recipe_of(folder), batch=2, length=LENGTH, measure=False)
+    assert (plain["asked_compile"], plain["compiled"]) == (False, False)
+    assert page.remarks(plain) == []
+
+
+@pytest.mark.parametrize(
+    ("flops", "text"),
+    [
+        (12, "12 FLOP"),
+        (1.3e6, "1.30 MFLOP"),
+        (734.5e9, "734.5 GFLOP"),
+        (1.01e12, "1.01 TFLOP"),
+        (3e18, "3,000.0 PFLOP"),
+    ],
+)
+def test_operations_are_written_in_a_unit_that_shows_them(flops, text):
+    assert page._operations(flops) == text
+
+
+def products():
+    """Return how this process multiplies float32, by the name that this version of torch has for it."""
+    new = hasattr(torch.backends, "fp32_precision")
+    return torch.backends.fp32_precision if new else torch.backends.cuda.matmul.allow_tf32
+
+
+def test_float32_products_are_as_in_a_training_while_measuring(folder, monkeypatch):
+    """A Trainer on a GPU from Ampere on switches TF32 on; the process has its own setting again afterwards."""
+    before, seen, measure = products(), [], Workload.measure
+    assert before not in ("tf32", True)
+
+    def seeing(self, *args):
+        seen.append(products())
+        return measure(self, *args)
+
+    monkeypatch.setattr(Workload, "measure", seeing)
+    measured(recipe_of(folder))
+    monkeypatch.setattr(page, "tensor_floats", lambda device: workload.tf32())
+    measured(recipe_of(folder))
+    assert seen[0] == before
+    assert seen[1] in ("tf32", True)
+    assert products() == before
+
+
+@pytest.mark.parametrize(("kind", "major", "wanted"), [("cuda", 8, True), ("cuda", 7, False), ("cpu", 8, False)])
+def test_tf32_is_switched_on_where_a_training_does(monkeypatch, kind, major, wanted):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, 0))
+    before = products()
+    with workload.tensor_floats(torch.device(kind)):
+        assert (products() != before) is wanted
+    assert products() == before
 
 
 def test_the_engine_leaves_no_hook_on_the_model(folder):

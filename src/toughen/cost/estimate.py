@@ -11,7 +11,7 @@ import torch
 from toughen.cost.memory import standing
 from toughen.cost.passes import PLAIN, Forecast, Passes, forecast
 from toughen.cost.plan import number
-from toughen.cost.workload import Measured, Workload
+from toughen.cost.workload import Measured, Workload, is_plain, tensor_floats
 from toughen.data.config import FRESH
 from toughen.recipe import Recipe
 from toughen.training.compose import TrainerSetup, check_trainer
@@ -36,9 +36,10 @@ def estimate(
         repeats: timed steps of each kind.
 
     Returns:
-        JSON-ready: model, batch, length, device, threads, precision, ``passes`` (predicted, measured, agree),
-        ``slots`` (units and percent), ``flops``, ``memory`` (bytes) and ``seconds``; None where something was not
-        measured.
+        JSON-ready: model, batch, length, device, threads, precision, ``plain`` (whether the step is the plain step,
+        which is then not timed twice), ``compiled`` (never) and ``asked_compile``, ``passes`` (predicted, measured,
+        agree), ``slots`` (units and percent), ``flops``, ``memory`` (bytes) and ``seconds``; None where something was
+        not measured.
 
     Raises:
         InputError: if the model cannot be found, or the recipe does not go together or cannot be applied to it.
@@ -49,7 +50,7 @@ def estimate(
     with quiet_libraries():
         work = Workload(recipe, rows, length or recipe.training.max_length)
         flops = work.flops()
-        with full_speed(recipe.training):
+        with full_speed(recipe.training), tensor_floats(work.device):
             activations = work.activations()
             measured = work.measure(prediction, repeats) if measure else None
     passes = prediction.over(prediction.cycle)
@@ -63,6 +64,9 @@ def estimate(
         "device": work.device.type,
         "threads": torch.get_num_threads(),
         "precision": work.precision,
+        "plain": is_plain(recipe),
+        "compiled": False,
+        "asked_compile": recipe.training.compile,
         "passes": _passes(passes, measured),
         "slots": _slots(prediction, passes),
         "flops": {"forward": flops, "plain_step": PLAIN * flops, "step": round(passes.units * flops)},
@@ -122,13 +126,14 @@ def rows_of(found: Mapping[str, Any]) -> list[Row]:
         for name, text in _KINDS.items()
         if name in _ALWAYS or passes["predicted"][name] or (made or {}).get(name)
     ]
-    rows.append(("operations", f"{found['flops']['step'] / 1e9:,.1f} GFLOP", NONE))
+    rows.append(("operations", _operations(found["flops"]["step"]), NONE))
     rows.append(("activations", _size(memory["activations"]["predicted"]), _size(memory["activations"]["measured"])))
     rows += [(text, _size(memory[name]), NONE) for name, text in _STANDING.items() if memory[name]]
     peak = _size(memory["total"]["measured"]) if memory["total"]["measured"] or made is None else NONE
     rows.append(("memory in all", _size(memory["total"]["predicted"]), peak))
     rows.append(("time of a plain step", NONE, _time(seconds["plain_step"])))
-    rows.append(("time of a step", _time(seconds["predicted"]), _time(seconds["measured"])))
+    if not found["plain"]:
+        rows.append(("time of a step", _time(seconds["predicted"]), _time(seconds["measured"])))
     return rows
 
 
@@ -165,11 +170,21 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     lines, seconds, kept = [], found["seconds"], found["memory"]["activations"]
     if found["passes"]["agree"] is False:
         lines.append("MISMATCH: the engine made other passes than were predicted.")
-    if seconds["measured"] is not None:
+    if seconds["measured"] is not None and found["plain"]:
+        lines.append(
+            "A step of this recipe is a plain step; activations are "
+            f"{_off(kept['measured'] / kept['predicted'])} predicted."
+        )
+    elif seconds["measured"] is not None:
         times = seconds["measured"] / seconds["plain_step"]
         lines.append(
             f"A step takes {times:.2f} times a plain step, {_off(seconds['measured'] / seconds['predicted'])} "
             f"predicted; activations are {_off(kept['measured'] / kept['predicted'])} predicted."
+        )
+    if found["asked_compile"] and not found["compiled"]:
+        lines.append(
+            "The model is not compiled here, because that takes minutes: time and memory are those without "
+            "training.compile."
         )
     if found["length"] < found["asked_length"]:
         lines.append(f"The length was lowered from {found['asked_length']}: the model takes no more.")
@@ -187,6 +202,17 @@ def _off(ratio: float) -> str:
     if abs(ratio - 1) < 0.005:
         return "as"
     return f"{abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'}".replace("%", " %")
+
+
+def _operations(count: float) -> str:
+    """Write a number of operations in the largest unit of which there is one, with three digits at least."""
+    for prefix, size in _PREFIXES.items():
+        if count >= size:
+            return f"{count / size:,.{1 if count >= 10 * size else 2}f} {prefix}FLOP"
+    return f"{count:.0f} FLOP"
+
+
+_PREFIXES = {"P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
 
 
 def _size(value: int | None) -> str:

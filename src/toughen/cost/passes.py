@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from toughen.training.adversaries import AnyAdversary, Awp
 from toughen.training.averages import Ema
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 PLAIN = 3
 """Units of a plain step: one forward, one backward."""
-WIDTH, TOKENS, WORDS, LAYERS = 4, 3, 8, 2
+ROWS, WIDTH, TOKENS, WORDS, LAYERS = 2, 4, 3, 8, 2
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Passes:
     """Passes over one micro-batch; a doubled batch counts twice, a part of it in part.
 
     Attributes:
-        forwards: forward passes, those of the next two lines among them.
+        forwards: forward passes, those of the next three lines among them.
         no_grad: forward passes without a graph.
-        redone: forward passes made a second time in a backward, to save memory.
+        redone: forward passes made once more in a backward, to save memory.
+        checkpointed: those of them that gradient checkpointing makes, layer by layer.
         backwards: backward passes into the weights.
         input_backwards: backward passes to the perturbation alone.
         units: forwards + 2 backwards + input_backwards.
@@ -44,6 +47,7 @@ class Passes:
     forwards: float = 0.0
     no_grad: float = 0.0
     redone: float = 0.0
+    checkpointed: float = 0.0
     backwards: float = 0.0
     input_backwards: float = 0.0
     units: float = 0.0
@@ -62,7 +66,8 @@ class Ledger(Cost):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kinds = dict.fromkeys(("no_grad", "redone", "backwards", "input_backwards"), 0.0)
+        kinds = ("no_grad", "redone", "checkpointed", "backwards", "input_backwards")
+        self.kinds = dict.fromkeys(kinds, 0.0)
 
     def passes(self) -> Passes:
         """Return the mean over the steps so far."""
@@ -71,36 +76,46 @@ class Ledger(Cost):
 
     def passed(self, copies: int) -> None:
         """See :class:`Cost`."""
-        before = self.forwards
-        super().passed(copies)
-        if not torch.is_grad_enabled():
-            self.kinds["no_grad"] += self.forwards - before
+        with self._made(*(() if torch.is_grad_enabled() else ("no_grad",))):
+            super().passed(copies)
 
     def again(self) -> None:
         """See :class:`Cost`."""
-        with self._counted("redone"):
+        with self._made("redone"):
             super().again()
+
+    def layers_again(self, copies: int) -> None:
+        """See :class:`Cost`."""
+        with self._made("redone", "checkpointed"):
+            super().layers_again(copies)
 
     def taught(self) -> None:
         """See :class:`Cost`."""
-        with self._counted("backwards", units=2):
+        with self._sent_back("backwards", units=2):
             super().taught()
 
     def searched(self, kept: bool = False) -> None:
         """See :class:`Cost`."""
-        with self._counted("input_backwards"):
+        with self._sent_back("input_backwards"):
             super().searched(kept)
 
     def differentiated(self) -> None:
         """See :class:`Cost`."""
-        with self._counted("input_backwards"):
+        with self._sent_back("input_backwards"):
             super().differentiated()
 
     @contextmanager
-    def _counted(self, kind: str, units: int = 1) -> Iterator[None]:
-        before = self.units
+    def _made(self, *kinds: str) -> Iterator[None]:
+        before = self.forwards
         yield
-        self.kinds[kind] += (self.units - before) / units
+        for kind in kinds:
+            self.kinds[kind] += self.forwards - before
+
+    @contextmanager
+    def _sent_back(self, kind: str, units: int = 1) -> Iterator[None]:
+        before = self.units - self.forwards  # a backward may make forward passes again
+        yield
+        self.kinds[kind] += (self.units - self.forwards - before) / units
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ class Forecast:
     """The passes of a recipe's step, with and without its adversary.
 
     Attributes:
-        plain: of a step without any technique.
+        plain: of a step without any technique, and without gradient checkpointing.
         objective: with the recipe's objective.
         idle: and with its change of the inputs: what a step costs in which the adversary does not act.
         acting: of a step in which it does.
@@ -136,14 +151,19 @@ class Forecast:
     def slots(self, mean: Passes) -> dict[str, float]:
         """Return the units of plain training, and how many more each slot makes it, added in this order.
 
-        No average makes a pass; SMART's teacher, which is one, counts as the adversary's.
+        No average makes a pass; SMART's teacher, which is one, counts as the adversary's. Gradient checkpointing comes
+        last, with what it makes again for all of them.
         """
+        plain, objective, idle, whole = (
+            passes.units - passes.checkpointed for passes in (self.plain, self.objective, self.idle, mean)
+        )
         return {
-            "plain": self.plain.units,
-            "objective": self.objective.units - self.plain.units,
-            "inputs": self.idle.units - self.objective.units,
-            "adversary": mean.units - self.idle.units,
+            "plain": plain,
+            "objective": objective - plain,
+            "inputs": idle - objective,
+            "adversary": whole - idle,
             "average": 0.0,
+            "checkpointing": mean.checkpointed,
         }
 
 
@@ -157,18 +177,29 @@ def forecast(recipe: Recipe, rows: int | None = None) -> Forecast:
     Raises:
         InputError: if its parts do not go together.
     """
-    memory, rows = recipe.training.memory, rows or recipe.training.batch_size
+    training = recipe.training
+    made = partial(counted, memory=training.memory, checkpointing=training.gradient_checkpointing)
     objective = without_weights(recipe.objective)
     # The stub knows the names of no model's weights.
     adversary = replace(recipe.adversary, only="") if isinstance(recipe.adversary, Awp) else recipe.adversary
-    idle = counted(objective, None, recipe.inputs, memory, rows)
+    idle = acting = made(objective, None, recipe.inputs)
+    if adversary is not None:
+        rows = rows or training.batch_size
+        chosen = acting_rows(adversary, rows)
+        # Not made with so many rows: what each of them goes through depends on no other, and there may be millions.
+        acting = Passes.mean([(chosen, made(objective, adversary, recipe.inputs)), (rows - chosen, idle)])
     return Forecast(
-        plain=counted(CrossEntropy(), None, None, memory, rows),
-        objective=counted(objective, None, None, memory, rows),
+        plain=counted(CrossEntropy(), None, None, training.memory),
+        objective=made(objective, None, None),
         idle=idle,
-        acting=idle if adversary is None else counted(objective, adversary, recipe.inputs, memory, rows),
+        acting=acting,
         adversary=adversary,
     )
+
+
+def acting_rows(adversary: AnyAdversary, rows: int) -> int:
+    """Return on how many of so many rows the engine lets an adversary act."""
+    return max(1, round(getattr(adversary, "share", 1.0) * rows))
 
 
 def without_weights(objective: CrossEntropy) -> CrossEntropy:
@@ -177,25 +208,33 @@ def without_weights(objective: CrossEntropy) -> CrossEntropy:
 
 
 def counted(
-    objective: CrossEntropy, adversary: AnyAdversary | None, inputs: InputChange | None, memory: Memory, rows: int
+    objective: CrossEntropy,
+    adversary: AnyAdversary | None,
+    inputs: InputChange | None,
+    memory: Memory,
+    checkpointing: bool = False,
 ) -> Passes:
-    """Make one step with these parts on the stub, the adversary acting, and return its passes."""
+    """Make one step with these parts on the stub, the adversary acting on all rows, and return its passes."""
     site = str(getattr(adversary, "site", ""))
     acting: Any = adversary and replace(adversary, start_step=0)
+    acting = replace(acting, share=1.0) if hasattr(acting, "share") else acting
     with torch.random.fork_rng(devices=[]):
-        stub = Stub(int(site.removeprefix("layer ")) if site.startswith("layer") else LAYERS)
+        stub = Stub(int(site.removeprefix("layer ")) if site.startswith("layer") else LAYERS, checkpointing)
         parts: dict[str, Any] = {"inputs": inputs, "memory": memory, "average": make_average(Ema(), stub)}
         with torch.enable_grad(), Engine(stub, objective, acting, special_ids=(), **parts) as engine:
             engine.cost = ledger = Ledger()
-            engine.backward(stub.batch(rows))
+            engine.backward(stub.batch())
     return ledger.passes()
 
 
 class Stub(nn.Module):
     """The least that every technique can be tried on: a table, layers, dropout and a head, each of a few numbers."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, checkpointing: bool = False) -> None:
         super().__init__()
+        # Named as in transformers' models, whose recomputation the engine asks for.
+        self.gradient_checkpointing = checkpointing
+        self._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
         self.config = SimpleNamespace(num_hidden_layers=layers, hidden_size=WIDTH, num_labels=2)
         self.table = nn.Embedding(WORDS, WIDTH)
         self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(layers))
@@ -209,12 +248,23 @@ class Stub(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Map [B, T] to logits [B, 2]."""
         hidden = self.table(input_ids)
-        for layer in self.layers:
-            hidden = torch.tanh(layer(hidden))
+        again = self.gradient_checkpointing and torch.is_grad_enabled()
+        run: Callable[..., Any] = self._gradient_checkpointing_func if again else _called
+        for module in self.layers:
+            hidden = run(layer, module, hidden)
         logits: Tensor = self.head(self.dropout(hidden.mean(1)))
         return logits
 
-    def batch(self, rows: int) -> dict[str, Tensor]:
-        """Return so many rows of random words, with labels."""
-        ids = torch.randint(0, WORDS, (rows, TOKENS))
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.arange(rows) % 2}
+    def batch(self) -> dict[str, Tensor]:
+        """Return a few rows of random words, with labels."""
+        ids = torch.randint(0, WORDS, (ROWS, TOKENS))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.arange(ROWS) % 2}
+
+
+def layer(module: nn.Module, hidden: Tensor) -> Tensor:
+    """Run one layer of the stub."""
+    return torch.tanh(module(hidden))
+
+
+def _called(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    return function(*args)

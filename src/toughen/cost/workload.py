@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from toughen.cost.memory import SavedTensors, line_through
-from toughen.cost.passes import Forecast, Ledger, Passes, without_weights
+from toughen.cost.passes import Forecast, Ledger, Passes, acting_rows, without_weights
 from toughen.recipe import Recipe
 from toughen.tasks import TaskName
 from toughen.training.averages import CheckpointSoup, Ema
@@ -22,6 +23,7 @@ from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
 from toughen.training.objectives import CrossEntropy
 from toughen.training.pretrained import prepare
+from toughen.training.process_wide import process_wide
 from toughen.training.runtime import best_device, resolve_precision
 from toughen.training.step import math_attention
 
@@ -34,7 +36,7 @@ class Measured:
 
     Attributes:
         passes: that the engine made.
-        plain_seconds: of a plain step, optimiser included; the median.
+        plain_seconds: of a plain step, without gradient checkpointing, optimiser included; the median.
         seconds: of the recipe's step; the median.
         activations: bytes that autograd kept at most.
         peak: bytes that the device held at most (GPU only).
@@ -72,8 +74,7 @@ class Workload:
         self.device = best_device()
         self.precision = resolve_precision(recipe.training.precision, self.device)
         self.model: Any = prepared.model.to(self.device).train()
-        if recipe.training.gradient_checkpointing:
-            _recompute(self.model)
+        self._checkpoint(True)
         self._tokenizer = prepared.tokenizer
 
     def batch(self, rows: int) -> dict[str, Tensor]:
@@ -111,7 +112,7 @@ class Workload:
         share = float(getattr(adversary, "share", 1.0))
         if share == 1:
             return line_through(self._watched(adversary))(self.rows)
-        acting = max(1, round(share * self.rows))
+        acting = acting_rows(adversary, self.rows)
         others = self.rows if adversary.every > 1 else self.rows - acting
         whole = line_through(self._watched(replace(adversary, share=1.0)))(acting)
         return max(whole, line_through(self._watched(None))(others)) if others else whole
@@ -142,14 +143,14 @@ class Workload:
         with plain, self._engine(recipe.adversary, average) as tough:
             acts = [recipe.adversary is not None and recipe.adversary.acts(n) for n in forecast.cycle]
             kinds = {kind: acts.count(kind == "acting") for kind in ("acting", "idle")}
-            runs = {"plain": _Run(plain, 0, None)}
+            runs = {} if is_plain(recipe) else {"plain": _Run(plain, 0, None)}
             runs |= {kind: _Run(tough, 0 if kind == "acting" else 1, average) for kind, n in kinds.items() if n}
             activations = self._warm(runs, batch, optimizer)
             peak = self._timed(runs, batch, optimizer, repeats, clock)
         mix = [(kinds[kind], run) for kind, run in runs.items() if kind in kinds]
         return Measured(
             passes=Passes.mean((often, run.ledger.passes()) for often, run in mix),
-            plain_seconds=median(runs["plain"].seconds),
+            plain_seconds=median(runs["idle" if is_plain(recipe) else "plain"].seconds),
             seconds=sum(often * median(run.seconds) for often, run in mix) / sum(often for often, _ in mix),
             activations=activations,
             peak=peak,
@@ -159,6 +160,7 @@ class Workload:
         """Make a first step of each kind, watched; return the bytes kept at most by a step of the recipe's."""
         kept = {}
         for kind, run in runs.items():
+            self._checkpoint(kind != "plain")
             kept[kind] = self._saved(lambda run=run: run.step(batch, optimizer, 0.0))  # type: ignore[misc]
             run.ledger = Ledger()
         return max(size for kind, size in kept.items() if kind != "plain")
@@ -168,6 +170,7 @@ class Workload:
         cuda, peak = self.device.type == "cuda", 0
         for _ in range(repeats):
             for kind, run in runs.items():
+                self._checkpoint(kind != "plain")
                 if cuda:
                     torch.cuda.reset_peak_memory_stats(self.device)
                 self._wait()
@@ -178,6 +181,11 @@ class Workload:
                 if cuda and kind != "plain":
                     peak = max(peak, torch.cuda.max_memory_allocated(self.device))
         return peak or None
+
+    def _checkpoint(self, on: bool) -> None:
+        """Switch the gradient checkpointing that the recipe asks for on or off."""
+        if self._recipe.training.gradient_checkpointing:
+            _recompute(self.model, on)
 
     def _wait(self) -> None:
         if self.device.type != "cpu":
@@ -223,11 +231,45 @@ def task_of(recipe: Recipe) -> TaskName:
     return "single-label" if recipe.data.task == "auto" else recipe.data.task
 
 
-def _recompute(model: Any) -> None:
-    """Switch gradient checkpointing on, as a training does, by the name that this version of transformers has."""
+def is_plain(recipe: Recipe) -> bool:
+    """Whether a step of the recipe is the plain step that others are compared with."""
+    changed = recipe.adversary or recipe.inputs or recipe.training.gradient_checkpointing
+    moved = recipe.average is not None and not isinstance(recipe.average, CheckpointSoup)
+    return not changed and not moved and without_weights(recipe.objective) == CrossEntropy()
+
+
+def tensor_floats(device: torch.device) -> AbstractContextManager[None]:
+    """Multiply in TF32 inside, where the Trainer's arguments have a training do so: on a GPU from Ampere on."""
+    able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return tf32() if able else nullcontext()
+
+
+@process_wide
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Multiply float32 in TF32 inside; it is a switch of the process."""
+    # transformers' own switch remembers that it was used, and a training after this one would not switch again.
+    where: Any = torch.backends
+    on: str | bool = "tf32"
+    name = "fp32_precision"
+    if not hasattr(where, name):  # before torch 2.9
+        where, name, on = where.cuda.matmul, "allow_tf32", True
+    before = getattr(where, name)
+    setattr(where, name, on)
+    try:
+        yield
+    finally:
+        setattr(where, name, before)
+
+
+def _recompute(model: Any, on: bool) -> None:
+    """Switch gradient checkpointing, as a training does, by the name that this version of transformers has."""
     name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
-    switch = getattr(model, f"{name}_checkpointing_enable")
-    switch(**{f"{name}_checkpointing_kwargs": {"use_reentrant": False}})
+    if on:
+        switch = getattr(model, f"{name}_checkpointing_enable")
+        switch(**{f"{name}_checkpointing_kwargs": {"use_reentrant": False}})
+    else:
+        getattr(model, f"{name}_checkpointing_disable")()
 
 
 def _labels(task: TaskName, ids: Tensor, generator: torch.Generator) -> Tensor:

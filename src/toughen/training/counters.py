@@ -21,6 +21,8 @@ class Cost:
         units: cost with forward 1, backward into the parameters 2, backward to the perturbation alone 1; plain
             training has 3 per step.
         share: of the micro-batch that the passes counted now go through.
+        checkpointed: whether the model's layers keep no activations (gradient checkpointing), so that every backward
+            makes the forward passes that it goes through once more.
     """
 
     def __init__(self) -> None:
@@ -28,6 +30,7 @@ class Cost:
         self.forwards: float = 0
         self.units: float = 0
         self.share: float = 1
+        self.checkpointed = False
         self._open = 0
         self._kept = 0
 
@@ -49,6 +52,10 @@ class Cost:
         """Count a forward pass that is made once more in a backward, to save the memory of its activations."""
         self._add(1, 1)
 
+    def layers_again(self, copies: int) -> None:
+        """Count forward passes that gradient checkpointing makes once more in a backward, layer by layer."""
+        self._add(copies, copies)
+
     def kept(self) -> None:
         """Keep the graphs of the passes since the last backward for the joint one."""
         self._kept += self._open
@@ -56,18 +63,24 @@ class Cost:
 
     def taught(self) -> None:
         """Count a backward into the parameters, of all forward passes since the last backward and all kept ones."""
-        self._add(0, 2 * (self._open + self._kept))
+        self._back(self._open + self._kept, units=2)
         self._open = self._kept = 0
 
     def searched(self, kept: bool = False) -> None:
         """Count a backward to the perturbation alone, of the passes since the last backward or of the kept ones."""
-        self._add(0, self._kept if kept else self._open)
+        self._back(self._kept if kept else self._open, units=1)
         self._open = self._open if kept else 0
 
     def differentiated(self) -> None:
         """Count a backward to the perturbation through the kept passes, whose own graph joins them."""
         self._add(0, self._kept)
         self._kept *= 2
+
+    def _back(self, copies: int, units: int) -> None:
+        # Torch keeps nothing that it made again, not even for the next backward through the same passes.
+        if self.checkpointed:
+            self.layers_again(copies)
+        self._add(0, units * copies)
 
     def _add(self, forwards: int, units: int) -> None:
         self.forwards += forwards * self.share

@@ -14,7 +14,7 @@ from toughen.errors import InputError
 from toughen.tasks import TaskName
 from toughen.training.adversaries import AnyAdversary, WeightAdversary
 from toughen.training.averaging import WeightAverage
-from toughen.training.compose import Setup, check_composition, warn_of_idle_parts
+from toughen.training.compose import Setup, check_composition, checkpointed, warn_of_idle_parts
 from toughen.training.config import Memory, Precision
 from toughen.training.counters import Cost, Tally
 from toughen.training.inputs import InputChange
@@ -119,6 +119,7 @@ class Engine:
             InputError: if they do not compose.
         """
         check_composition(self._setup)
+        self._checkpointed = bool(checkpointed(self._setup.model))
 
     def restart(self) -> None:
         """Count from 0 again: optimiser steps, perturbations, passes, hits and the log."""
@@ -167,6 +168,7 @@ class Engine:
         adversary = self.adversary if self.adversary is not None and self.adversary.acts(self.updates) else None
         chosen, rest = self._chosen(batch, getattr(adversary, "share", 1.0))
         context = self._context()
+        self.cost.checkpointed = self._checkpointed
         total: Tensor | None = None
         for rows, acting in ((chosen, adversary), (rest, None)):
             if rows is None:
