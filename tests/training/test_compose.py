@@ -54,6 +54,7 @@ BROKEN = {
         adversary=GradientPenalty(), model=recomputing()
     ),
     "adversary gradient-penalty and training.memory low": lambda: setup(adversary=GradientPenalty(), low_memory=True),
+    "adversary gradient-penalty and training.compile": lambda: setup(adversary=GradientPenalty(), compiled=True),
     "adversary.special_tokens false and an unknown tokenizer": lambda: setup(
         adversary=Fgm(special_tokens=False), knows_special=False
     ),
@@ -110,6 +111,7 @@ def test_a_broken_rule_is_the_only_one_and_says_what_to_use(pair):
             task=made.task,
             special_ids=() if made.knows_special else None,
             memory="low" if made.low_memory else "normal",
+            compiled=made.compiled,
         )
     assert str(refused.value) == rule.sentence(made)
     assert rule.why in str(refused.value)

@@ -19,6 +19,7 @@ TASKS = {
     "regression": ("BertForSequenceClassification", "regression", ("score",)),
     "tokens": ("BertForTokenClassification", None, ("O", "B-X", "I-X")),
 }
+PENALTY = {"adversary": "gradient-penalty"}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,8 @@ def test_the_adapter_of_the_recipe_is_put_on(task, pooling, folder, tmp_path):
         ({"adapter": "lora", "head__reinit_layers": 1}, "single-label", "head.reinit_layers 1 cannot be combined with"),
         ({"adapter": "lora", "head__freeze_layers": 1}, "single-label", "head.freeze_layers 1 cannot be combined with"),
         ({"adapter": "lora", "adapter__targets": "qu"}, "single-label", "adapter.targets: 'qu' is no linear layer"),
+        (PENALTY | {"training__compile": True}, "single-label", "adversary gradient-penalty and training.compile"),
+        (PENALTY | {"training__memory": "low"}, "single-label", "adversary gradient-penalty and training.memory low"),
         ({"head__freeze_layers": 3}, "single-label", "head.freeze_layers 3 and head.reinit_layers 0 are together more"),
     ],
 )

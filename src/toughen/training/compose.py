@@ -34,6 +34,7 @@ class Setup:
     task: TaskName
     knows_special: bool
     low_memory: bool = False
+    compiled: bool = False
 
     @property
     def embedding_adversary(self) -> Any:
@@ -150,6 +151,12 @@ RULES: tuple[Rule, ...] = (
         "a pass that is made again has no second derivative",
         "set training.memory to normal",
         lambda s: isinstance(s.adversary, GradientPenalty) and s.low_memory,
+    ),
+    Rule(
+        "adversary gradient-penalty and training.compile",
+        "a compiled pass has no second derivative",
+        "set training.compile (torch_compile of TrainingArguments) to false",
+        lambda s: isinstance(s.adversary, GradientPenalty) and s.compiled,
     ),
     Rule(
         "adversary.special_tokens false and an unknown tokenizer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,15 @@ from toughen.training.noise import Noise, torch_noise
 from toughen.training.objectives import CrossEntropy
 from toughen.training.reduction import Reduction
 from toughen.training.rows import count_rows
-from toughen.training.runtime import PlainRuntime, Runtime, casts_kept, is_compiled, let_lengths_vary, unwrap
+from toughen.training.runtime import (
+    PlainRuntime,
+    Runtime,
+    casts_kept,
+    compiled_graphs_kept,
+    is_compiled,
+    let_lengths_vary,
+    unwrap,
+)
 from toughen.training.samples import HeadSamples
 from toughen.training.site import Site
 from toughen.training.step import Context, Step
@@ -55,6 +63,7 @@ class Engine:
         average: WeightAverage | None = None,
         precision: Precision = "fp32",
         memory: Memory = "normal",
+        compiled: bool = False,
         noise: Noise = torch_noise,
         special_ids: Iterable[int] | None = None,
         runtime: Runtime | None = None,
@@ -71,6 +80,7 @@ class Engine:
             precision: of the passes, where the engine stands in a plain loop; losses and perturbations are float32.
             memory: low runs passes that share a backward one after another and makes all but the last of them again in
                 the backward: the same gradients (other dropout masks) for the memory of one pass and a forward more.
+            compiled: whether the model will be compiled; of one that is already the engine knows.
             noise: source of random starts; default torch's global generator.
             special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
             runtime: how passes run inside a framework (the Trainer brings its own).
@@ -83,10 +93,11 @@ class Engine:
         self.likelihood = LIKELIHOODS[task]
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
-        if is_compiled(model):
+        self._compiled, self._low_memory = compiled or is_compiled(model), memory == "low"
+        if self._compiled:
             let_lengths_vary()
-        self._setup = Setup(bare, self.objective, adversary, inputs, task, special_ids is not None, memory == "low")
-        self._low_memory = memory == "low"
+        facts = (special_ids is not None, self._low_memory, self._compiled)
+        self._setup = Setup(bare, self.objective, adversary, inputs, task, *facts)
         self.check()
         warn_of_idle_parts(self._setup)
         self._bare = bare
@@ -155,13 +166,17 @@ class Engine:
         counts = count_rows(batch, self.likelihood)
         examples = _positive(counts[0] if examples is None else examples)
         scale = self._label_scale(counts, examples, labelled)
-        with self.runtime.outer(sync), casts_kept(batch["labels"].device):
+        with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compiling():
             total = self._parts(batch, scale, examples, sync)
         if sync:
             self.updates += 1
             self.cost.steps += 1
             self._logged_updates += 1
         return total
+
+    def _compiling(self) -> AbstractContextManager[None]:
+        kept = self._compiled and getattr(self.adversary, "keeps_graph", False)
+        return compiled_graphs_kept() if kept else nullcontext()
 
     def _parts(self, batch: Mapping[str, Tensor], scale: Tensor, examples: Tensor | float, sync: bool) -> Tensor:
         """Back-propagate the rows on which the adversary acts, then the rest; only the last part communicates."""

@@ -183,7 +183,9 @@ def _try_out(recipe: Recipe, model: Any, tokenizer: Any, task: TaskName) -> None
     """Run one perturbed pass, so that a model that cannot be attacked is refused now and not after the first batch."""
     objective = replace(recipe.objective, class_weights=None)
     adversary: Any = recipe.adversary and replace(recipe.adversary, start_step=0)
+    training = recipe.training
     parts: dict[str, Any] = {"inputs": recipe.inputs, "task": task, "special_ids": tokenizer.all_special_ids}
+    parts |= {"memory": training.memory, "compiled": training.compile}
     if getattr(adversary, "bregman", 0) > 0:
         parts["average"] = make_average(Ema(), model)
     with torch.random.fork_rng(), Engine(model, objective, adversary, **parts) as engine:

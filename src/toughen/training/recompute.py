@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from toughen.training.counters import Cost
 from toughen.training.noise import Noise
 
-Pass = Callable[[Callable[..., Any], Noise], Tensor]
+Pass = Callable[[Noise], Tensor]
 """Runs a model with a source of noise and returns its logits."""
 
 
-def recomputed(
-    run: Pass, first: Callable[..., Any], again: Callable[..., Any], noise: Noise, cost: Cost, like: Tensor
-) -> Tensor:
+def recomputed(run: Pass, noise: Noise, cost: Cost, like: Tensor) -> Tensor:
     """Return the logits of a pass that keeps no activations until its backward makes them again.
 
     torch's non-reentrant checkpoint over the whole pass: one forward more, the memory of one pass less.
 
     Args:
-        run: the pass.
-        first: the model that it runs now; under DDP the wrapper, which prepares the communication.
-        again: the model that it runs in the backward; the bare one, because DDP must not prepare twice.
+        run: the pass, which must save the same tensors both times.
         noise: drawn from now, and replayed then.
         cost: counts the second forward.
         like: any tensor on the model's device, whose generator is replayed for dropout.
@@ -40,7 +36,7 @@ def recomputed(
         tape.rewind()
         if calls > 1:
             cost.again()
-        return run(first if calls == 1 else again, tape)
+        return run(tape)
 
     logits: Tensor = checkpoint(once, like, use_reentrant=False)
     return logits

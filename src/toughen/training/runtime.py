@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -128,6 +128,19 @@ def let_lengths_vary() -> None:
     import torch._dynamo
 
     torch._dynamo.config.force_nn_module_property_static_shapes = False
+
+
+@contextmanager
+def compiled_graphs_kept() -> Iterator[None]:
+    """Let a pass that is compiled inside be back-propagated through twice.
+
+    By default a compiled backward uses the memory of what its pass has saved for other things. The backward asks for
+    the setting too, and it holds in one thread, so that backwards must run in this one; on a GPU they would not.
+    """
+    import torch._functorch.config
+
+    with torch._functorch.config.patch(donated_buffer=False), torch.autograd.set_multithreading_enabled(False):
+        yield
 
 
 def is_compiled(model: nn.Module) -> bool:

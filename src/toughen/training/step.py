@@ -47,7 +47,7 @@ class Context:
     special_ids: tuple[int, ...]
     cost: Cost
     bare: nn.Module
-    """The model without what communicates around it."""
+    """The model without what communicates around it, and not compiled."""
     low_memory: bool = False
     """Whether passes that wait for another one's backward are made again instead of kept."""
     twice: bool = False
@@ -265,7 +265,11 @@ class Step:
             inputs = {name: torch.cat([value] * copies) for name, value in inputs.items()}
             delta = None if delta is None else torch.cat([delta] * copies)
 
-        def run(model: Callable[..., Any], noise: Noise) -> Tensor:
+        # What is made again must be what was made: DDP must not prepare in the middle of a backward, and torch.compile
+        # may choose another program then, which has saved other tensors. A pass that does not wait always follows.
+        model = model or (context.bare if waits else context.model)
+
+        def run(noise: Noise) -> Tensor:
             with ExitStack() as stack:
                 self._enter_sites(stack, delta, inputs["input_ids"], self._change(copies, noise))
                 if samples is not None:
@@ -275,11 +279,7 @@ class Step:
                 stack.enter_context(context.autocast())
                 return logits_of(model(**inputs))
 
-        first = model or context.model
-        if waits:
-            logits = recomputed(run, first, model or context.bare, context.noise, context.cost, inputs["input_ids"])
-        else:
-            logits = run(first, context.noise)
+        logits = recomputed(run, context.noise, context.cost, inputs["input_ids"]) if waits else run(context.noise)
         if not torch.is_grad_enabled():
             forget_casts()
         context.cost.passed(copies)

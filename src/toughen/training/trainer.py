@@ -165,6 +165,7 @@ class ToughTrainer(Trainer):
             inputs=self.recipe.inputs if self.recipe else None,
             task=self._task or task_of(bare),
             memory=self.recipe.training.memory if self.recipe else "normal",
+            compiled=bool(self.args.torch_compile),
             special_ids=getattr(tokenizer, "all_special_ids", None),
             runtime=TrainerRuntime(self),
         )

@@ -84,6 +84,7 @@ class Adversary(Timing):
     replaces_task: ClassVar[bool] = True
     label_free: ClassVar[bool] = False
     differentiates_twice: ClassVar[bool] = False
+    keeps_graph: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -156,6 +156,11 @@ class Rat(Adversary):
         """Whether the clean half was taught before, and not kept for the joint backward."""
         return self.detached
 
+    @property
+    def keeps_graph(self) -> bool:  # type: ignore[override]
+        """Whether the search and the joint backward go through one and the same pass."""
+        return not self.detached
+
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
         space = step.space(self)
