@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -189,8 +190,7 @@ class Step:
             # With scope: vocabulary a row that only fills up would otherwise move the rows that count.
             keep = keep & (self._weight > 0).unsqueeze(1)
         if not adversary.special_tokens:
-            special = torch.tensor(self._context.special_ids, device=self._ids.device)
-            keep = keep & ~torch.isin(self._ids, special)
+            keep = keep & ~torch.isin(self._ids, _on_device(self._context.special_ids, self._ids.device))
         return Space(adversary, self._context.site, self._ids, keep, self._context.noise)
 
     def _mix(self, inputs: InputChange) -> None:
@@ -302,6 +302,12 @@ class Step:
             return None
         mask = torch.cat([self.mask] * copies)
         return lambda hidden: inputs.changed(hidden, mask, self.target.mixing, copies, noise)
+
+
+@lru_cache(maxsize=8)
+def _on_device(ids: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return a tensor of them, copied once: a copy to a GPU waits for what the GPU is at."""
+    return torch.tensor(ids, device=device)
 
 
 def math_attention() -> AbstractContextManager[Any]:
