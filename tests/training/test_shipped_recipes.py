@@ -37,7 +37,7 @@ RECIPES = {
         {"radius": 1.0, "step_size": 0.3, "steps": 3, "search_loss": "objective", "loss": "objective"},
         S0,
     ),
-    "rat-stack": (naive_slots.rat, {"radius": 0.2, "alpha": 1.0}, {"smoothing": 0.1} | RELATIVE),
+    "rat-stack": (naive_slots.rat, {"radius": 0.066, "alpha": 1.0}, {"smoothing": 0.1} | RELATIVE),
     "smart": (
         naive_slots.smart,
         {"radius": 0.002, "start_size": 0.001, "step_size": 0.002, "steps": 1, "weight": 1.0, "bregman": 1.0},
