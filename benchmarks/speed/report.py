@@ -104,7 +104,7 @@ def _listing_targets(rows: list[Row]) -> Iterator[Cells]:
 
 
 def _other_targets(rows: list[Row]) -> Iterator[Cells]:
-    for name in ("full-stack", "rat-stack", "rat-stack, radius 0.2"):
+    for name in ("full-stack", "rat-stack"):
         gap = f1_gap(rows, name)
         what, target = f"F1 of {name} minus the listing's", "lower end > -0.5 points, 5 seeds"
         if gap is None:
