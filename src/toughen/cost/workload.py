@@ -24,7 +24,7 @@ from toughen.training.groups import parameter_groups
 from toughen.training.objectives import CrossEntropy
 from toughen.training.pretrained import prepare
 from toughen.training.process_wide import process_wide
-from toughen.training.runtime import best_device, resolve_precision
+from toughen.training.runtime import best_device, from_ampere, resolve_precision
 from toughen.training.step import math_attention
 
 Clock = Callable[[], float]
@@ -240,8 +240,7 @@ def is_plain(recipe: Recipe) -> bool:
 
 def tensor_floats(device: torch.device) -> AbstractContextManager[None]:
     """Multiply in TF32 inside, where the Trainer's arguments have a training do so: on a GPU from Ampere on."""
-    able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return tf32() if able else nullcontext()
+    return tf32() if from_ampere(device) else nullcontext()
 
 
 @process_wide

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from transformers import (
     EarlyStoppingCallback,
@@ -32,7 +31,7 @@ from toughen.training.config import Training
 from toughen.training.objectives import CrossEntropy, resolve_class_weights
 from toughen.training.pretrained import Prepared
 from toughen.training.progress import ProgressLog
-from toughen.training.runtime import best_device, resolve_precision
+from toughen.training.runtime import best_device, from_ampere, resolve_precision
 from toughen.training.schedules import NAMES
 from toughen.training.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.training.trainer import ToughTrainer
@@ -229,7 +228,7 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         greater_is_better=metric not in LESS_IS_BETTER,
         use_cpu=device.type == "cpu",
         # Where products of float32 run in TF32, activations keep float32's range with 10 bits of mantissa.
-        tf32=True if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else None,
+        tf32=True if from_ampere(device) else None,
         # Reads the loss off the device after every step, to hide a loss that is not a number.
         logging_nan_inf_filter=False,
         bf16=precision == "bf16",

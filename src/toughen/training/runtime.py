@@ -107,11 +107,14 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf
 
 def fast_bf16(device: torch.device) -> bool:
     """Say whether matrix products in bfloat16 have hardware of their own here (GPU from Ampere; AMX or AVX512-BF16)."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-    return False
+    return from_ampere(device)
+
+
+def from_ampere(device: torch.device) -> bool:
+    """Say whether this is an NVIDIA GPU of Ampere or later: with bfloat16, and TF32 for products of float32."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def best_device() -> torch.device:
