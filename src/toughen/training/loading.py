@@ -1,9 +1,11 @@
-"""Training batches of our own inside the Trainer: always where there are several processes."""
+"""Training batches of our own inside the Trainer, always where there are several processes; and their way to a GPU."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 
 from toughen.data.batches import LengthBuckets
@@ -38,6 +40,14 @@ def sharded_batches(trainer: ToughTrainer) -> LengthBuckets:
         drop_last=args.dataloader_drop_last,
         bucket=False,
     )
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """Return the batch on the device; on a GPU nobody waits for the copy, which would be for all that is queued there.
+
+    Pinned memory that is being copied is not given to another batch before the copy is done.
+    """
+    return send_to_device(batch, device, non_blocking=device.type == "cuda")
 
 
 def _with_fillers(trainer: ToughTrainer) -> Any:

@@ -25,7 +25,7 @@ from toughen.training.counters import Clock
 from toughen.training.engine import Engine
 from toughen.training.groups import parameter_groups
 from toughen.training.launch import mean_over_processes, one_device
-from toughen.training.loading import own_loader, sharded_batches
+from toughen.training.loading import on_device, own_loader, sharded_batches
 from toughen.training.objectives import CrossEntropy, resolve_class_weights, weights_per_class
 from toughen.training.rows import Window, count_rows, rows_per_class
 from toughen.training.runtime import let_lengths_vary
@@ -113,7 +113,7 @@ class ToughTrainer(Trainer):
         optimizer: Any = self.optimizer
         if callable(getattr(optimizer, "train", None)):  # schedule-free optimisers
             optimizer.train()
-        batch = self._prepare_inputs(inputs)
+        batch = self._prepare_inputs(on_device(inputs, self.args.device))
         batch["labels"] = batch.pop("label") if "label" in batch else batch["labels"]
         window = self._window or Window(*count_rows(batch, engine.likelihood))
         engine.model = model
