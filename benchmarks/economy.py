@@ -104,12 +104,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# What is lost when an adversary does less",
         "",
-        f"all-MiniLM-L6-v2 on {ROWS['train']} sentences of SST-2, 3 epochs; {ROWS['validation']} rows choose the epoch, "
-        f"{ROWS['test']:,} are the test. Accuracy "
-        f"under attack, on {ATTACKED} test rows: PGD, ten steps in embedding space, radius {RADIUS} mean embedding rows "
-        "(a bound, no text is written), and DeepWordBug, which misspells words. Differences to `pgd` at every step, or "
-        "to `rat-stack` with radius 0.2, are paired by seed, with Student's 95 % intervals over seeds. Written by "
-        "`python benchmarks/economy.py --table` from `economy.jsonl`.",
+        f"all-MiniLM-L6-v2 on {ROWS['train']} sentences of SST-2, 3 epochs; {ROWS['validation']} rows choose the "
+        f"epoch, {ROWS['test']:,} are the test. Accuracy under attack, on {ATTACKED} test rows: PGD, ten steps in "
+        f"embedding space, radius {RADIUS} mean embedding rows (a bound, no text is written), and DeepWordBug, which "
+        "misspells words. Differences to `pgd` at every step, or to `rat-stack` with radius 0.2, are paired by seed, "
+        "with Student's 95 % intervals over seeds. Written by `python benchmarks/economy.py --table` from "
+        "`economy.jsonl`.",
         "",
         "| adversary | seeds | units a step | test F1 | difference | under PGD | difference | under DeepWordBug "
         "| difference |",

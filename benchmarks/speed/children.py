@@ -47,6 +47,7 @@ def step(
 
     from toughen.recipe import load_recipe
     from toughen.training.full_speed import half_attention
+    from toughen.training.kernels import quick_kernels
 
     torch.set_num_threads(threads)
     chosen = load_recipe(recipe)
@@ -60,7 +61,7 @@ def step(
     model = models.make_model(size, device)
     batches = models.full_batches(size, batch, length, device)[:1]
     whole = sides.WholeStep(model, chosen, batches, precision)
-    with half_attention():
+    with half_attention(), quick_kernels(device == "cpu"):
         for i in range(2):
             whole(i)
     shadow = 4 * sum(p.numel() for p in model.parameters()) if teaches else 0
@@ -69,7 +70,16 @@ def step(
 
 
 def loop(
-    size: str, recipe: str, batch: int, longest: int, precision: str, count: int, keep: bool, half: bool, threads: int
+    size: str,
+    recipe: str,
+    batch: int,
+    longest: int,
+    precision: str,
+    count: int,
+    threads: int,
+    keep: bool = False,
+    half: bool = False,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Take whole steps over batches of IMDb's lengths, after one on the widest; bytes at most, above the imports'."""
     import models
@@ -78,12 +88,13 @@ def loop(
 
     from toughen.training.allocator import freed_memory_kept
     from toughen.training.full_speed import half_attention
+    from toughen.training.kernels import quick_kernels
 
     torch.set_num_threads(threads)
     before = resident_bytes()
     batches = models.bucketed_batches(size, batch, count, longest, "cpu")
     whole = sides.WholeStep(models.make_model(size), recipe, batches, precision)
-    with freed_memory_kept(keep), half_attention(half):
+    with freed_memory_kept(keep), half_attention(half), quick_kernels(quick):
         whole(max(range(count), key=lambda i: batches[i]["input_ids"].numel()))
         start = time.perf_counter()
         for i in range(count):

@@ -1,4 +1,4 @@
-"""(m) What `toughen.train` changes in its process on a CPU: freed memory kept, attention in bfloat16, and both."""
+"""(m) What `toughen.train` changes in its process on a CPU: three things, and all of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 from children import spawn
 from measure import Bench, summary
 
-NEITHER = "neither"
-VARIANTS = {
-    NEITHER: {"keep": False, "half": False},
-    "freed memory kept": {"keep": True, "half": False},
-    "attention in bfloat16": {"keep": False, "half": True},
-    "both": {"keep": True, "half": True},
+NOTHING, ALL = "nothing", "all three"
+VARIANTS: dict[str, dict[str, bool]] = {
+    NOTHING: {},
+    "freed memory kept": {"keep": True},
+    "attention in bfloat16": {"half": True},
+    "quick kernels": {"quick": True},
+    ALL: {"keep": True, "half": True, "quick": True},
 }
 BATCHES = 6
 ROUNDS = 3
@@ -26,7 +27,7 @@ def run(bench: Bench, options: Any) -> None:
         for recipe in filter(options.wants, ("plain", "rat-stack")):
             rows = options.batch or 16
             setting = {"size": size, "batch": rows, "longest": options.longest, "precision": "bf16", "recipe": recipe}
-            if bench.missing("m", "both", setting):
+            if bench.missing("m", ALL, setting):
                 _measure(bench, setting, 2 if options.quick else BATCHES)
 
 
@@ -41,9 +42,9 @@ def _measure(bench: Bench, setting: dict[str, Any], count: int) -> None:
         bench.save(key, found)
     for name in list(VARIANTS)[1:]:
         if bench.find("m", name, setting) is None:
-            pairs = [(row[NEITHER]["seconds"], row[name]["seconds"]) for row in made]
+            pairs = [(row[NOTHING]["seconds"], row[name]["seconds"]) for row in made]
             of = {
-                of: max(row[side]["bytes"] for row in made) for of, side in (("bytes", name), ("base_bytes", NEITHER))
+                of: max(row[side]["bytes"] for row in made) for of, side in (("bytes", name), ("base_bytes", NOTHING))
             }
             bench.add("m", name, setting, summary(pairs, uneven=True) | of)
     bench.forget(key)

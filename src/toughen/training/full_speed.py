@@ -9,16 +9,18 @@ import torch
 
 from toughen.training.allocator import freed_memory_kept
 from toughen.training.config import Training
+from toughen.training.kernels import quick_kernels
 from toughen.training.process_wide import process_wide
 from toughen.training.runtime import best_device, resolve_precision
 
 
 @contextmanager
 def full_speed(training: Training) -> Iterator[None]:
-    """Train inside with freed memory kept (but for ``memory: low``) and, in bfloat16, with attention in it too."""
+    """Train inside with quick kernels, freed memory kept (but for ``memory: low``) and bfloat16 in attention too."""
     device = best_device()
-    half = device.type == "cpu" and resolve_precision(training.precision, device) == "bf16"
-    with freed_memory_kept(training.memory == "normal"), half_attention(half):
+    cpu = device.type == "cpu"
+    half = cpu and resolve_precision(training.precision, device) == "bf16"
+    with freed_memory_kept(training.memory == "normal"), half_attention(half), quick_kernels(cpu):
         yield
 
 

@@ -1,0 +1,180 @@
+"""The CPU kernels that a training replaces: the same distributions and results as torch's own, and only inside."""
+
+import warnings
+
+import pytest
+import torch
+
+from toughen.training.adversaries import Pgd
+from toughen.training.engine import Engine
+from toughen.training.kernels import _PIECE, bernoulli_, quick_kernels, safe_softmax
+from training.models import batch, gradients, tiny
+
+SHARES = (0.9, 0.5, 0.1, 0.85, 0.99, 1 / 3, 1e-4)
+MANY = (3, 401, 501)  # more than one piece; not a multiple of what a word holds
+
+
+def dropped(seed=0, shape=(1000,)):
+    torch.manual_seed(seed)
+    return torch.nn.functional.dropout(torch.ones(shape), 0.1)
+
+
+# ---- dropout
+
+
+@pytest.mark.parametrize("p", SHARES)
+def test_each_element_is_one_with_the_probability_asked_for(p):
+    """Within 4.5 standard deviations over 601,500 elements."""
+    torch.manual_seed(0)
+    drawn = bernoulli_(torch.empty(MANY), p)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert abs(drawn.mean(dtype=torch.float64) - p) < 4.5 * (p * (1 - p) / drawn.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("p", [0.9, 0.99])
+def test_what_one_word_decides_is_independent(p):
+    """Neighbours up to 8 apart share words; chunks have generators of their own. Canary: a repeated mask is found."""
+    torch.manual_seed(1)
+    drawn = bernoulli_(torch.empty(2, 2 * _PIECE, dtype=torch.float64), p) - p
+    bound = 5 / (drawn[0].numel() ** 0.5)
+
+    def correlation(a, b):
+        return abs((a * b).mean() / (p * (1 - p)))
+
+    for apart in range(1, 9):
+        assert correlation(drawn[0, apart:], drawn[0, :-apart]) < bound
+    assert correlation(drawn[0], drawn[1]) < bound
+    assert correlation(drawn[0], drawn[0]) > bound
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, 1e-12, 1 - 1e-12])
+def test_never_and_always_are_exact(p):
+    assert bernoulli_(torch.full(MANY, 7.0), p).unique().tolist() == [round(p)]
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_no_probability_is_an_error(p):
+    with pytest.raises(RuntimeError, match=r"expects p to be in \[0, 1\]"):
+        bernoulli_(torch.empty(3), p)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.bool, torch.int64, torch.uint8])
+def test_every_type_gets_the_same(dtype):
+    expected = bernoulli_(torch.empty(50, 7), 0.7, generator=torch.Generator().manual_seed(3))
+    drawn = bernoulli_(torch.empty(50, 7, dtype=dtype), 0.7, generator=torch.Generator().manual_seed(3))
+    assert drawn.dtype is dtype
+    assert torch.equal(drawn.float(), expected)
+
+
+@pytest.mark.parametrize("make", [lambda t: t.T, lambda t: t[:, ::2], lambda t: t[1:1], lambda t: t[0, 0]])
+def test_strides_are_followed_and_nothing_beside_them_is_touched(make):
+    whole = torch.full((600, 1000), 7.0)
+    drawn = make(whole)
+    assert bernoulli_(drawn, 0.5) is drawn
+    assert (whole != 7).sum() == drawn.numel()
+    assert set(drawn.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_seed_gives_the_same_whatever_the_number_of_threads():
+    drawn, threads = [], torch.get_num_threads()
+    for count in (1, 2, 5):
+        torch.set_num_threads(count)
+        drawn.append(bernoulli_(torch.empty(MANY), 0.9, generator=torch.Generator().manual_seed(4)))
+    torch.set_num_threads(threads)
+    other = bernoulli_(torch.empty(MANY), 0.9, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], other)
+
+
+@pytest.mark.parametrize("shape", [(50,), MANY])
+def test_a_given_generator_leaves_torchs_alone_and_a_restored_state_repeats_a_mask(shape):
+    before = torch.get_rng_state()
+    bernoulli_(torch.empty(shape), 0.9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
+    first = bernoulli_(torch.empty(shape), 0.9)
+    assert not torch.equal(bernoulli_(torch.empty(shape), 0.9), first)
+    torch.set_rng_state(before)
+    assert torch.equal(bernoulli_(torch.empty(shape), 0.9), first)
+
+
+def test_masks_are_drawn_in_inference_mode():
+    with quick_kernels(), torch.inference_mode():
+        assert set((dropped(shape=MANY) > 1).unique().tolist()) == {False, True}
+
+
+# ---- softmax
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_softmax_is_bitwise_torchs(dtype, dim):
+    """Rows that see nothing are zeros, one that is not a number stays so; canary: there are some of each kind."""
+    torch.manual_seed(0)
+    scores = torch.randn(4, 5, 6, dtype=dtype)
+    plain = safe_softmax(scores, dim)
+    assert torch.equal(plain, torch._safe_softmax(scores, dim))
+    scores.select(dim, 0)[0] = float("-inf")  # some do not see the first
+    scores.movedim(dim, -1)[1, 2] = float("-inf")
+    scores.movedim(dim, -1)[2, 1, 3] = float("nan")
+    found, expected = safe_softmax(scores, dim), torch._safe_softmax(scores, dim)
+    assert torch.equal(found.nan_to_num(9), expected.nan_to_num(9))
+    assert (found.movedim(dim, -1)[1, 2] == 0).all()
+    assert found.isnan().sum() == 6 if dim == -1 else found.isnan().any()
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (3, 0)])
+def test_softmax_of_nothing_and_of_a_number(shape):
+    scores = torch.zeros(shape)
+    assert torch.equal(safe_softmax(scores, -1), torch._safe_softmax(scores, -1))
+
+
+def test_softmax_widens_where_it_is_told_to():
+    scores = torch.randn(3, 4, dtype=torch.bfloat16)
+    assert torch.equal(safe_softmax(scores, -1, torch.float32), torch._safe_softmax(scores, -1, torch.float32))
+
+
+# ---- inside and outside
+
+
+def test_torchs_own_kernels_are_back_afterwards_and_nobody_is_warned():
+    before = dropped()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with quick_kernels(False):
+            assert torch.equal(dropped(), before)
+        first, second = quick_kernels(), quick_kernels()
+        first.__enter__()
+        second.__enter__()
+        inside = dropped()
+        first.__exit__(None, None, None)
+        assert not torch.equal(inside, before)
+        assert torch.equal(dropped(), inside)
+        second.__exit__(None, None, None)
+    assert torch.equal(dropped(), before)
+
+
+@pytest.mark.parametrize("adversary", [None, Pgd()], ids=["plain", "pgd"])
+def test_without_dropout_a_step_has_the_same_gradients(adversary):
+    """Attention's softmax is then all that is replaced; its backward is torch's."""
+
+    def step(quick):
+        model, rows = tiny("bert", dropout=0.0).float(), batch()
+        torch.manual_seed(0)
+        with quick_kernels(quick), Engine(model, adversary=adversary) as engine:
+            engine.backward(rows)
+        return gradients(model)
+
+    quick, own = step(True), step(False)
+    assert own.keys() == quick.keys()
+    assert all(torch.equal(own[name], quick[name]) for name in own)
+
+
+def test_dropout_inside_drops_and_scales_and_sends_gradients_through_what_it_kept():
+    torch.manual_seed(0)
+    given = torch.ones(200, 300, requires_grad=True)
+    with quick_kernels():
+        kept = torch.nn.functional.dropout(given, 0.25)
+        kept.sum().backward()
+    assert kept.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert torch.equal(given.grad, kept.detach())
