@@ -12,6 +12,7 @@ from toughen.training import full_speed as where
 from toughen.training.config import Training
 from toughen.training.engine import Engine
 from toughen.training.full_speed import full_speed, half_attention
+from toughen.training.kernels import bernoulli_
 from toughen.training.trainer import ToughTrainer
 from training.models import batch, gradients, tiny
 
@@ -30,6 +31,14 @@ class Softmax(TorchDispatchMode):
         if "softmax" in str(function) and found.dim() == 4:
             self.types.add(found.dtype)
         return found
+
+
+def has_quick_kernels():
+    """Say whether a mask is drawn by the kernel of ours; torch's generator is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = torch.empty(100).bernoulli_(0.9)
+    return torch.equal(drawn, bernoulli_(torch.empty(100), 0.9, generator=torch.Generator().manual_seed(0)))
 
 
 def step(precision, wanted):
@@ -79,8 +88,19 @@ def test_the_training_settings_decide(monkeypatch, memory, kept, precision, half
     monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("glibc"))
     with full_speed(Training(memory=memory, precision=precision)):
         assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == half
+        assert has_quick_kernels()
     assert bool(asked) == kept
     assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    assert not has_quick_kernels()
+
+
+def test_for_a_gpu_nothing_of_the_cpu_is_changed(monkeypatch):
+    monkeypatch.setattr(where, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    with full_speed(Training()):
+        assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+        assert not has_quick_kernels()
 
 
 def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
@@ -88,7 +108,7 @@ def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
     inside, inner = [], ToughTrainer.training_step
 
     def noted(*args, **kwargs):
-        inside.append(torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed())
+        inside.append((torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed(), has_quick_kernels()))
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(ToughTrainer, "training_step", noted)
@@ -98,4 +118,4 @@ def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
     training = {"max_steps": 2, "batch_size": 8, "max_length": 32, "precision": "bf16"}
     model = save_tiny_model(tmp_path / "model")
     toughen.train(data, model=model, recipe="plain", output=tmp_path / "run", quiet=True, training=training)
-    assert inside == [True, True]
+    assert inside == [(True, True)] * 2

@@ -4,7 +4,9 @@ import warnings
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from toughen.training import kernels
 from toughen.training.adversaries import Pgd
 from toughen.training.engine import Engine
 from toughen.training.kernels import _PIECE, bernoulli_, quick_kernels, safe_softmax
@@ -155,19 +157,27 @@ def test_torchs_own_kernels_are_back_afterwards_and_nobody_is_warned():
 
 
 @pytest.mark.parametrize("adversary", [None, Pgd()], ids=["plain", "pgd"])
-def test_without_dropout_a_step_has_the_same_gradients(adversary):
-    """Attention's softmax is then all that is replaced; its backward is torch's."""
+def test_a_step_through_plain_attention_has_the_same_gradients(adversary, monkeypatch):
+    """Without dropout softmax is all that is replaced. Canary: it is called inside, and not outside."""
+    called = []
+
+    def noted(*args):
+        called.append(args)
+        return safe_softmax(*args)
 
     def step(quick):
         model, rows = tiny("bert", dropout=0.0).float(), batch()
         torch.manual_seed(0)
-        with quick_kernels(quick), Engine(model, adversary=adversary) as engine:
+        with quick_kernels(quick), sdpa_kernel(SDPBackend.MATH), Engine(model, adversary=adversary) as engine:
             engine.backward(rows)
         return gradients(model)
 
-    quick, own = step(True), step(False)
-    assert own.keys() == quick.keys()
-    assert all(torch.equal(own[name], quick[name]) for name in own)
+    monkeypatch.setattr(kernels, "safe_softmax", noted)
+    own = step(False)
+    assert not called
+    quick = step(True)
+    assert called
+    assert all(torch.equal(own[name], quick[name]) for name in own | quick)
 
 
 def test_dropout_inside_drops_and_scales_and_sends_gradients_through_what_it_kept():
