@@ -1,6 +1,8 @@
 """The CPU kernels that a training replaces: the same distributions and results as torch's own, and only inside."""
 
-import warnings
+import subprocess
+import sys
+import threading
 
 import pytest
 import torch
@@ -77,16 +79,52 @@ def test_strides_are_followed_and_nothing_beside_them_is_touched(make):
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_a_seed_gives_the_same_whatever_the_number_of_threads():
-    drawn, threads = [], torch.get_num_threads()
+@pytest.fixture
+def threads():
+    """Change the number of threads, and put it back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_a_seed_gives_the_same_whatever_the_number_of_threads(threads):
+    drawn = []
     for count in (1, 2, 5):
-        torch.set_num_threads(count)
+        threads(count)
         drawn.append(bernoulli_(torch.empty(MANY), 0.9, generator=torch.Generator().manual_seed(4)))
-    torch.set_num_threads(threads)
     other = bernoulli_(torch.empty(MANY), 0.9, generator=torch.Generator().manual_seed(5))
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
     assert not torch.equal(drawn[0], other)
+
+
+@pytest.mark.parametrize(
+    ("p", "kind"), [(0.9, torch.int16), (0.5, torch.int16), (0.99, torch.int32), (1e-4, torch.int32)]
+)
+def test_sixteen_bits_decide_only_where_they_are_near_enough(monkeypatch, p, kind):
+    asked = []
+    monkeypatch.setattr(kernels, "_draw", lambda flat, below, kind, generator: asked.append((below, kind)))
+    bernoulli_(torch.empty(3), p)
+    ((below, used),) = asked
+    bits = 8 * kind.itemsize
+    assert used is kind
+    assert (below + 2 ** (bits - 1)) / 2**bits == pytest.approx(p, rel=1e-4 if p < 0.9 else 1e-5)
+
+
+def test_a_thread_that_outlives_the_main_one_draws_too():
+    """Python's pools take no work any more then."""
+    script = """
+import threading, time, torch
+from toughen.training.kernels import bernoulli_
+torch.set_num_threads(2)
+def late():
+    threading.main_thread().join()
+    print("share", bernoulli_(torch.empty(2_000_000), 0.9).mean().item())
+threading.Thread(target=late).start()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.startswith("share 0.")
+    assert not done.stderr
 
 
 @pytest.mark.parametrize("shape", [(50,), MANY])
@@ -100,7 +138,9 @@ def test_a_given_generator_leaves_torchs_alone_and_a_restored_state_repeats_a_ma
     assert torch.equal(bernoulli_(torch.empty(shape), 0.9), first)
 
 
-def test_masks_are_drawn_in_inference_mode():
+@pytest.mark.parametrize("count", [1, 2])
+def test_masks_are_drawn_in_inference_mode(threads, count):
+    threads(count)
     with quick_kernels(), torch.inference_mode():
         assert set((dropped(shape=MANY) > 1).unique().tolist()) == {False, True}
 
@@ -140,20 +180,75 @@ def test_softmax_widens_where_it_is_told_to():
 
 
 def test_torchs_own_kernels_are_back_afterwards_and_nobody_is_warned():
-    before = dropped()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with quick_kernels(False):
-            assert torch.equal(dropped(), before)
-        first, second = quick_kernels(), quick_kernels()
-        first.__enter__()
-        second.__enter__()
-        inside = dropped()
-        first.__exit__(None, None, None)
-        assert not torch.equal(inside, before)
-        assert torch.equal(dropped(), inside)
-        second.__exit__(None, None, None)
-    assert torch.equal(dropped(), before)
+    """In a fresh process, where torch's own have nothing in front of them before."""
+    script = """
+import torch
+from toughen.training.kernels import quick_kernels
+def drawn():
+    torch.manual_seed(0)
+    dropped = torch.nn.functional.dropout(torch.ones(1000), 0.1)
+    mine = torch.empty(50).bernoulli_(generator=torch.Generator().manual_seed(1))
+    return torch.cat([dropped, mine])
+before = drawn()
+with quick_kernels(False):
+    assert torch.equal(drawn(), before)
+first, second = quick_kernels(), quick_kernels()
+first.__enter__()
+second.__enter__()
+inside = drawn()
+first.__exit__(None, None, None)
+assert not torch.equal(inside[:1000], before[:1000])
+assert not torch.equal(inside[1000:], before[1000:])
+assert torch.equal(drawn(), inside)
+second.__exit__(None, None, None)
+assert torch.equal(drawn(), before)
+try:
+    with quick_kernels():
+        raise KeyError
+except KeyError:
+    pass
+assert torch.equal(drawn(), before)
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_inside_torch_calls_ours_with_the_probability_and_the_generator_given():
+    given = torch.Generator().manual_seed(3)
+    expected = bernoulli_(torch.empty(100), 0.5, generator=torch.Generator().manual_seed(3))
+    with quick_kernels():
+        assert torch.equal(torch.empty(100).bernoulli_(generator=given), expected)
+
+
+def test_a_torch_that_cannot_tell_its_kernels_keeps_them(monkeypatch):
+    monkeypatch.delattr(torch.library, "get_kernel")
+    assert kernels._install.__wrapped__() is None
+
+
+def test_threads_may_begin_and_end_while_others_draw(threads):
+    """Removing a kernel while another thread called it crashed; now nothing is removed."""
+    stop, failed = threading.Event(), []
+
+    def draw():
+        scores = torch.ones(4000)
+        try:
+            while not stop.is_set():
+                torch._safe_softmax(scores, 0)
+                scores.clone().bernoulli_(0.9)
+        except BaseException as error:
+            failed.append(error)
+
+    with quick_kernels():
+        pass
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    for _ in range(300):
+        with quick_kernels():
+            torch.empty(10).bernoulli_(0.5)
+    stop.set()
+    drawing.join()
+    assert not failed
 
 
 @pytest.mark.parametrize("adversary", [None, Pgd()], ids=["plain", "pgd"])
@@ -172,7 +267,7 @@ def test_a_step_through_plain_attention_has_the_same_gradients(adversary, monkey
             engine.backward(rows)
         return gradients(model)
 
-    monkeypatch.setattr(kernels, "safe_softmax", noted)
+    monkeypatch.setitem(kernels._QUICK, "_safe_softmax", noted)
     own = step(False)
     assert not called
     quick = step(True)

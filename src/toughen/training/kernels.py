@@ -1,12 +1,14 @@
-"""Two of torch's kernels for the CPU, replaced by quicker ones: who is dropped, and attention's softmax."""
+"""Two of torch's kernels for the CPU with quicker ones in front: who is dropped, and attention's softmax."""
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,18 +22,23 @@ _GRAIN = 1 << 15
 _NEAR = 1e-4
 """A probability is rounded to 16 bits where that changes neither it nor its counterpart by more than this share."""
 
+_on = False
+
 
 def quick_kernels(wanted: bool = True) -> AbstractContextManager[None]:
     """Draw dropout's masks four numbers at a time on a CPU, and look for rows of attention that see nothing only once.
 
     torch's ``bernoulli_`` makes one random number for each element, in a plain training a quarter of the forward pass
     and more; inside, a 64-bit word decides over four (over two where the probability needs it). The words come from
-    torch's generator, so that seeds, saved states of it and replayed passes mean what they do outside, but the masks of
-    a seed are others. ``_safe_softmax``, which attention without a fused kernel calls, walks over all scores three more
-    times to find rows whose scores are all minus infinity; inside it looks at one column, and goes on where that has
-    something to hide. Its results are bitwise the same.
+    torch's generator, or for large masks from generators that it seeds, so that seeds, saved states and replayed passes
+    mean what they do outside, but the masks of a seed are others. ``_safe_softmax``, which attention without a fused
+    kernel calls, walks over all scores three more times to find rows whose scores are all minus infinity; inside it
+    looks at one column, and goes on where that has something to hide. Its results are bitwise the same.
 
-    It is a switch of the process, for all threads: of several blocks at a time the last to end puts torch's own back.
+    It is a switch of the process, for all threads: of several blocks at a time the last to end gives torch's own the
+    word again. The first block of a process puts both in front of torch's for good; no other thread may be inside
+    them meanwhile. A pass of another thread that is made again (`torch.utils.checkpoint`) must not begin outside and
+    be made again inside. Nothing happens with a torch that cannot tell its own kernels (``torch.library.get_kernel``).
 
     Args:
         wanted: False does nothing.
@@ -42,12 +49,31 @@ def quick_kernels(wanted: bool = True) -> AbstractContextManager[None]:
 @process_wide
 @contextmanager
 def _quick_kernels() -> Iterator[None]:
-    with torch.library._scoped_library("aten", "IMPL") as library:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s).*[Oo]verrid")
-            library.impl("bernoulli_.float", bernoulli_, "CPU")
-            library.impl("_safe_softmax", safe_softmax, "CPU")
+    global _on
+    _install()
+    _on = True
+    try:
         yield
+    finally:
+        _on = False
+
+
+@cache
+def _install() -> Any:
+    """Put the quick kernels in front of torch's, once: taking them away again could hit another thread's call."""
+    if not hasattr(torch.library, "get_kernel"):
+        return None
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*[Oo]verrid")
+        for name in _QUICK:
+            own = torch.library.get_kernel(f"aten::{name}", "CPU")
+            library.impl(name, partial(_either, name, own), "CPU", with_keyset=True, allow_override=True)
+    return library
+
+
+def _either(name: str, own: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    return _QUICK[name](*args, **kwargs) if _on else own.call_boxed(keys, *args, **kwargs)
 
 
 def bernoulli_(out: Tensor, p: float = 0.5, *, generator: torch.Generator | None = None) -> Tensor:
@@ -73,7 +99,10 @@ def bernoulli_(out: Tensor, p: float = 0.5, *, generator: torch.Generator | None
 
 
 def _draw(flat: Tensor, below: int, kind: torch.dtype, generator: torch.Generator | None) -> None:
-    """Set each element to whether a random number of that kind lies below; many elements, in pieces by threads."""
+    """Set each element to whether a random number of that kind lies below; many elements, in pieces by threads.
+
+    Each piece has a generator of its own, of which torch keeps 32 bits of the seed.
+    """
     pieces = torch.split(flat, _PIECE)
     if len(pieces) == 1:
         _fill(flat, generator, below, kind, _PIECE)
@@ -81,7 +110,7 @@ def _draw(flat: Tensor, below: int, kind: torch.dtype, generator: torch.Generato
     seeds = torch.empty(len(pieces), dtype=torch.int64).random_(generator=generator).tolist()
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     threads = min(torch.get_num_threads(), len(pieces))
-    if threads == 1:
+    if threads == 1 or not threading.main_thread().is_alive():  # after which Python's pools take no work
         for piece, its in zip(pieces, generators, strict=True):
             _fill(piece, its, below, kind, _PIECE)
         return
@@ -105,3 +134,6 @@ def safe_softmax(scores: Tensor, dim: int, dtype: torch.dtype | None = None) -> 
         return found
     hidden = scores.isneginf().all(dim, keepdim=True)
     return found.masked_fill(hidden, 0.0)
+
+
+_QUICK: dict[str, Callable[..., Tensor]] = {"bernoulli_.float": bernoulli_, "_safe_softmax": safe_softmax}
