@@ -5,6 +5,7 @@ import torch
 
 from toughen.errors import InputError
 from toughen.training.adversaries import Asam, Awp, Sam
+from toughen.training.adversaries import weights as of_weights
 from toughen.training.engine import Engine
 from toughen.training.reduction import _accumulate, _own, lent
 from training.models import batch, distance, gradients, tiny
@@ -54,6 +55,22 @@ def test_awp_starts_like_sam_in_absolute_units_and_by_each_tensors_norm_in_relat
     found = moves(Awp(radius=0.1), [W, other], [G, 100 * G])
     digits(found[0], [0.06 * 5**0.5, 0.08 * 5**0.5], 1e-12)
     digits(found[1], [0.12, 0.16], 1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_large_weights_move_in_pieces_as_in_one(name, monkeypatch):
+    """Weights and gradients as they lie in memory or not. Canary: there were pieces."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(7, 11, generator=generator, dtype=torch.float64) for _ in range(3)]
+    slopes = [torch.randn(7, 11, generator=generator, dtype=torch.float64) for _ in range(2)]
+    slopes.append(torch.randn(11, 7, generator=generator, dtype=torch.float64).T)
+    whole, length = move(ALL[name], weights, slopes)
+    monkeypatch.setattr(of_weights, "_CACHED", 10)
+    assert len(list(of_weights._pieces(weights, slopes))) == 2 * 8 + 1
+    pieces, same_length = move(ALL[name], weights, slopes)
+    for found, want in zip(pieces, whole, strict=True):
+        torch.testing.assert_close(found, want, rtol=1e-12, atol=1e-14)
+    assert float(same_length) == pytest.approx(float(length), rel=1e-12)
 
 
 @pytest.mark.parametrize("poison", [float("inf"), float("nan")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,6 +15,8 @@ from toughen.fields import require, setting
 from toughen.training.adversaries.base import Timing, Unit
 
 TINY = 1e-12
+_CACHED = 1 << 20
+"""Elements of a piece: three in float32 are 12 megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class Asam(WeightAdversary):
     def move(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], into: Sequence[Tensor]) -> Tensor:
         """See :class:`WeightAdversary`."""
         once, twice = [], []
-        for w, g in zip(weights, gradients, strict=True):  # tensor by tensor, while it is in the cache
+        for w, g in _pieces(weights, gradients):
             size = w.abs().add_(self.eta)
             once.append(g.mul_(size).norm())
             twice.append(g.mul_(size).norm())
@@ -168,6 +170,23 @@ def _write(
     weights: Sequence[Tensor], directions: Sequence[Tensor], into: Sequence[Tensor], factors: Sequence[Tensor]
 ) -> None:
     """Write weight + factor * direction; the weight where the factor is NaN, as it is if a number is not finite."""
-    for weight, direction, moved, factor in zip(weights, directions, into, factors, strict=True):
+    for weight, direction, moved, factor in _pieces(weights, directions, into, factors):
+        if factor.device.type == "cpu" and factor.isfinite():  # elsewhere to ask would be to wait
+            torch.addcmul(weight, direction, factor, out=moved)
+            continue
         torch.nan_to_num(direction, 0.0, 0.0, 0.0, out=moved)  # infinity times 0 would be NaN
         torch.addcmul(weight, moved, factor.nan_to_num(0.0), out=moved)
+
+
+def _pieces(*lists: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Go through lists of tensors together; on a CPU large ones in pieces, which stay in its cache meanwhile.
+
+    Numbers go with every piece of theirs. A GPU gets whole tensors.
+    """
+    for whole in zip(*lists, strict=True):
+        first = whole[0]
+        if first.device.type != "cpu" or first.numel() <= _CACHED or not all(t.is_contiguous() for t in whole):
+            yield whole
+            continue
+        for start in range(0, first.numel(), _CACHED):
+            yield tuple(t.view(-1)[start : start + _CACHED] if t.dim() else t for t in whole)
