@@ -101,7 +101,7 @@ def test_a_saved_model_scored_in_a_new_process_repeats_the_logged_metrics_exactl
 
 
 def test_predictions_name_the_label_and_sum_to_one(run):
-    good, bad = run.predict(["a very good film", "an awful meal"])
+    good, bad = run.predict(["a " + " ".join(POSITIVE), "a " + " ".join(NEGATIVE)])
 
     assert (good["label"], bad["label"]) == ("positive", "negative")
     assert sum(good["probabilities"].values()) == pytest.approx(1)

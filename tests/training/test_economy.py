@@ -8,6 +8,7 @@ import toughen.training.step as step_module
 from contract.table import ADVERSARIES, INPUTS
 from toughen.errors import InputError
 from toughen.training.adversaries import Pgd, Sam
+from toughen.training.adversaries import weights as of_weights
 from toughen.training.averages import Ema
 from toughen.training.averaging import make_average
 from toughen.training.engine import Engine
@@ -195,8 +196,12 @@ class Synchronisations(TorchDispatchMode):
 
 @pytest.mark.parametrize("inputs", ["none", "neftune"])
 @pytest.mark.parametrize("name", ADVERSARIES)
-def test_a_step_never_waits_for_the_device(name, inputs):
-    """No number is read off a tensor between the batch and the gradient, from the second step on."""
+def test_a_step_never_waits_for_the_device(name, inputs, monkeypatch):
+    """No number is read off a tensor between the batch and the gradient, from the second step on.
+
+    Adversaries in weight space read one on a CPU, where nobody waits: here they take themselves to be elsewhere.
+    """
+    monkeypatch.setattr(of_weights, "_on_cpu", lambda tensor: False)
     objective = CrossEntropy() if name.startswith("rat") else RDrop()
     model = tiny("bert", dropout=0.1, dtype=torch.float32)
     average = make_average(Ema(), model)

@@ -65,6 +65,10 @@ def test_large_weights_move_in_pieces_as_in_one(name, monkeypatch):
     slopes = [torch.randn(7, 11, generator=generator, dtype=torch.float64) for _ in range(2)]
     slopes.append(torch.randn(11, 7, generator=generator, dtype=torch.float64).T)
     whole, length = move(ALL[name], weights, slopes)
+    monkeypatch.setattr(of_weights, "_on_cpu", lambda tensor: False)
+    elsewhere, _ = move(ALL[name], weights, slopes)
+    assert all(torch.equal(found, want) for found, want in zip(elsewhere, whole, strict=True))
+    monkeypatch.undo()
     monkeypatch.setattr(of_weights, "_CACHED", 10)
     assert len(list(of_weights._pieces(weights, slopes))) == 2 * 8 + 1
     pieces, same_length = move(ALL[name], weights, slopes)
@@ -73,10 +77,12 @@ def test_large_weights_move_in_pieces_as_in_one(name, monkeypatch):
     assert float(same_length) == pytest.approx(float(length), rel=1e-12)
 
 
+@pytest.mark.parametrize("cpu", [True, False], ids=["cpu", "elsewhere"])
 @pytest.mark.parametrize("poison", [float("inf"), float("nan")])
 @pytest.mark.parametrize("name", ALL)
-def test_a_gradient_of_0_or_one_that_is_not_finite_moves_nothing(name, poison):
+def test_a_gradient_of_0_or_one_that_is_not_finite_moves_nothing(name, poison, cpu, monkeypatch):
     """AWP in relative units decides tensor by tensor."""
+    monkeypatch.setattr(of_weights, "_on_cpu", lambda tensor: cpu)
     assert not moves(ALL[name], [W], [0 * G])[0].any()
     bad = torch.tensor([poison, 1.0], dtype=torch.float64)
     found, length = move(ALL[name], [W, W], [bad, G])

@@ -171,7 +171,7 @@ def _write(
 ) -> None:
     """Write weight + factor * direction; the weight where the factor is NaN, as it is if a number is not finite."""
     for weight, direction, moved, factor in _pieces(weights, directions, into, factors):
-        if factor.device.type == "cpu" and factor.isfinite():  # elsewhere to ask would be to wait
+        if _on_cpu(factor) and factor.isfinite():  # elsewhere to ask would be to wait
             torch.addcmul(weight, direction, factor, out=moved)
             continue
         torch.nan_to_num(direction, 0.0, 0.0, 0.0, out=moved)  # infinity times 0 would be NaN
@@ -185,8 +185,12 @@ def _pieces(*lists: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
     """
     for whole in zip(*lists, strict=True):
         first = whole[0]
-        if first.device.type != "cpu" or first.numel() <= _CACHED or not all(t.is_contiguous() for t in whole):
+        if not _on_cpu(first) or first.numel() <= _CACHED or not all(t.is_contiguous() for t in whole):
             yield whole
             continue
         for start in range(0, first.numel(), _CACHED):
             yield tuple(t.view(-1)[start : start + _CACHED] if t.dim() else t for t in whole)
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
