@@ -101,9 +101,11 @@ def test_a_saved_model_scored_in_a_new_process_repeats_the_logged_metrics_exactl
 
 
 def test_predictions_name_the_label_and_sum_to_one(run):
-    good, bad = run.predict(["a " + " ".join(POSITIVE), "a " + " ".join(NEGATIVE)])
+    texts, labels = zip(*reviews(40, 2), strict=True)  # those of the test split
+    found = run.predict(list(texts))
+    good = found[0]
 
-    assert (good["label"], bad["label"]) == ("positive", "negative")
+    assert [row["label"] for row in found] == list(labels)
     assert sum(good["probabilities"].values()) == pytest.approx(1)
     assert good["score"] == good["probabilities"]["positive"]
     assert run.predict([]) == []

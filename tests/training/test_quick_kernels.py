@@ -222,7 +222,7 @@ def test_inside_torch_calls_ours_with_the_probability_and_the_generator_given():
 
 
 def test_a_torch_that_cannot_tell_its_kernels_keeps_them(monkeypatch):
-    monkeypatch.delattr(torch.library, "get_kernel")
+    monkeypatch.delattr(kernels.registry, "get_kernel")
     assert kernels._install.__wrapped__() is None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch import library as registry
 
 from toughen.training.process_wide import process_wide
 
@@ -38,7 +39,7 @@ def quick_kernels(wanted: bool = True) -> AbstractContextManager[None]:
     It is a switch of the process, for all threads: of several blocks at a time the last to end gives torch's own the
     word again. The first block of a process puts both in front of torch's for good; no other thread may be inside
     them meanwhile. A pass of another thread that is made again (`torch.utils.checkpoint`) must not begin outside and
-    be made again inside. Nothing happens with a torch that cannot tell its own kernels (``torch.library.get_kernel``).
+    be made again inside. Nothing happens with a torch that cannot tell its own kernels, before 2.9.
 
     Args:
         wanted: False does nothing.
@@ -61,15 +62,15 @@ def _quick_kernels() -> Iterator[None]:
 @cache
 def _install() -> Any:
     """Put the quick kernels in front of torch's, once: taking them away again could hit another thread's call."""
-    if not hasattr(torch.library, "get_kernel"):
+    if not hasattr(registry, "get_kernel"):
         return None
-    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    operators: Any = registry.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*[Oo]verrid")
         for name in _QUICK:
-            own = torch.library.get_kernel(f"aten::{name}", "CPU")
-            library.impl(name, partial(_either, name, own), "CPU", with_keyset=True, allow_override=True)
-    return library
+            own = registry.get_kernel(f"aten::{name}", "CPU")
+            operators.impl(name, partial(_either, name, own), "CPU", with_keyset=True, allow_override=True)
+    return operators
 
 
 def _either(name: str, own: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
