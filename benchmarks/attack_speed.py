@@ -63,8 +63,8 @@ class Count:
 
 def main() -> None:
     args = arguments()
+    from toughen.attack.attack_recipes import RECIPES, Ingredients
     from toughen.attack.constraints import STOP_WORDS
-    from toughen.attack.recipes import RECIPES, Ingredients
     from toughen.attack.subject import examples_of
     from toughen.run import Run
 
@@ -144,7 +144,7 @@ def compare(attack: Any, given: Any, examples: Any, block: int, budget: int) -> 
 
 
 def attacked(attack: Any, queries: Any, given: Any, part: Any, budget: int, at_once: int = 64) -> Any:
-    from toughen.attack.run import run_attack
+    from toughen.attack.run_attack import run_attack
 
     return run_attack(attack, queries, given.services(), part, 0, budget, at_once=at_once)
 

@@ -119,7 +119,7 @@ def texts_of(args: argparse.Namespace, count: int | None = None) -> Any:
 def ways_to_label(run: Path, folder: Path, texts: list[str], threads: int, batch: int) -> dict[str, Outputs]:
     """Return every way by name, loaded and warm."""
     import toughen
-    from toughen.assess.answers import texts_dataset
+    from toughen.classifier.answers import texts_dataset
     from toughen.deploy.predictor import Predictor, load
 
     dataset = texts_dataset(texts, "single-label")
@@ -210,7 +210,7 @@ def engines_of(run: Path, folder: Path, threads: int, pytorch: bool) -> dict[str
     """Return functions from texts to probabilities [N, 2]."""
     import numpy as np
 
-    from toughen.assess.answers import texts_dataset
+    from toughen.classifier.answers import texts_dataset
     from toughen.deploy.predictor import load
 
     def python(model: Any) -> Callable[[list[str]], Any]:

@@ -23,7 +23,7 @@ from toughen.assess.metrics import classification_metrics
 from toughen.data import Collator, Splits, load_splits, tokenise
 from toughen.demo.corpus import FOLDER as CORPUS
 from toughen.demo.encoder import find_minilm
-from toughen.training.runtime import best_device
+from toughen.machine.runtime import best_device
 
 Batch = dict[str, torch.Tensor]
 

@@ -1,9 +1,13 @@
-"""Shared by all tests: one thread, a fixed seed, and the `slow` marker."""
+"""Shared by all tests: one thread, a fixed seed, the `slow` marker, a tiny encoder and classifiers made of it."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
+
+from saved_models import save_classifier
+from tiny import save_tiny_model
 
 torch.set_num_threads(1)
 
@@ -21,3 +25,14 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="slow: set CI=true or pass -m slow"))
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return save_tiny_model(tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture
+def saved(pretrained, tmp_path):
+    """Save a random model of a task: `save_classifier` with its first two arguments given."""
+    return partial(save_classifier, pretrained, tmp_path)

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from toughen import load_recipe, yaml_core
+from engine.models import batch, tiny
+from toughen import load_recipe
 from toughen.cli.flags import split
-from toughen.recipe import Recipe
-from toughen.slots import techniques
-from toughen.training.averages import CheckpointSoup
-from toughen.training.averaging import make_average
-from toughen.training.engine import Engine
-from toughen.training.objectives import resolve_class_weights
-from training.models import batch, tiny
+from toughen.engine.averages import CheckpointSoup
+from toughen.engine.engine import Engine
+from toughen.engine.objectives import resolve_class_weights
+from toughen.engine.weight_average import make_average
+from toughen.recipe import yaml_core
+from toughen.recipe.recipe import Recipe
+from toughen.recipe.slots import techniques
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "techniques"

@@ -13,10 +13,10 @@ from typing import ClassVar
 import pytest
 
 from read_back import read_back
-from toughen import recipes
 from toughen.cli import main
 from toughen.errors import InputError
-from toughen.recipe import dump, load_recipe
+from toughen.recipe import shipped
+from toughen.recipe.recipe import dump, load_recipe
 
 METRICS = {"accuracy": 0.75, "f1": 0.8, "roc_auc": None, "n": 4, "undefined": {"roc_auc": "there is one class only"}}
 
@@ -139,7 +139,7 @@ def test_json_is_the_only_thing_on_stdout(calls, tmp_path, capsys):
     assert "noise" in err
 
 
-@pytest.mark.parametrize("name", recipes.NAMES)
+@pytest.mark.parametrize("name", shipped.NAMES)
 def test_print_config_is_the_recipe_itself(name, capsys, tmp_path, calls):
     assert main(["train", name, "--print-config", "--training.epochs", "1"]) == 0
     text = capsys.readouterr().out
@@ -314,10 +314,10 @@ def test_a_failed_write_leaves_the_old_file_and_what_is_finished(tmp_path, calls
 def test_recipes_lists_every_recipe_with_its_description(capsys):
     assert main(["recipes"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert all(name in text and description in text for name, description in recipes.shipped())
+    assert all(name in text and description in text for name, description in shipped.shipped_recipes())
     assert main(["recipes", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["recipes"]
-    assert [(entry["name"], entry["description"]) for entry in listed] == recipes.shipped()
+    assert [(entry["name"], entry["description"]) for entry in listed] == shipped.shipped_recipes()
 
 
 # ---------------------------------------------------------------- exit status

@@ -1,9 +1,9 @@
 """The help of the command: every setting, once, in 80 columns; flags told from options."""
 
-from toughen import slots
 from toughen.cli import main
 from toughen.cli.flags import ALIASES, help_lines, split, variants
-from toughen.recipe import Recipe, fields_of
+from toughen.recipe import slots
+from toughen.recipe.recipe import Recipe, fields_of
 
 
 def test_help_of_train_shows_every_setting_in_80_columns(capsys):

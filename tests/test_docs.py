@@ -10,14 +10,14 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments
 
 from data.bad_inputs import BAD_INPUTS
+from engine.models import batch, tiny
 from tiny import reviews, save_tiny_model, write_csv
 from toughen import Engine, RDrop, load_recipe, make_average
 from toughen.cli import main
 from toughen.data import Data, load_splits
+from toughen.engine.objectives import single_label
 from toughen.errors import InputError
-from toughen.recipes import NAMES
-from toughen.training.objectives import single_label
-from training.models import batch, tiny
+from toughen.recipe.shipped import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
@@ -169,8 +169,8 @@ def test_links_lead_somewhere(page):
 )
 def test_settings_exist(page):
     """`slot.field`, with or without `--`, is a setting of that slot in some technique."""
-    from toughen.recipe import Recipe
-    from toughen.slots import hints, techniques
+    from toughen.recipe.recipe import Recipe
+    from toughen.recipe.slots import hints, techniques
 
     text = page.read_text()
     for slot, name in re.findall(r"(?<![\w./])(data|objective|adversary|average|training)\.([a-z_]+)\b(?![(.])", text):
@@ -184,8 +184,9 @@ def test_the_table_of_state_names_what_exists():
     import inspect
 
     from toughen.data.batches import LengthBuckets
+    from toughen.engine import site, step
+    from toughen.huggingface import bridge, checkpoint, trainer
     from toughen.run import Run
-    from toughen.training import bridge, checkpoint, site, step, trainer
 
     classes = {cls.__name__: cls for cls in (LengthBuckets, Run, Engine, bridge.Bridge, site.Site, step.Step)}
     classes["ToughTrainer"] = trainer.ToughTrainer

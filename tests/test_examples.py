@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
+from engine.models import FAMILIES, batch, distance, tiny
 from tiny import save_tiny_model
-from training.models import FAMILIES, batch, distance, tiny
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"-?\d+(\.\d+)?(e-?\d+)?"

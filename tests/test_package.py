@@ -8,7 +8,7 @@ import toughen
 
 def test_train_stays_a_function_after_its_stage_was_imported():
     # A subpackage of the same name would take the function's place as soon as something imported it.
-    import toughen.training.engine
+    import toughen.engine.engine
 
     assert callable(toughen.train)
     assert toughen.train.__module__ == "toughen.run"

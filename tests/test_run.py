@@ -228,7 +228,7 @@ def test_data_may_be_in_memory_and_a_validation_split_is_taken_from_train(model,
 
 def test_texts_that_went_into_training_are_kept_as_hashes(run, data):
     from toughen.data import load_texts
-    from toughen.data.overlap import text_hashes
+    from toughen.data.divide.overlap import text_hashes
 
     seen = np.load(run.path / "train_hashes.npy")
     hashes = {name: text_hashes(load_texts(data / f"{name}.csv")) for name in ("train", "validation", "test")}

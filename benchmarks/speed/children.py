@@ -45,9 +45,9 @@ def step(
     import sides
     import torch
 
-    from toughen.recipe import load_recipe
-    from toughen.training.full_speed import half_attention
-    from toughen.training.kernels import quick_kernels
+    from toughen.machine.full_speed import half_attention
+    from toughen.machine.kernels import quick_kernels
+    from toughen.recipe.recipe import load_recipe
 
     torch.set_num_threads(threads)
     chosen = load_recipe(recipe)
@@ -86,9 +86,9 @@ def loop(
     import sides
     import torch
 
-    from toughen.training.allocator import freed_memory_kept
-    from toughen.training.full_speed import half_attention
-    from toughen.training.kernels import quick_kernels
+    from toughen.machine.allocator import freed_memory_kept
+    from toughen.machine.full_speed import half_attention
+    from toughen.machine.kernels import quick_kernels
 
     torch.set_num_threads(threads)
     before = resident_bytes()
@@ -108,17 +108,17 @@ def first_step(csv: str, validation: str, model: str, folder: str, threads: int)
     import torch
 
     import toughen
-    from toughen.training import fit
+    from toughen.training import build_trainer
 
     torch.set_num_threads(threads)
     reached: list[float] = []
-    inner = fit.ToughTrainer.training_step
+    inner = build_trainer.ToughTrainer.training_step
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         reached.append(time.perf_counter())
         return inner(*args, **kwargs)
 
-    fit.ToughTrainer.training_step = noted
+    build_trainer.ToughTrainer.training_step = noted
     with AnonymousPeak() as anonymous:
         start = time.perf_counter()
         toughen.train(

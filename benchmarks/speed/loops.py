@@ -12,8 +12,8 @@ from models import FIRST_WORD, PAD, SIZES
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from toughen.data.batches import Collator, LengthBuckets, Rows
-from toughen.recipe import load_recipe
-from toughen.training.trainer import ToughTrainer
+from toughen.huggingface.trainer import ToughTrainer
+from toughen.recipe.recipe import load_recipe
 
 
 class Lane:

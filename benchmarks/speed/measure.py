@@ -217,7 +217,7 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
-    from toughen.training.environment import _cpu, _cpuinfo
+    from toughen.machine.environment import _cpu, _cpuinfo
 
     flags = " ".join(line for line in _cpuinfo() if line.startswith("flags")).split()
     return {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from toughen.attack.kernels import one_dnn_pays
+from toughen.attack.matrix_library import one_dnn_pays
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from listing import Listing
 from measure import Bench, Side
 from sides import Backward, WholeStep
 
-from toughen.recipe import load_recipe
-from toughen.training.config import Training
-from toughen.training.full_speed import full_speed
-from toughen.training.runtime import resolve_precision
+from toughen.machine.full_speed import full_speed
+from toughen.machine.runtime import resolve_precision
+from toughen.recipe.recipe import load_recipe
+from toughen.recipe.training import Training
 
 TECHNIQUES = (
     "rdrop", "fgm", "fgsm", "pgd", "freelb", "vat", "smart", "gradient-penalty", "sam", "asam", "awp", "neftune",

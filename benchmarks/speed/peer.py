@@ -29,9 +29,9 @@ from models import Batch
 from sides import CLIP, STEPS, WholeStep, make_optimizer
 from torch import Tensor, nn
 
-from toughen.recipe import Recipe, load_recipe
-from toughen.training.config import Training
-from toughen.training.full_speed import full_speed
+from toughen.machine.full_speed import full_speed
+from toughen.recipe.recipe import Recipe, load_recipe
+from toughen.recipe.training import Training
 
 ON_THE_TABLE = {"adversary.radius": 1.0, "adversary.radius_unit": "absolute", "adversary.scope": "vocabulary"}
 RECIPES: dict[str, dict[str, Any]] = {

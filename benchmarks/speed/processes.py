@@ -14,8 +14,8 @@ import torch
 from measure import Bench
 from sides import Backward
 
-from toughen.training.config import Training
-from toughen.training.full_speed import full_speed
+from toughen.machine.full_speed import full_speed
+from toughen.recipe.training import Training
 
 TECHNIQUES = ("plain", "tough-stack")
 STEP, STOP = 1, 0

@@ -26,7 +26,7 @@ import torch
 from measure import Bench, machine
 
 import report
-from toughen.training.runtime import best_device
+from toughen.machine.runtime import best_device
 
 RESULTS = Path(__file__).parents[1] / "results"
 PARTS = parts.PAIRED | {

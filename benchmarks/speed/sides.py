@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from models import Batch
 
-from toughen.recipe import Recipe, load_recipe
-from toughen.training.averaging import make_average
-from toughen.training.engine import Engine
+from toughen.engine.engine import Engine
+from toughen.engine.weight_average import make_average
+from toughen.recipe.recipe import Recipe, load_recipe
 
 RATE, DECAY, CLIP, STEPS = 2e-5, 0.01, 1.0, 10_000
 

@@ -46,7 +46,7 @@ void activate(const Description& how, const float* logits, std::vector<double>& 
     for (double& value : into) value /= sum;
 }
 
-// Divides log odds, or logarithms, by the temperature; what is 0 or 1 stays. As toughen.assess.temperature has it.
+// Divides log odds, or logarithms, by the temperature; what is 0 or 1 stays. As toughen.classifier.temperature has it.
 void soften(const Description& how, std::vector<double>& values) {
     if (how.temperature == 1 || how.activation == "none" || values.empty()) return;
     const auto log = [](double p) { return std::log(std::max(p, 1e-300)); };

@@ -216,7 +216,7 @@ Encoded Tokenizer::Table::fill(const Template& form, const Ids& first, const Ids
     return row;
 }
 
-// The rows of one text: which ranges of its ids are kept, as toughen.data.encode.Encoder plans them.
+// The rows of one text: which ranges of its ids are kept, as toughen.data.tokens.encode.Encoder plans them.
 std::vector<Encoded> Tokenizer::Table::rows(const Ids& ids, const std::vector<int>& numbers) const {
     const std::size_t free = room(single), size = ids.size();
     const auto row = [&](std::size_t start, std::size_t end, std::size_t start2, std::size_t end2) {

@@ -11,38 +11,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Asam": "toughen.training.adversaries",
-    "Awp": "toughen.training.adversaries",
-    "CheckpointSoup": "toughen.training.averages",
-    "CrossEntropy": "toughen.training.objectives",
+    "Asam": "toughen.engine.adversaries",
+    "Awp": "toughen.engine.adversaries",
+    "CheckpointSoup": "toughen.engine.averages",
+    "CrossEntropy": "toughen.engine.objectives",
     "Data": "toughen.data.config",
-    "Ema": "toughen.training.averages",
-    "Engine": "toughen.training.engine",
-    "Fgm": "toughen.training.adversaries",
-    "Fgsm": "toughen.training.adversaries",
-    "FreeLb": "toughen.training.adversaries",
-    "GradientPenalty": "toughen.training.adversaries",
-    "Head": "toughen.training.head_config",
+    "Ema": "toughen.engine.averages",
+    "Engine": "toughen.engine.engine",
+    "Fgm": "toughen.engine.adversaries",
+    "Fgsm": "toughen.engine.adversaries",
+    "FreeLb": "toughen.engine.adversaries",
+    "GradientPenalty": "toughen.engine.adversaries",
+    "Head": "toughen.model.head_config",
     "InputError": "toughen.errors",
-    "Lora": "toughen.training.lora_config",
-    "Mixup": "toughen.training.inputs",
-    "Neftune": "toughen.training.inputs",
-    "Pgd": "toughen.training.adversaries",
-    "RDrop": "toughen.training.objectives",
-    "Rat": "toughen.training.adversaries",
-    "Recipe": "toughen.recipe",
+    "Lora": "toughen.model.lora_config",
+    "Mixup": "toughen.engine.inputs",
+    "Neftune": "toughen.engine.inputs",
+    "Pgd": "toughen.engine.adversaries",
+    "RDrop": "toughen.engine.objectives",
+    "Rat": "toughen.engine.adversaries",
+    "Recipe": "toughen.recipe.recipe",
     "Run": "toughen.run",
-    "Sam": "toughen.training.adversaries",
-    "Smart": "toughen.training.adversaries",
-    "Swa": "toughen.training.averages",
-    "ToughTrainer": "toughen.training.trainer",
-    "Training": "toughen.training.config",
-    "Vat": "toughen.training.adversaries",
-    "WeightAverage": "toughen.training.averaging",
+    "Sam": "toughen.engine.adversaries",
+    "Smart": "toughen.engine.adversaries",
+    "Swa": "toughen.engine.averages",
+    "ToughTrainer": "toughen.huggingface.trainer",
+    "Training": "toughen.recipe.training",
+    "Vat": "toughen.engine.adversaries",
+    "WeightAverage": "toughen.engine.weight_average",
     "combine": "toughen.combining.combine",
     "load": "toughen.deploy.predictor",
-    "load_recipe": "toughen.recipe",
-    "make_average": "toughen.training.averaging",
+    "load_recipe": "toughen.recipe.recipe",
+    "make_average": "toughen.engine.weight_average",
     "train": "toughen.run",
 }
 
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        from toughen.installed import missing_part
+        from toughen.machine.installed import missing_part
 
         sentence = missing_part(error, f"toughen.{name}")
         raise (error if sentence is None else ModuleNotFoundError(sentence, name=error.name)) from None
@@ -104,10 +104,7 @@ if TYPE_CHECKING:
     from toughen.combining.combine import combine
     from toughen.data.config import Data
     from toughen.deploy.predictor import load
-    from toughen.errors import InputError
-    from toughen.recipe import Recipe, load_recipe
-    from toughen.run import Run, train
-    from toughen.training.adversaries import (
+    from toughen.engine.adversaries import (
         Asam,
         Awp,
         Fgm,
@@ -120,12 +117,15 @@ if TYPE_CHECKING:
         Smart,
         Vat,
     )
-    from toughen.training.averages import CheckpointSoup, Ema, Swa
-    from toughen.training.averaging import WeightAverage, make_average
-    from toughen.training.config import Training
-    from toughen.training.engine import Engine
-    from toughen.training.head_config import Head
-    from toughen.training.inputs import Mixup, Neftune
-    from toughen.training.lora_config import Lora
-    from toughen.training.objectives import CrossEntropy, RDrop
-    from toughen.training.trainer import ToughTrainer
+    from toughen.engine.averages import CheckpointSoup, Ema, Swa
+    from toughen.engine.engine import Engine
+    from toughen.engine.inputs import Mixup, Neftune
+    from toughen.engine.objectives import CrossEntropy, RDrop
+    from toughen.engine.weight_average import WeightAverage, make_average
+    from toughen.errors import InputError
+    from toughen.huggingface.trainer import ToughTrainer
+    from toughen.model.head_config import Head
+    from toughen.model.lora_config import Lora
+    from toughen.recipe.recipe import Recipe, load_recipe
+    from toughen.recipe.training import Training
+    from toughen.run import Run, train

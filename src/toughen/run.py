@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from toughen.data.config import FRESH
 from toughen.errors import InputError
-from toughen.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
-from toughen.recipe import DEFAULT, Recipe, load_recipe
+from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe
+from toughen.runs.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from toughen.assess.questions import Asked
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.data import Splits
 
 
@@ -77,16 +77,16 @@ class Run:
     @cached_property
     def classifier(self) -> Classifier:
         """The model with its tokenizer, or those of all folds or of a combination as one, loaded once."""
-        from toughen.assess.score import Classifier
-        from toughen.combining.members import COMBINATION
+        from toughen.classifier.classifier import Classifier
+        from toughen.runs.members import COMBINATION
 
         if (self.path / COMBINATION).exists() and not (self.path / MODEL).exists():
-            from toughen.combining.classifier import load
+            from toughen.runs.combination import load
 
             return load(self.path)
         if self.folds is None:
             return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
-        from toughen.ensemble import Ensemble
+        from toughen.runs.ensemble import Ensemble
 
         return Ensemble.of([member.classifier for member in self.members])
 
@@ -148,7 +148,7 @@ class Run:
         return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
 
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
-        from toughen.assess.score import score
+        from toughen.classifier.classifier import score
 
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
@@ -213,7 +213,7 @@ def train(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
-    from toughen.training.launch import main_process_console
+    from toughen.machine.launch import main_process_console
 
     folder = Path(output)
     source = data if isinstance(data, (str, Path)) else None
@@ -257,15 +257,15 @@ def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Co
         return
     if recipe.data.augment not in (None, FRESH):
         raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
-    from toughen.folds import train_folds
+    from toughen.training.folds import train_folds
 
     submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
     train_folds(recipe, splits, folder, console, resume=resume, extras=extras, submit=submit)
 
 
 def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
-    from toughen import pseudo
-    from toughen.single import train_one
+    from toughen.training import pseudo_labels
+    from toughen.training.one import train_one
 
     extra: dict[str, Any] = {}
     before = None
@@ -276,15 +276,15 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
         console.print(augment.line(extra["augment"]), highlight=False, markup=False, soft_wrap=True)
     if extras.pseudo_label is not None:
         if resume and (folder / RECIPE).exists():
-            (chosen,) = pseudo.read(folder, splits.label_names)
+            (chosen,) = pseudo_labels.read(folder, splits.label_names)
         else:
             scored = {"validation split": splits.validation, "test split": splits.test}
-            lesson = pseudo.Lesson(splits, {name: rows for name, rows in scored.items() if rows is not None})
-            (chosen,) = pseudo.choose(extras, [lesson], batch_size=recipe.training.eval_batch_size)
+            lesson = pseudo_labels.Lesson(splits, {name: rows for name, rows in scored.items() if rows is not None})
+            (chosen,) = pseudo_labels.choose(extras, [lesson], batch_size=recipe.training.eval_batch_size)
         console.print(f"pseudo labels: {chosen.line()}", highlight=False, markup=False, soft_wrap=True)
-        splits = pseudo.joined(splits, chosen)
-        extra["pseudo_labels"] = pseudo.account(extras, chosen)
-        before = partial(pseudo.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
+        splits = pseudo_labels.joined(splits, chosen)
+        extra["pseudo_labels"] = pseudo_labels.account(extras, chosen)
+        before = partial(pseudo_labels.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
     start = partial(start_folder, folder, recipe, keep=resume, before=before)
     train_one(recipe, splits, folder, console, resume=resume, start=start, extra=extra)
 
@@ -292,8 +292,8 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
 def _texts_of(source: object, recipe: Recipe, splits: Splits) -> Any:
     """Read the texts of a submission: all of undivided data, of divided data its test split."""
     from toughen.data import load_texts
-    from toughen.data.memory import WHOLE
-    from toughen.data.sources import read_source
+    from toughen.data.read.in_memory import WHOLE
+    from toughen.data.read.sources import read_source
 
     split = None if WHOLE in read_source(source, lines=True) else "test"
     pairs = "text_pair" in splits.train.column_names

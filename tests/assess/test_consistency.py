@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from tiny import save_tiny_model
 from toughen.assess.consistency import dropout_consistency, symmetric_kl
 from toughen.assess.novelty import auroc, novelty
-from toughen.assess.score import Classifier
+from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
 
 ASKED = {"samples": 20, "batch_size": 4}

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from toughen.assess.score import Classifier
+from toughen.classifier.classifier import Classifier
 
 # fmt: off
 WEIGHTS = {

@@ -10,15 +10,15 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertModel
 
-from assess.saved_models import save_classifier
 from attack.bow import bag_of_words
+from saved_models import save_classifier
 from tiny import reviews, save_tiny_model
-from toughen.assess.score import Classifier
 from toughen.attack import ATTACKS, attack, certify, noise_curve, standard
-from toughen.attack.folders import Encoder, MaskedModel
+from toughen.attack.local_models import Encoder, MaskedModel
 from toughen.attack.queries import Queries
-from toughen.attack.requests import Fills, Scores, Similarities
-from toughen.attack.words import Words
+from toughen.attack.search_requests import Fills, Scores, Similarities
+from toughen.classifier.classifier import Classifier
+from toughen.data.words import Words
 from toughen.errors import InputError
 
 NAMES = ("negative", "positive")
@@ -64,7 +64,7 @@ class Libc:
 def test_an_attack_gives_freed_memory_back_once_at_its_end(name, classifier, monkeypatch):
     """Not after each of its questions; canary: asking a few texts without an attack keeps nothing to give back."""
     libc = Libc()
-    monkeypatch.setattr("toughen.training.allocator._glibc", lambda: libc)
+    monkeypatch.setattr("toughen.machine.allocator._glibc", lambda: libc)
     rows = answered(classifier, [text for text, _ in reviews(4, seed=0)])
     assert libc.trims == 0
     assert attack(classifier, rows, name).queries_per_example > 0

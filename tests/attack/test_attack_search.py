@@ -12,7 +12,7 @@ from attack.bow import NEIGHBOURS, WEIGHTS, bag_of_words, best_attack, score
 from toughen.attack import ATTACKS, attack
 from toughen.attack.constraints import STOP_WORDS
 from toughen.attack.queries import PART
-from toughen.attack.words import Words
+from toughen.data.words import Words
 from toughen.errors import InputError
 
 LINEAR = bag_of_words()

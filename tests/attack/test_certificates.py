@@ -13,10 +13,10 @@ from scipy.stats import binom
 
 from attack.bow import bag_of_words
 from toughen.attack import certify
-from toughen.attack.bounds import clopper_pearson, lower_bound
 from toughen.attack.certificates import NONE, certified_radius, kept_words, masked_copies
-from toughen.attack.words import Words
+from toughen.data.words import Words
 from toughen.errors import InputError
+from toughen.statistics.shares import clopper_pearson, lower_bound
 
 
 class Rule:

@@ -8,9 +8,9 @@ import pytest
 import toughen
 from tiny import reviews, save_tiny_model, write_csv
 from toughen.attack import attack
-from toughen.attack.words import Words
 from toughen.cli import main
 from toughen.cli.attack import ALLOWED
+from toughen.data.words import Words
 from toughen.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

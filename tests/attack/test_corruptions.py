@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from assess.test_noise import distance
-from toughen.attack import chinese, tables
+from assess.test_typos import distance
+from toughen.attack import chinese, confusables
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, corrupt, misspelling_by
-from toughen.attack.lists import read_word_lists
+from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 
 ENGLISH = [
@@ -30,7 +30,7 @@ def texts_for(corruption):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_symmetric_and_confuse_nothing_with_itself(name):
-    table = getattr(tables, name)
+    table = getattr(confusables, name)
     assert len(table) > 20
     for side, partners in table.items():
         assert partners
@@ -40,7 +40,7 @@ def test_tables_are_symmetric_and_confuse_nothing_with_itself(name):
 
 
 def test_the_keyboard_is_symmetric():
-    from toughen.assess.noise import NEIGHBOURS
+    from toughen.assess.typos import NEIGHBOURS
 
     assert all(key in NEIGHBOURS[near] for key, keys in NEIGHBOURS.items() for near in keys)
     assert "w" in NEIGHBOURS["q"]
@@ -50,7 +50,7 @@ def test_the_keyboard_is_symmetric():
 def test_homoglyphs_join_two_scripts():
     import unicodedata
 
-    for one, others in tables.HOMOGLYPHS.items():
+    for one, others in confusables.HOMOGLYPHS.items():
         scripts = {unicodedata.name(letter).split()[0] for letter in (one, *others)}
         assert scripts == {"LATIN", "CYRILLIC"}
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from assess.saved_models import save_classifier
 from attack.bow import bag_of_words
+from saved_models import save_classifier
 from tiny import save_tiny_model
 from toughen.assess.intervals import bootstrap_intervals
-from toughen.assess.score import Classifier
 from toughen.attack import curve, noise_curve
 from toughen.attack.corruptions import GENERAL, SEVERITIES, corrupt
+from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
 
 WORDS = {"positive": (("good", "great", "superb"), ("nice", "fine")), "negative": (("poor", "awful"), ("dull", "weak"))}

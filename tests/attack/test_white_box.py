@@ -8,12 +8,12 @@ from transformers import PreTrainedTokenizerFast
 
 from attack.bow import NEIGHBOURS, WEIGHTS, bag_of_words, score
 from attack.test_attack_search import ROWS
-from toughen.assess.score import Classifier
 from toughen.attack import attack
-from toughen.attack.folders import EmbeddingNeighbours, whole_words
-from toughen.attack.requests import Gains
+from toughen.attack.local_models import EmbeddingNeighbours, whole_words
+from toughen.attack.search_requests import Gains
 from toughen.attack.whitebox import WhiteBox, _tokens_of_words, require_white_box
-from toughen.attack.words import Words
+from toughen.classifier.classifier import Classifier
+from toughen.data.words import Words
 from toughen.errors import InputError
 
 LINEAR = bag_of_words()

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from toughen.recipe import load_recipe
-from toughen.training.engine import Engine
-from training.models import batch, distance, gradients, tiny
+from engine.models import batch, distance, gradients, tiny
+from toughen.engine.engine import Engine
+from toughen.recipe.recipe import load_recipe
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 IN_ONE_PROCESS = {"a": {"a"}, "b": {"b"}, "c": {"c same precision"}, "i": {"c everything"}}

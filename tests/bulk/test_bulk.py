@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import toughen
-from assess.saved_models import save_classifier
 from bulk.test_predict_file import FORMATS, read_back
+from saved_models import save_classifier
 from serve.folders import save_exported, save_pretrained
 from toughen.bulk.local import Pool
 from toughen.bulk.parts import folder_of
@@ -268,7 +268,7 @@ def test_what_a_worker_refuses_is_one_sentence(exported, source, tmp_path, capsy
 def test_a_run_folder_is_answered_by_processes_with_one_thread(pretrained, tmp_path):
     import torch
 
-    from toughen.recipe import dump, load_recipe
+    from toughen.recipe.recipe import dump, load_recipe
 
     run = tmp_path / "run"
     save_classifier(pretrained, run / "model", "single-label", ("bad", "good"), max_length=24)

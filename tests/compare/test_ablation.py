@@ -14,7 +14,7 @@ import pytest
 from toughen import InputError, load_recipe
 from toughen.cli import main
 from toughen.compare.ablation import Ablation, summarise
-from toughen.compare.plan import make_plan
+from toughen.compare.ablation_plan import make_plan
 from toughen.compare.tables import ablation_table, effect_sentence, power_sentence
 from toughen.compare.worker import alone
 
@@ -70,7 +70,7 @@ def test_the_effects_are_paired_by_seed(tmp_path):
 
 
 def test_holm_counts_each_question_apart(tmp_path):
-    from toughen.compare.statistics import holm
+    from toughen.statistics.seeds import holm
 
     finished(tmp_path, SCORES)
     effects = summarise(ablation(tmp_path))["effects"]

@@ -132,7 +132,7 @@ def test_python_says_what_the_command_says(compared):
 
 
 def test_the_report_is_written_and_names_every_score(compared):
-    from toughen.report.words import named
+    from toughen.report.sentences import named
 
     pytest.importorskip("matplotlib", reason="needs the extra report")
     task, _, output, result = compared

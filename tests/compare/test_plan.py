@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 
 from toughen import load_recipe
-from toughen.compare.plan import Plan, make_plan, power_of, step_cost
-from toughen.compare.statistics import smallest_effect
+from toughen.compare.ablation_plan import Plan, make_plan, power_of, step_cost
 from toughen.errors import InputError
+from toughen.statistics.seeds import smallest_effect
 
 SLOTS = ("objective", "adversary", "average")
 

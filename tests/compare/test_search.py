@@ -10,7 +10,7 @@ from toughen import InputError, load_recipe
 from toughen.cli import main
 from toughen.compare import search as module
 from toughen.compare.search import Search, evaluations
-from toughen.compare.space import make_space
+from toughen.compare.search_space import make_space
 
 pytest.importorskip("optuna", reason="needs the extra search")
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

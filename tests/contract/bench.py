@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from contract.table import ADVERSARIES, AVERAGES, INPUTS, OBJECTIVES
-from toughen.training.averaging import make_average
-from toughen.training.engine import Engine
-from training.models import BOS, EOS, gradients, tiny
+from engine.models import BOS, EOS, gradients, tiny
+from toughen.engine.engine import Engine
+from toughen.engine.weight_average import make_average
 
 P = 0.2
 SHARE = -0.2

@@ -1,7 +1,7 @@
 """Objectives, adversaries, inputs, averages and tasks, and a table of combinations in which every allowed pair occurs.
 
 Their full product has thousands of entries. :func:`cover` picks a few of them, always the same, such that any two
-settings of two different slots meet in at least one; what `toughen.training.compose` refuses is left out.
+settings of two different slots meet in at least one; what `toughen.engine.compose` refuses is left out.
 """
 
 from collections import Counter
@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from toughen.recipe import Recipe
-from toughen.training.adversaries import (
+from toughen.engine.adversaries import (
     Asam,
     Awp,
     Fgm,
@@ -27,10 +26,11 @@ from toughen.training.adversaries import (
     Vat,
     WeightAdversary,
 )
-from toughen.training.averages import Ema, Swa
-from toughen.training.compose import RULES, TRAINER_RULES, Setup, TrainerSetup
-from toughen.training.inputs import Mixup, Neftune
-from toughen.training.objectives import CrossEntropy, RDrop
+from toughen.engine.averages import Ema, Swa
+from toughen.engine.compose import RULES, TRAINER_RULES, Setup, TrainerSetup
+from toughen.engine.inputs import Mixup, Neftune
+from toughen.engine.objectives import CrossEntropy, RDrop
+from toughen.recipe.recipe import Recipe
 
 OBJECTIVES = {
     "cross-entropy": CrossEntropy(),

@@ -8,10 +8,10 @@ import yaml
 
 from contract.bench import Bench, pick, relative_difference, total
 from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIVES, PERTURBED, TASKS, Combination
-from toughen.recipe import Recipe, dump, load_recipe
-from toughen.training.engine import Engine
-from training.models import batch, distance, gradients
-from training.trials import same, weights
+from engine.models import batch, distance, gradients
+from huggingface.trials import same, weights
+from toughen.engine.engine import Engine
+from toughen.recipe.recipe import Recipe, dump, load_recipe
 
 LENGTHS, LABELS = (7, 4, 5, 3, 9, 3), (0, 1, 2, 0, 1, 0)
 ROWS = {task: batch(lengths=LENGTHS, labels=LABELS, task=task) for task in TASKS}

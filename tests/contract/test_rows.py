@@ -9,8 +9,8 @@ import torch
 
 from contract.bench import Bench, pick, relative_difference, total
 from contract.table import AVERAGES, COMBINATIONS, TASKS, Combination
-from toughen.training.averaging import make_average
-from training.models import batch, distance, gradients, without_labels
+from engine.models import batch, distance, gradients, without_labels
+from toughen.engine.weight_average import make_average
 
 EXACT = 1e-9
 LENGTHS = (7, 4, 5, 3, 9, 3, 6, 4, 8, 5)

@@ -18,11 +18,11 @@ from toughen.cost import workload
 from toughen.cost.memory import SavedTensors, standing
 from toughen.cost.passes import PLAIN, Passes, forecast
 from toughen.cost.workload import Workload
+from toughen.engine.averages import CheckpointSoup, Ema
+from toughen.engine.compose import checkpointed
+from toughen.engine.engine import Engine
 from toughen.errors import InputError
-from toughen.recipes import NAMES
-from toughen.training.averages import CheckpointSoup, Ema
-from toughen.training.compose import checkpointed
-from toughen.training.engine import Engine
+from toughen.recipe.shipped import NAMES
 
 PAGE = Path(__file__).parents[2] / "docs/cost.md"
 ROWS, LENGTH = 5, 12

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.models import batch, tiny
 from toughen import load_recipe
 from toughen.cost import passes
 from toughen.cost.passes import Forecast, Ledger, Passes, counted, forecast
-from toughen.cost.plan import plan_lines
+from toughen.cost.plan_line import plan_lines
+from toughen.engine.averages import Ema
+from toughen.engine.engine import Engine
+from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
-from toughen.recipes import NAMES
-from toughen.training.averages import Ema
-from toughen.training.averaging import make_average
-from toughen.training.engine import Engine
-from training.models import batch, tiny
+from toughen.recipe.shipped import NAMES
 
 PGD = {"adversary": {"name": "pgd", "steps": 3}}
 UNITS = [

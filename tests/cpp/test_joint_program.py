@@ -8,7 +8,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from deploy.combinations import CASES, combine
 from deploy.test_export import pretrained, run  # noqa: F401  # fixtures
 from deploy.ugly import ugly_strings
-from toughen.assess.answers import texts_dataset
+from toughen.classifier.answers import texts_dataset
 from toughen.deploy.export import export
 
 UGLY = ["", "a", "good " * 60, *ugly_strings(40, seed=9)]

@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from deploy.test_export import CASES, pretrained, run  # noqa: F401  # fixtures
 from deploy.ugly import ugly_strings
-from toughen.assess.answers import texts_dataset
+from toughen.classifier.answers import texts_dataset
 from toughen.deploy.export import export
 
 UGLY = ["", "a", *ugly_strings(60, seed=7)]

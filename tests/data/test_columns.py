@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from toughen.data.choice import choose
+from toughen.data.columns.choice import choose
 from toughen.data.config import Data
-from toughen.data.raw import Raw
+from toughen.data.read.raw import Raw
 from toughen.errors import InputError
 
 TEXTS = ["one film", "two films", "three films", "four films"]

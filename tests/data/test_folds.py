@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from toughen.data import Data, fold_assignment, load_splits, text_hashes
-from toughen.data.stratify import deal, quantile_bins
+from toughen.data.divide.stratify import deal, quantile_bins
 from toughen.errors import InputError
 
 FOLDS = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from toughen.data.labels import match_names, name_classes, read_labels
-from toughen.data.raw import Raw
+from toughen.data.columns.labels import match_names, name_classes, read_labels
+from toughen.data.read.raw import Raw
 from toughen.errors import InputError
 
 

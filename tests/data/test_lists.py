@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toughen.data.labels import name_classes
-from toughen.data.lists import read_label_sets
-from toughen.data.memory import WHOLE
-from toughen.data.raw import Raw
-from toughen.data.sources import read_source
+from toughen.data.columns.labels import name_classes
+from toughen.data.columns.lists import read_label_sets
+from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.raw import Raw
+from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 
 SETS = [["joy"], ["awe", "joy"], [], ["fear"]]

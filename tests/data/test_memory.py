@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from toughen.data import Data, load_splits
-from toughen.data.memory import WHOLE, read_memory
+from toughen.data.read.in_memory import WHOLE, read_memory
 from toughen.errors import InputError
 
 TEXTS = ["good one", "bad one", "good two", "bad two", "good three", "bad three"]

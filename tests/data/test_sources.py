@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toughen.data.diagnose import csv_fault
-from toughen.data.memory import WHOLE
-from toughen.data.readers import BLOCK, read_file
-from toughen.data.sources import read_source
+from toughen.data.read.diagnose import csv_fault
+from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.readers import BLOCK, read_file
+from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 
 ROWS = [('He said "no, thanks"\nand left', "neg"), ("good, very good", "pos"), ("NA", "neg"), ("null", "pos")]
@@ -63,7 +63,7 @@ def test_a_text_longer_than_a_block_is_read(name, tmp_path):
 
 
 def test_newlines_in_quotes_survive_where_blocks_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("toughen.data.readers.BLOCK", 200)
+    monkeypatch.setattr("toughen.data.read.readers.BLOCK", 200)
     pd.DataFrame(ROWS * 100, columns=["text", "label"]).to_csv(tmp_path / "data.csv", index=False)
     assert rows(read_file(tmp_path / "data.csv")) == ROWS * 100
 
@@ -137,7 +137,7 @@ def test_acl_imdb_layout(tmp_path):
 @pytest.mark.parametrize("source", ["nothing.csv", "./nothing", "../a/b/c", "no thing", "nothing.tar.gz", "a/b/c"])
 def test_a_path_that_does_not_exist_is_missing_and_not_looked_up(source, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("toughen.data.sources._read_hub", lambda name: pytest.fail(f"asked the hub for {name}"))
+    monkeypatch.setattr("toughen.data.read.sources._read_hub", lambda name: pytest.fail(f"asked the hub for {name}"))
     with pytest.raises(InputError, match="missing"):
         read_source(source)
 
@@ -160,7 +160,7 @@ def hub(monkeypatch):
         part = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=datasets.Features(features))
         return datasets.DatasetDict({"train": part, "test": part, "unsupervised": part, "extra": part})
 
-    monkeypatch.setattr("toughen.data.sources.hub_answers", lambda kind, name: True)
+    monkeypatch.setattr("toughen.data.read.sources.hub_answers", lambda kind, name: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     return asked
@@ -187,7 +187,7 @@ def test_an_unreachable_hub_leaves_the_cache_and_says_so(hub, monkeypatch, capsy
     """Asking once, and then only the cache, spares half a minute of retries."""
     offline = []
     load = datasets.load_dataset
-    monkeypatch.setattr("toughen.data.sources.hub_answers", lambda kind, name: False)
+    monkeypatch.setattr("toughen.data.read.sources.hub_answers", lambda kind, name: False)
     monkeypatch.setattr(
         datasets, "load_dataset", lambda *args: offline.append(datasets.config.HF_HUB_OFFLINE) or load(*args)
     )

@@ -15,10 +15,11 @@ import pytest
 from bad_inputs import BAD_INPUTS
 from bad_writers import lines
 
-from toughen.data import Data, fold_assignment, load_splits, load_texts, spill, text_hashes, tokenise
-from toughen.data.chunks import numbers_of, select_rows, table_of_dataset
-from toughen.data.columns import count_distinct
-from toughen.data.readers import BLOCK, read_file, read_lines
+from toughen.data import Data, fold_assignment, load_splits, load_texts, text_hashes, tokenise
+from toughen.data.columns.find import count_distinct
+from toughen.data.read import spill
+from toughen.data.read.chunks import numbers_of, select_rows, table_of_dataset
+from toughen.data.read.readers import BLOCK, read_file, read_lines
 from toughen.errors import InputError
 
 EVERYTHING, NOTHING = -1, 1 << 60

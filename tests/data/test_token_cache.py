@@ -9,9 +9,11 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from toughen.data import cut_share, spill, token_cache, tokenise
-from toughen.data.encode import Encoder
-from toughen.data.token_key import key_of
+from toughen.data import cut_share, tokenise
+from toughen.data.read import spill
+from toughen.data.tokens import token_cache
+from toughen.data.tokens.encode import Encoder
+from toughen.data.tokens.token_key import key_of
 
 TEXTS = ["the film is good", "bad", " a very very fine film", "two  dull and bad"] * 5
 ROWS = {"text": TEXTS, "label": [1, 0, 1, 0] * 5, "row": list(range(20))}
@@ -105,7 +107,7 @@ def test_a_key_depends_neither_on_chunks_nor_on_earlier_calls(tokenizer):
 
 def test_a_library_of_another_version_is_another_key(tokenizer, monkeypatch):
     before = key_of(pa.table(ROWS), Encoder(tokenizer, 5))
-    monkeypatch.setattr("toughen.data.token_key.version", lambda name: "0")
+    monkeypatch.setattr("toughen.data.tokens.token_key.version", lambda name: "0")
     assert key_of(pa.table(ROWS), Encoder(tokenizer, 5)) != before
 
 
@@ -152,7 +154,7 @@ def test_a_failure_leaves_nothing_behind(cache, tokenizer, monkeypatch):
     def fail(self):
         raise KeyError("after the last batch")
 
-    monkeypatch.setattr("toughen.data.tokens._Stream.facts", fail)
+    monkeypatch.setattr("toughen.data.tokens.tokenise._Stream.facts", fail)
     with pytest.raises(KeyError):
         encoded(tokenizer)
     assert entries(cache) == []

@@ -7,7 +7,7 @@ import pytest
 
 from toughen import demo
 from toughen.assess.metrics import classification_metrics
-from toughen.assess.noise import typos
+from toughen.assess.typos import typos
 from toughen.demo import encoder
 
 

@@ -4,10 +4,10 @@ import copy
 
 import torch
 
-from toughen.assess.temperature import Temperature
-from toughen.combining.classifier import Combination
-from toughen.combining.rules import Rule, Stacker
-from toughen.ensemble import Ensemble
+from toughen.classifier.temperature import Temperature
+from toughen.runs.combination import Combination
+from toughen.runs.ensemble import Ensemble
+from toughen.runs.rules import Rule, Stacker
 
 WEIGHTS = (0.2, 0.0, 0.8)
 SOFT = {"temperature": 1.7}

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from assess.saved_models import NAMES, save_classifier
 from deploy.pipelines import bert
-from toughen.assess.answers import texts_dataset
-from toughen.assess.score import Classifier
-from toughen.assess.temperature import Temperature
+from saved_models import NAMES, save_classifier
+from toughen.classifier.answers import texts_dataset
+from toughen.classifier.classifier import Classifier
+from toughen.classifier.temperature import Temperature
 from toughen.deploy.export import export, rows
 from toughen.deploy.parity import Bench
 from toughen.deploy.predictor import load
-from toughen.ensemble import Ensemble
 from toughen.errors import InputError
+from toughen.runs.ensemble import Ensemble
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

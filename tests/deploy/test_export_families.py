@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.pipelines import PIPELINES
-from toughen.assess.score import Classifier
+from engine.models import FAMILIES, tiny
+from toughen.classifier.classifier import Classifier
 from toughen.deploy.export import export
-from training.models import FAMILIES, tiny
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -63,7 +63,7 @@ def encoder(tokenizers):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_heads_of_our_own(pooling, tokenizers, difference):
-    from toughen.training.head import PooledConfig, PooledForSequenceClassification
+    from toughen.model.head import PooledConfig, PooledForSequenceClassification
 
     inner = encoder(tokenizers)
     inner.pooler = None
@@ -75,7 +75,7 @@ def test_heads_of_our_own(pooling, tokenizers, difference):
 def test_adapters_are_merged(tokenizers, difference):
     import torch
 
-    from toughen.training.lora import Lora, apply_lora
+    from toughen.model.lora import Lora, apply_lora
 
     pytest.importorskip("peft", reason="peft is not installed")
     model = apply_lora(tiny("bert", **vocabulary(tokenizers("bert"))), Lora(rank=4), seed=0)

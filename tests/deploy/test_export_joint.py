@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import toughen
-from toughen.assess.answers import texts_dataset
-from toughen.combining.rules import Rule
+from toughen.classifier.answers import texts_dataset
 from toughen.deploy.export import export
 from toughen.errors import InputError
+from toughen.runs.rules import Rule
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

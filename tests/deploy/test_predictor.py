@@ -34,7 +34,7 @@ def numbers(outputs):
 
 @pytest.mark.parametrize("case", CASES)
 def test_answers_are_those_of_the_run(run, case, tmp_path):  # noqa: F811
-    from toughen.assess.answers import texts_dataset
+    from toughen.classifier.answers import texts_dataset
 
     classifier = run(**CASES[case]).classifier
     predictor = toughen.load(export("run", tmp_path / "out").path)

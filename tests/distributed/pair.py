@@ -11,14 +11,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from contract.bench import Bench, Injected, pick, total
 from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIVES, TASKS, Combination
+from engine.models import batch, tiny
+from huggingface.trials import make_rows, trainer, weights
 from toughen.data.batches import LengthBuckets
-from toughen.recipe import Recipe
-from toughen.training.averaging import make_average
-from toughen.training.config import Training
-from toughen.training.engine import Engine
-from toughen.training.trainer import ToughTrainer
-from training.models import batch, tiny
-from training.trials import make_rows, trainer, weights
+from toughen.engine.engine import Engine
+from toughen.engine.weight_average import make_average
+from toughen.huggingface.trainer import ToughTrainer
+from toughen.recipe.recipe import Recipe
+from toughen.recipe.training import Training
 
 LENGTHS = (7, 4, 5, 3, 9, 3, 6, 4, 8, 5, 7, 3, 4, 6, 5, 9)
 LABELS = (0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from contract.table import COMBINATIONS, Combination
-from training.models import distance
+from engine.models import distance
 
 TIMEOUT = 420
 

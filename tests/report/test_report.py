@@ -151,7 +151,7 @@ def test_majority_is_the_yardstick(tmp_path):
     ],
 )
 def test_a_difference_is_claimed_only_where_interval_and_p_agree(low, high, p, metric, expected):
-    from toughen.report.words import difference
+    from toughen.report.sentences import difference
 
     assert expected in difference(made.difference("x", 0.02, low, high, p, metric), metric, "plain", "texts")
 

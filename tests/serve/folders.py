@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from assess.saved_models import NAMES, save_classifier
 from deploy.pipelines import bert
+from saved_models import NAMES, save_classifier
 
 
 def save_pretrained(folder):
@@ -24,7 +24,7 @@ def save_pretrained(folder):
 
 def save_exported(pretrained, folder, task="single-label", **noted):
     """Write a model of a task and its export; return the classifier and the export's folder."""
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.deploy.export import export
 
     names = ("bad", "good") if task == "single-label" else NAMES[task]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.assess.calibration import calibration, decisions
-from toughen.assess.score import Classifier
-from toughen.assess.temperature import LEAST, MOST, Temperature, fit_temperature, flat, log_loss
+from toughen.classifier.classifier import Classifier
+from toughen.classifier.temperature import LEAST, MOST, Temperature, fit_temperature, flat, log_loss
 from toughen.errors import InputError
-from toughen.folder import FOLDS, HASHES, MODEL, read_json, write_json
+from toughen.runs.folder import FOLDS, HASHES, MODEL, read_json, write_json
 
 if TYPE_CHECKING:
     from toughen.run import Run
@@ -84,7 +84,7 @@ def _check(run: Run) -> None:
 def _own_validation(run: Run, classifier: Classifier) -> Any:
     """Read the run's data again, and check that its validation split is the one that training saw."""
     from toughen.data import load_splits
-    from toughen.data.overlap import text_hashes
+    from toughen.data.divide.overlap import text_hashes
 
     if not run.recipe.data.source:
         raise InputError(

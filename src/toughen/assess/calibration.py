@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.rules import Floats
-from toughen.assess.temperature import flat, losses
+from toughen.assess.definition import Floats
+from toughen.classifier.temperature import flat, losses
 from toughen.tasks import TaskName
 
 BINS = 15

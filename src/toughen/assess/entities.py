@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.rules import Metrics, Rule, checked_names, measured, refuse_non_finite
+from toughen.assess.definition import Metrics, Rule, checked_names, measured, refuse_non_finite
 
 _OUTSIDE = "O"
 _NEITHER = ("O", ".")  # prefixes that belong to no entity

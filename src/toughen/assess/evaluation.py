@@ -12,13 +12,13 @@ import numpy as np
 
 from toughen.assess.calibration import calibration, decisions
 from toughen.assess.confusion import confusion
+from toughen.assess.definition import Floats
 from toughen.assess.every_interval import every_interval, every_value, interval
 from toughen.assess.filters import parse
 from toughen.assess.intervals import Interval
 from toughen.assess.metrics import task_metrics
 from toughen.assess.mistakes import worst_mistakes
 from toughen.assess.questions import Questions
-from toughen.assess.rules import Floats
 from toughen.assess.slices import Scorable, slices
 from toughen.errors import InputError
 
@@ -89,7 +89,7 @@ def evaluate(
     told = results if also else dict(results[MAIN])
     if folder is None:
         return told
-    from toughen.assess.saved import save
+    from toughen.assess.evaluation_files import save
 
     save(folder, run, sources, {name: found.scorable for name, found in sets.items()}, results, questions)
     return {**told, "output": str(folder)}
@@ -104,7 +104,7 @@ def _check(questions: Questions) -> None:
 def _folder(run: Run, data: object, questions: Questions) -> Path | None:
     if not questions.save and questions.output is None:
         return None
-    from toughen.assess.saved import EVALUATIONS, RESULT, output_folder
+    from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder
 
     return output_folder(run.path / EVALUATIONS, data, questions.output, result=RESULT)
 
@@ -198,8 +198,8 @@ def _value(result: Mapping[str, Any], metric: str) -> float | None:
 
 def _columns(source: object, n: int) -> dict[str, Sequence[Any]]:
     """Return every column of the scored split of a source."""
-    from toughen.data.memory import WHOLE
-    from toughen.data.sources import read_source
+    from toughen.data.read.in_memory import WHOLE
+    from toughen.data.read.sources import read_source
 
     raws = read_source(source)
     raw = raws.get(WHOLE) or raws["test"]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.assess import calibration
+from toughen.assess.definition import Floats
 from toughen.assess.entities import Tagged
 from toughen.assess.intervals import Interval
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
 from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, Measure
-from toughen.assess.rules import Floats
 from toughen.tasks import TaskName
 
 SAMPLES = 1000

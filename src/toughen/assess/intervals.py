@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toughen.assess.definition import Floats
 from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
 from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, Measure, Measures, S
-from toughen.assess.rules import Floats
 from toughen.tasks import TaskName
 
 _CELLS = 4_000_000  # resampled examples held at a time, 32 MB as float64

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toughen.assess.entities import entity_metrics
-from toughen.assess.multilabel import multilabel_metrics
-from toughen.assess.regression import regression_metrics
-from toughen.assess.rules import (
+from toughen.assess.definition import (
     Metrics,
     Rule,
     checked_names,
@@ -25,6 +22,9 @@ from toughen.assess.rules import (
     nothing,
     refuse_non_finite,
 )
+from toughen.assess.entities import entity_metrics
+from toughen.assess.multilabel import multilabel_metrics
+from toughen.assess.regression import regression_metrics
 from toughen.tasks import TaskName
 
 __all__ = ["DEFAULT_METRIC", "Metrics", "Scored", "classification_metrics", "task_metrics"]

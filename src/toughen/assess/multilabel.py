@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toughen.assess.rules import (
+from toughen.assess.definition import (
     Floats,
     Metrics,
     Rule,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from toughen.assess.definition import Floats
 from toughen.assess.every_interval import interval, resamples
-from toughen.assess.rules import Floats
 from toughen.errors import InputError
 
 SCORES: Mapping[str, str] = {

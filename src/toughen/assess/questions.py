@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from toughen.fields import require
+from toughen.settings import require
 
 
 class Asked(TypedDict, total=False):

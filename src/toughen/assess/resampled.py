@@ -12,11 +12,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.assess.definition import Floats, Sized
 from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
-from toughen.assess.rules import Floats, Sized
 
 Measure = Callable[[Floats], Floats]
 S = TypeVar("S", bound=Sized)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toughen.assess.definition import Floats
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
-from toughen.assess.rules import Floats
 from toughen.tasks import TaskName
 
 _UNDECIDED = 0.5

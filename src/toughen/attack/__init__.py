@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from toughen.attack.curve import NoiseCurve, noise_curve
     from toughen.attack.diff import as_html, side_by_side
     from toughen.attack.results import AttackResult
-    from toughen.attack.run import ATTACKS, attack
+    from toughen.attack.run_attack import ATTACKS, attack
     from toughen.attack.standardised import StandardResult, standard
     from toughen.attack.subject import TextClassifier
 
@@ -37,7 +37,7 @@ _HOMES = {
     "curve": ("NoiseCurve", "noise_curve"),
     "diff": ("as_html", "side_by_side"),
     "results": ("AttackResult",),
-    "run": ("ATTACKS", "attack"),
+    "run_attack": ("ATTACKS", "attack"),
     "standardised": ("StandardResult", "standard"),
     "subject": ("TextClassifier",),
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from toughen.attack.tables import LOOK_ALIKES, SYMBOLS, VARIANTS
+from toughen.attack.confusables import LOOK_ALIKES, SYMBOLS, VARIANTS
 from toughen.errors import InputError
 
 IDEOGRAPH = r"㐀-䶿一-鿿豈-﫿"

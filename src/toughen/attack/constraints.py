@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from toughen.attack.requests import Asking, Similarities
-from toughen.attack.words import Words
+from toughen.attack.search_requests import Asking, Similarities
+from toughen.data.words import Words
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 
 _STOP_WORDS = """
 a about above after again against all am an and any are aren't as at be because been before being below between both

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from toughen.assess import noise
+from toughen.assess import typos
 from toughen.attack import chinese
-from toughen.attack.tables import CONTRACTIONS, EMOJI, HOMOGLYPHS, MISSPELLINGS, OCR
-from toughen.fields import require
+from toughen.attack.confusables import CONTRACTIONS, EMOJI, HOMOGLYPHS, MISSPELLINGS, OCR
+from toughen.settings import require
 
 SEVERITIES = (1, 2, 3, 4, 5)
 RATES = (0.05, 0.1, 0.2, 0.35, 0.5)
@@ -134,10 +134,10 @@ def _insert_emoji(gap: str, rng: random.Random) -> str:
 
 
 GENERAL: tuple[Corruption, ...] = (
-    Corruption("keyboard", _WORD, noise.substitute),
+    Corruption("keyboard", _WORD, typos.substitute),
     Corruption("misspelling", _WORD, _misspell),
-    Corruption("swap", _WORD, noise.swap),
-    Corruption("drop", _WORD, noise.drop),
+    Corruption("swap", _WORD, typos.swap),
+    Corruption("drop", _WORD, typos.drop),
     Corruption("case", _ANY_WORD, _change_case),
     Corruption("spacing", _SPACING, _respace),
     Corruption("punctuation", _POINTS, _punctuate),

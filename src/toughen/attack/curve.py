@@ -14,10 +14,10 @@ from toughen.assess.intervals import Interval, task_intervals
 from toughen.assess.metrics import task_metrics
 from toughen.attack.chinese import is_chinese
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, misspelling_by
-from toughen.attack.lists import read_word_lists
 from toughen.attack.subject import Floats, classifier_of, labelled
+from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 from toughen.tasks import TaskName
 
 Key = tuple[str, ...]

@@ -12,8 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 
 from toughen.attack.goals import distance
-from toughen.attack.kernels import quick_linear
-from toughen.attack.requests import Request, Scores, Service
+from toughen.attack.matrix_library import quick_linear
+from toughen.attack.search_requests import Request, Scores, Service
 from toughen.attack.subject import Floats, threshold_of
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ class Queries:
         return np.flatnonzero(distance(probabilities, threshold_of(self.classifier)) < _IN_DOUBT).tolist()
 
     def _ask(self, texts: Sequence[str]) -> Floats:
-        from toughen.assess.answers import texts_dataset
+        from toughen.classifier.answers import texts_dataset
 
         self.texts_run += len(texts)
         self.passes += -(-len(texts) // self.batch_size)

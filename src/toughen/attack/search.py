@@ -11,11 +11,11 @@ import numpy as np
 
 from toughen.attack.constraints import Constraint
 from toughen.attack.goals import Goal
-from toughen.attack.requests import Asking, Gains, Scores
+from toughen.attack.search_requests import Asking, Gains, Scores
 from toughen.attack.subject import Floats
 from toughen.attack.transforms import Transformation
-from toughen.attack.words import Words, is_one_word
-from toughen.fields import require
+from toughen.data.words import Words, is_one_word
+from toughen.settings import require
 
 _NEVER = -np.inf
 

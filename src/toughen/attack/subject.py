@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,7 +20,7 @@ _READY = {"text", "label", "row"}
 
 @runtime_checkable
 class TextClassifier(Protocol):
-    """What an attack asks of a model. `toughen.assess.score.Classifier` is one.
+    """What an attack asks of a model. `toughen.classifier.classifier.Classifier` is one.
 
     White-box attacks further take ``model`` (a module with ``get_input_embeddings`` whose output has ``logits``),
     ``tokenizer`` (a fast one) and ``max_length``. Where there are ``thresholds`` of two classes, they decide.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from toughen.assess import noise
+from toughen.assess import typos
+from toughen.attack.confusables import HOMOGLYPHS
 from toughen.attack.corruptions import alike
-from toughen.attack.requests import Asking, Fills
-from toughen.attack.tables import HOMOGLYPHS
-from toughen.attack.words import Words
+from toughen.attack.search_requests import Asking, Fills
+from toughen.data.words import Words
 
 Offers = dict[int, list[str]]
 
@@ -49,7 +49,7 @@ class CharacterEdits:
         if len(word) < self.shortest:
             return []
         rng = random.Random(f"{seed}:{word}".encode("utf-8", "surrogatepass"))
-        edits: list[Callable[[str, random.Random], str | None]] = [noise.swap, noise.substitute, noise.drop, _insert]
+        edits: list[Callable[[str, random.Random], str | None]] = [typos.swap, typos.substitute, typos.drop, _insert]
         if self.homoglyphs:
             edits.append(_homoglyph)
         found = (edit(word, rng) for edit in edits for _ in range(self.variants))
@@ -64,7 +64,7 @@ class CharacterEdits:
 def _insert(word: str, rng: random.Random) -> str:
     """Put a key's neighbour beside it, as fingers that hit two keys do; another script's letter is doubled."""
     i = rng.randrange(len(word))
-    letter = rng.choice(noise.NEIGHBOURS.get(word[i].lower(), word[i]))
+    letter = rng.choice(typos.NEIGHBOURS.get(word[i].lower(), word[i]))
     return word[: i + 1] + letter + word[i + 1 :]
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from toughen.attack.goals import decide
-from toughen.attack.requests import Gains
+from toughen.attack.search_requests import Gains
 from toughen.attack.subject import Examples, Floats, Ints
-from toughen.attack.words import Words
+from toughen.data.words import Words
+from toughen.engine.site import Site
 from toughen.errors import InputError
-from toughen.fields import require
-from toughen.training.site import Site
+from toughen.settings import require
 
 _TINY = 1e-12
 

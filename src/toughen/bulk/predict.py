@@ -15,7 +15,7 @@ from toughen.bulk.local import Alone, Engine, Pool, cores
 from toughen.bulk.parts import Parts, opened
 from toughen.bulk.work import Job, Predictor, Worker
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 
 if TYPE_CHECKING:
     from toughen.bulk.source import Source

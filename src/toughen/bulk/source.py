@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from toughen.bulk.work import Chunk, Known
-from toughen.data.checks import only_numbers
-from toughen.data.choice import Columns
-from toughen.data.columns import all_numbers
-from toughen.data.raw import Raw
+from toughen.data.columns.checks import only_numbers
+from toughen.data.columns.choice import Columns
+from toughen.data.columns.find import all_numbers
+from toughen.data.columns.texts import read_texts, text_columns
+from toughen.data.read.raw import Raw
 from toughen.data.stream import Stream, open_stream
-from toughen.data.texts import read_texts, text_columns
 from toughen.tasks import TaskName
 
 _CHARACTERS = 4 << 20

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from toughen.cli.commands import app
     from toughen.errors import InputError
-    from toughen.installed import missing_part
+    from toughen.machine.installed import missing_part
 
     warnings.showwarning = _warn
     try:

@@ -15,7 +15,7 @@ from toughen.cli.assess import LabelColumn
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
-    from toughen.attack.saved import Kind
+    from toughen.attack.attack_files import Kind
     from toughen.run import Run
 
 Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
@@ -188,14 +188,14 @@ def _is_given(value: object) -> bool:
 
 def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check where results go, attack, and write them."""
-    from toughen.assess.saved import output_folder
-    from toughen.attack import saved
+    from toughen.assess.evaluation_files import output_folder
+    from toughen.attack import attack_files
     from toughen.run import Run
 
     run = Run.open(given["run"])
     prefix = f"{options.get('attack', kind)}-"
-    parent = run.path / saved.ATTACKS
-    folder = output_folder(parent, given["data"], given["output"], result=saved.RESULT, prefix=prefix)
+    parent = run.path / attack_files.ATTACKS
+    folder = output_folder(parent, given["data"], given["output"], result=attack_files.RESULT, prefix=prefix)
     shared = {name: given[name] for name in ("limit", "seed", "batch_size")}
     names = ("text", "label", "text_pair")
     shared["columns"] = {name: given[name] for name in names if given[name] is not None}
@@ -206,7 +206,7 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
     return {
         "result": result,
         "folder": folder,
-        "files": saved.save_attack(folder, kind, result, run=run.path, data=given["data"]),
+        "files": attack_files.save_attack(folder, kind, result, run=run.path, data=given["data"]),
     }
 
 

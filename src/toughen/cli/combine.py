@@ -68,7 +68,7 @@ def combine(
 
 
 def _print(run: Run, as_json: bool) -> None:
-    from toughen.combining.classifier import told
+    from toughen.runs.combination import told
 
     metrics, content = run.metrics, told(run.path)
     if as_json:

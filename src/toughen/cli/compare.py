@@ -12,7 +12,7 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, TextColumn, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
-from toughen.recipes import DEFAULT
+from toughen.recipe.shipped import DEFAULT
 
 Metric = Annotated[str | None, typer.Option(metavar="NAME", help="Score that is compared; default f1, or pearson.")]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, each in a process of its own.")]
@@ -94,7 +94,7 @@ def _ablate(
     only_plan: bool,
 ) -> dict[str, Any]:
     from toughen.compare.ablation import TABLE, Ablation, ablate
-    from toughen.compare.plan import make_plan
+    from toughen.compare.ablation_plan import make_plan
     from toughen.compare.tables import effect_sentence, plan_lines
     from toughen.report.write import say_report
 
@@ -114,7 +114,7 @@ def _ablate(
 
 def _recipe(name: str, ctx: typer.Context) -> Any:
     """Load the recipe with the flags on top; data must be named."""
-    from toughen.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe
 
     recipe = load_recipe(name, ctx.meta[OVERRIDES])
     if not recipe.data.source:
@@ -149,7 +149,7 @@ def search(
     with show.only_json(as_json):
         from toughen.compare.search import BEST, Search
         from toughen.compare.search import search as start
-        from toughen.compare.space import make_space, read_space
+        from toughen.compare.search_space import make_space, read_space
         from toughen.report.write import say_report
 
         base = _recipe(recipe, ctx)

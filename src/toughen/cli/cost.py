@@ -9,7 +9,7 @@ import typer
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
-from toughen.recipes import DEFAULT
+from toughen.recipe.shipped import DEFAULT
 
 
 @app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
@@ -28,7 +28,7 @@ def cost(
     """
     with show.only_json(as_json):
         from toughen.cost import estimate
-        from toughen.recipe import load_recipe
+        from toughen.recipe.recipe import load_recipe
 
         recipe = load_recipe(named, ctx.meta[OVERRIDES])
         found = estimate.estimate(recipe, batch=batch, length=length, measure=measure, repeats=repeats)

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
-    from toughen.slots import Setting
+    from toughen.recipe.slots import Setting
 
 ALIASES = {"unlabelled": "data.unlabelled", "augment": "data.augment", "group": "data.group", "seed": "training.seed"}
 OVERRIDES = "toughen.overrides"
@@ -43,8 +43,8 @@ def split(args: Sequence[str], own: Collection[str]) -> tuple[list[str], dict[st
     Raises:
         InputError: for an unknown flag or one without its value.
     """
-    from toughen.recipe import Recipe
-    from toughen.slots import hints, nearest
+    from toughen.recipe.recipe import Recipe
+    from toughen.recipe.slots import hints, nearest
 
     rest, found = [], {}
     remaining = iter(args)
@@ -67,8 +67,8 @@ def split(args: Sequence[str], own: Collection[str]) -> tuple[list[str], dict[st
 
 def help_lines() -> list[str]:
     """Return the help of every setting, grouped by slot, at most 80 columns wide."""
-    from toughen.recipe import Recipe, fields_of
-    from toughen.slots import techniques
+    from toughen.recipe.recipe import Recipe, fields_of
+    from toughen.recipe.slots import techniques
 
     lines = ["The recipe. Each of its settings is a flag; these change the recipe named:"]
     for setting in fields_of():
@@ -89,8 +89,8 @@ def help_lines() -> list[str]:
 
 def variants(slot: str) -> Iterator[tuple[Setting, tuple[str, ...]]]:
     """Yield each setting of a slot once, with the techniques in which it has this very form."""
-    from toughen.recipe import Recipe, fields_of
-    from toughen.slots import techniques
+    from toughen.recipe.recipe import Recipe, fields_of
+    from toughen.recipe.slots import techniques
 
     owners: dict[Setting, list[str]] = {}
     for name in techniques(Recipe, slot):
@@ -103,7 +103,7 @@ def variants(slot: str) -> Iterator[tuple[Setting, tuple[str, ...]]]:
 
 def _choice(slot: Setting, names: list[str]) -> list[str]:
     """Return the line that says what the slot's own flag takes."""
-    from toughen.recipe import SHORTHAND
+    from toughen.recipe.recipe import SHORTHAND
 
     if slot.key in SHORTHAND:
         return [f"  --{slot.key}: short for --{slot.key}.{SHORTHAND[slot.key]}"]
@@ -123,7 +123,7 @@ def _entry(setting: Setting, owners: Sequence[str] = ()) -> list[str]:
 
 def metavar(annotation: Any) -> str:
     """Return what a flag takes: NUMBER, N, true|false, TEXT, one of its words, or several of these."""
-    from toughen.slots import members
+    from toughen.recipe.slots import members
 
     words = {float: "NUMBER", int: "N", bool: "true|false", str: "TEXT", NoneType: "none"}
     return "|".join(

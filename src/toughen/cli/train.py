@@ -11,10 +11,10 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
-from toughen.recipes import DEFAULT
+from toughen.recipe.shipped import DEFAULT
 
 if TYPE_CHECKING:
-    from toughen.recipe import Recipe
+    from toughen.recipe.recipe import Recipe
     from toughen.run import Run
 
 Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, each scored on rows it never saw.")]
@@ -86,7 +86,7 @@ def _print_run(run: Run, as_json: bool) -> None:
 
 def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
     """Load the recipe named, or the one of the run that goes on, or the default."""
-    from toughen.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe
 
     own = resumed / "recipe.yaml" if resumed else None
     if name is None and own is not None and own.is_file():
@@ -95,7 +95,7 @@ def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -
 
 
 def _print_config(recipe: Recipe, as_json: bool) -> None:
-    from toughen.recipe import as_tree, dump
+    from toughen.recipe.recipe import as_tree, dump
 
     if as_json:
         show.print_json(as_tree(recipe))
@@ -120,10 +120,10 @@ def demo(
 @app.command(name="recipes")
 def list_recipes(as_json: AsJson = False) -> None:
     """List the recipes that ship with toughen."""
-    from toughen.recipes import shipped
+    from toughen.recipe.shipped import shipped_recipes
 
     if as_json:
-        show.print_json({"recipes": [{"name": name, "description": text} for name, text in shipped()]})
+        show.print_json({"recipes": [{"name": name, "description": text} for name, text in shipped_recipes()]})
     else:
-        show.print_pairs(shipped())
+        show.print_pairs(shipped_recipes())
         typer.echo("\nSee one in full: toughen train NAME --print-config")

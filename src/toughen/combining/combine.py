@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from toughen.combining.members import COMBINATION, DISTIL, FORMAT, OUTPUTS, Members, leaves, refuse_seen_test
 from toughen.errors import InputError
-from toughen.folder import HASHES, METRICS, MODEL, RECIPE, write_json, write_whole
+from toughen.runs.folder import HASHES, METRICS, MODEL, RECIPE, write_json, write_whole
+from toughen.runs.members import COMBINATION, DISTIL, FORMAT, OUTPUTS, Members, leaves, refuse_seen_test
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.combining.evidence import Evidence, Kind
-    from toughen.combining.rules import Rule
-    from toughen.combining.soups import Soup
-    from toughen.recipe import Recipe
+    from toughen.combining.weight_soup import Soup
+    from toughen.recipe.recipe import Recipe
     from toughen.run import Run
+    from toughen.runs.rules import Rule
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def combine(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
-    from toughen.training.launch import main_process_console
+    from toughen.machine.launch import main_process_console
 
     paths = [path if isinstance(path, (str, Path)) else path.path for path in runs]
     changes = {"model": model, "data.unlabelled": unlabelled, **overrides}
@@ -145,8 +145,8 @@ def _combine(job: _Job) -> None:
 
 def _by_outputs(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     """Fit what there is to fit, and copy the members (or note where they are); return also the rows that selected."""
-    from toughen.combining.classifier import Combination
     from toughen.combining.evidence import gather
+    from toughen.runs.combination import Combination
 
     evidence = _unless_needless(job, lambda: gather(job.members, job.data))
     rule = _rule(job, evidence)
@@ -183,7 +183,7 @@ def _say(job: _Job, line: str) -> None:
 
 def _rule(job: _Job, evidence: Evidence | None) -> Rule:
     from toughen.combining.fitting import fit_stack, fit_weights
-    from toughen.combining.rules import Rule
+    from toughen.runs.rules import Rule
 
     if job.how not in FITTED:
         return Rule(job.how)  # type: ignore[arg-type]  # one of OUTPUTS
@@ -210,18 +210,18 @@ def _no_rows(how: str) -> str:
 
 def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     """Make a soup and write it as the run's model; return also the rows that selected."""
-    from toughen.assess.score import Classifier, score
-    from toughen.combining import soups
+    from toughen.classifier.classifier import Classifier, score
+    from toughen.combining import weight_soup
     from toughen.combining.evidence import selection_rows
 
-    soups.check(job.members)
+    weight_soup.check(job.members)
     found = _unless_needless(job, lambda: selection_rows(job.members, job.data))
     if found is None and job.how in FITTED:
         raise InputError(_no_rows(job.how))
     rows = None if found is None else found[1]
     tuned = any(run.classifier.thresholds is not None for run in job.members.runs)
-    soup = soups.uniform(job.members) if job.how == "uniform-soup" else soups.greedily(job.members, rows)
-    soups.write(job.members, soup, part, lambda classifier: _thresholds(job, classifier, rows) if tuned else None)
+    soup = weight_soup.uniform(job.members) if job.how == "uniform-soup" else weight_soup.greedily(job.members, rows)
+    weight_soup.write(job.members, soup, part, lambda classifier: _thresholds(job, classifier, rows) if tuned else None)
     content = _account(job, None) | {"passes": 1, "soup": _told(job, soup)}
     if found is not None:
         run = job.members.runs[0]
@@ -246,7 +246,7 @@ def _told(job: _Job, soup: Soup) -> dict[str, Any]:
 def _thresholds(job: _Job, classifier: Classifier, rows: Any) -> list[float] | None:
     """Tune the soup's thresholds as training tunes a model's; without rows they are its members' mean."""
     from toughen.assess.thresholds import tune_thresholds
-    from toughen.ensemble import mean_thresholds
+    from toughen.runs.ensemble import mean_thresholds
 
     if rows is None:
         mean = mean_thresholds([run.classifier.thresholds for run in job.members.runs])
@@ -276,7 +276,7 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
 
 
 def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
-    """Score what the members have said already, as `toughen.assess.score.score` would."""
+    """Score what the members have said already, as `toughen.classifier.classifier.score` would."""
     from toughen.assess.metrics import task_metrics
 
     outputs = classifier.combined(evidence.outputs)
@@ -285,9 +285,9 @@ def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
 
 def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> None:
     """Write recipe, hashes and combination.json; then read test, score it, and write metrics.json last."""
-    from toughen.assess.score import score
+    from toughen.classifier.classifier import score
     from toughen.combining.evidence import test_rows
-    from toughen.recipe import dump
+    from toughen.recipe.recipe import dump
     from toughen.run import Run
 
     first = job.members.runs[0]
@@ -324,8 +324,8 @@ def _short(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
     """Keep which texts any member has seen, and those of these rows."""
-    from toughen.data.overlap import text_hashes
-    from toughen.pseudo import seen_hashes
+    from toughen.data.divide.overlap import text_hashes
+    from toughen.training.pseudo_labels import seen_hashes
 
     known = [seen_hashes(run) for run in job.members.runs] + ([] if rows is None else [text_hashes(rows)])
     hashes = np.unique(np.concatenate(known))
@@ -338,12 +338,12 @@ def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
 
 
 def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) -> None:
-    from toughen.combining.classifier import Combination
     from toughen.combining.distil import teach
-    from toughen.combining.rules import Rule
     from toughen.data import load_splits
-    from toughen.folder import start_folder
-    from toughen.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe
+    from toughen.runs.combination import Combination
+    from toughen.runs.folder import start_folder
+    from toughen.runs.rules import Rule
 
     source = {"data.source": str(job.data)} if isinstance(job.data, (str, Path)) else {}
     resolved = load_recipe(job.members.runs[0].recipe if recipe is None else recipe, {**source, **changes})
@@ -369,7 +369,7 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
 def _check_scored(job: _Job, splits: Any) -> Kind:
     """Refuse a teacher that was trained on what its student is scored on; say what validation is to it."""
     from toughen.combining.evidence import own_validation
-    from toughen.combining.members import trained_on
+    from toughen.runs.members import trained_on
 
     seen = False
     for run in job.members.runs:

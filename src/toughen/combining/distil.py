@@ -12,20 +12,20 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from toughen.assess.rules import Floats
+from toughen.assess.definition import Floats
+from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 from toughen.tasks import TaskName
-from toughen.training.likelihood import IGNORED, LIKELIHOODS, Likelihood
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.data import Splits
-    from toughen.recipe import Recipe
-    from toughen.training.objectives import CrossEntropy
-    from toughen.training.trainer import ToughTrainer
+    from toughen.engine.objectives import CrossEntropy
+    from toughen.huggingface.trainer import ToughTrainer
+    from toughen.recipe.recipe import Recipe
 
 _TINY = 1e-30  # least probability of a teacher: its logarithm stays finite in float32
 
@@ -112,12 +112,12 @@ def teach(
         lesson: temperature and alpha.
         folder: of the run.
         console: where progress is shown.
-        how: ``start`` and ``extra`` of `toughen.single.train_one`.
+        how: ``start`` and ``extra`` of `toughen.training.one.train_one`.
 
     Raises:
         InputError: if teacher, recipe and data do not fit together.
     """
-    from toughen.single import train_one
+    from toughen.training.one import train_one
 
     _check(teacher, recipe, splits)
     whole, count = joined(splits)
@@ -145,8 +145,8 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
     Texts without a label that also stand in train are passed over. Their ``row`` is ``-1 - row`` of their source.
     """
-    from toughen.assess.answers import as_dataset
-    from toughen.data.overlap import text_hashes
+    from toughen.classifier.answers import as_dataset
+    from toughen.data.divide.overlap import text_hashes
 
     columns = [name for name in ("text", "text_pair", "row") if name in splits.train.column_names]
     train = splits.train.with_format("arrow")[:].select(columns)
@@ -162,7 +162,7 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
 def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
     """Return the texts with labels of the usual form: their own, or where there is none the teacher's answer."""
-    from toughen.assess.answers import as_dataset
+    from toughen.classifier.answers import as_dataset
 
     table, train = whole.with_format("arrow")[:], splits.train.with_format("arrow")[:]
     asked = outputs[train.num_rows :]
@@ -177,7 +177,7 @@ def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
 
 def _adapt(trainer: ToughTrainer, *, labels: list[list[float]], likelihood: Distilled) -> None:
     """Give a trainer's rows their soft labels, and its engine the loss that reads them."""
-    from toughen.assess.answers import as_dataset
+    from toughen.classifier.answers import as_dataset
     from toughen.data.batches import Rows
 
     rows: Any = trainer.train_dataset

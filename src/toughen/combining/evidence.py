@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from toughen.combining.members import trained_on
 from toughen.errors import InputError
-from toughen.folder import OUT_OF_FOLD
+from toughen.runs.folder import OUT_OF_FOLD
+from toughen.runs.members import trained_on
 
 if TYPE_CHECKING:
-    from toughen.combining.members import Members
-    from toughen.combining.rules import Outputs
     from toughen.run import Run
+    from toughen.runs.members import Members
+    from toughen.runs.rules import Outputs
 
 Kind = Literal["validation", "out_of_fold", "held_out"]
 WHAT = {
@@ -99,8 +99,8 @@ def own_validation(run: Run, data: object = None) -> Any:
         run: whose recipe says where they are.
         data: stands for the data of a run that learnt from memory.
     """
-    from toughen.data.overlap import text_hashes
-    from toughen.pseudo import seen_hashes
+    from toughen.data.divide.overlap import text_hashes
+    from toughen.training.pseudo_labels import seen_hashes
 
     try:
         rows = _validation_of(run, data)
@@ -140,7 +140,7 @@ def test_rows(members: Members, data: object, test: object) -> Any:
     """Read the labelled texts that are scored once, at the end: those named, or the test split; None without one."""
     if test is not None:
         return _labelled(members, test, "test")
-    from toughen.data.sources import HUB_ID
+    from toughen.data.read.sources import HUB_ID
 
     for source in (data, members.runs[0].recipe.data.source):
         part = None if source in (None, "") else part_of(source, "test")
@@ -158,8 +158,8 @@ test_rows.__test__ = False  # type: ignore[attr-defined]  # no test, whatever it
 
 def part_of(source: object, split: str) -> Any:
     """Return one split of a folder or a mapping without reading the others; None where that cannot be done."""
-    from toughen.data.memory import split_of
-    from toughen.data.readers import READERS
+    from toughen.data.read.in_memory import split_of
+    from toughen.data.read.readers import READERS
 
     if isinstance(source, Mapping):
         return next((part for name, part in source.items() if split_of(str(name)) == split), None)
@@ -193,7 +193,7 @@ def _read(run: Run, source: object, split: str) -> Any:
 
 def digest_of(rows: Any) -> str:
     """Return a hash of texts and labels."""
-    from toughen.data.overlap import text_hashes
+    from toughen.data.divide.overlap import text_hashes
 
     return _digest(text_hashes(rows).tobytes(), rows["label"][:])
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.rules import Floats
-from toughen.assess.temperature import flat
-from toughen.combining.rules import Outputs, Stacker, features
+from toughen.assess.definition import Floats
+from toughen.classifier.temperature import flat
+from toughen.runs.rules import Outputs, Stacker, features
 from toughen.tasks import TaskName
 
 _EPSILON = float(np.finfo(np.float64).eps)  # where `log_loss` clips, too

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from toughen.compare.plan import ASSUMED_SD, Arm, Contrast, Plan, power_of, step_cost
+from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, Plan, power_of, step_cost
 from toughen.compare.pool import Job, run_jobs
 from toughen.compare.sources import located
-from toughen.compare.statistics import holm, over_seeds, pooled_sd
 from toughen.compare.worker import alone
 from toughen.errors import InputError
-from toughen.folder import METRICS, read_json, write_json, write_whole
+from toughen.runs.folder import METRICS, read_json, write_json, write_whole
+from toughen.statistics.seeds import holm, over_seeds, pooled_sd
 
 PLAN, RESULT, TABLE, RUNS, LOCK = "plan.json", "ablation.json", "table.md", "runs", ".lock"
 Say = Callable[[str], Any]
@@ -42,7 +42,7 @@ class Ablation:
 
     def jobs(self) -> list[Job]:
         """Return the runs, all arms of the first seed first, so that an early end leaves whole comparisons."""
-        from toughen.recipe import dump
+        from toughen.recipe.recipe import dump
 
         return [
             Job(f"{arm.name}, seed {seed}", self.run_folder(arm, seed), dump(located(self.plan.recipe_of(arm, seed))))
@@ -67,7 +67,7 @@ class Ablation:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``plan.json`` has it: arms, cost, power, what is done already."""
-        from toughen.recipe import as_tree
+        from toughen.recipe.recipe import as_tree
 
         done, cost = self.finished(), self.cost()
         recipe = located(self.plan.recipe)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.compare.bootstrap import Floats, hierarchical
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
-from toughen.compare.statistics import McNemar, holm, mcnemar
 from toughen.errors import InputError
-from toughen.folder import HASHES, write_json, write_whole
+from toughen.runs.folder import HASHES, write_json, write_whole
+from toughen.statistics.bootstrap import Floats, hierarchical
+from toughen.statistics.seeds import McNemar, holm, mcnemar
 
 if TYPE_CHECKING:
     from toughen.run import Run
@@ -183,7 +183,7 @@ def _right(outputs: Any, labels: Any, thresholds: Any) -> Any:
 
 def _seen(run: Run, rows: Any) -> int | None:
     """Return how many of the texts the run has seen, None where it has not kept that."""
-    from toughen.data.overlap import text_hashes
+    from toughen.data.divide.overlap import text_hashes
 
     files = [member.path / HASHES for member in run.members]
     if not all(path.exists() for path in files):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.combining.members import COMBINATION
 from toughen.errors import InputError
-from toughen.folder import PSEUDO, read_json
+from toughen.runs.folder import PSEUDO, read_json
+from toughen.runs.members import COMBINATION
 
 if TYPE_CHECKING:
     from toughen.run import Run
@@ -100,7 +100,7 @@ def _group(name: str, runs: Sequence[Run]) -> Group:
 
 def _without_seed(run: Run) -> str:
     """Return what two runs have in common if they differ in nothing but the seed."""
-    from toughen.recipe import as_tree
+    from toughen.recipe.recipe import as_tree
 
     tree = as_tree(run.recipe)
     tree["training"] = {**tree["training"], "seed": None}

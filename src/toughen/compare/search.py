@@ -17,14 +17,14 @@ import numpy as np
 
 from toughen.compare.pool import Job, Worker
 from toughen.compare.scores import LESS_IS_BETTER
+from toughen.compare.search_space import Space
 from toughen.compare.sources import located
-from toughen.compare.space import Space
 from toughen.compare.worker import alone
 from toughen.errors import InputError
-from toughen.folder import METRICS, read_json, write_json, write_whole
+from toughen.runs.folder import METRICS, read_json, write_json, write_whole
 
 if TYPE_CHECKING:
-    from toughen.recipe import Recipe
+    from toughen.recipe.recipe import Recipe
 
 RESULT, BEST, TRIALS, STORAGE = "search.json", "best.yaml", "trials", "study.db"
 _NOTE = "toughen"  # the study's attribute that says what it searches
@@ -111,14 +111,14 @@ def _metric(recipe: Recipe) -> str:
     """Read the data as the trials will, without test, and return the score that chooses."""
     from toughen.compare.sources import splits_without_test
     from toughen.data import load_splits
-    from toughen.training.validation import chosen_metric
+    from toughen.huggingface.validation import chosen_metric
 
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=splits_without_test(recipe.data.source))
     return chosen_metric(recipe.training.metric, splits.task)
 
 
 def _study(optuna: Any, wanted: Search, metric: str) -> Any:
-    from toughen.recipe import as_tree
+    from toughen.recipe.recipe import as_tree
 
     try:
         study = optuna.create_study(
@@ -213,13 +213,13 @@ class _Trials:
         self._report(trial.number, chosen, value, state)
 
     def _recipe(self, chosen: Mapping[str, Any]) -> Recipe:
-        from toughen.recipe import load_recipe
+        from toughen.recipe.recipe import load_recipe
 
         return located(load_recipe(self._wanted.recipe, chosen))
 
     def _watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
         """Train, reporting each evaluation; stop where the pruner gives up."""
-        from toughen.recipe import dump
+        from toughen.recipe.recipe import dump
 
         folder = self._wanted.trial_folder(trial.number)
         job = Job(f"trial {trial.number}", folder, dump(recipe), without_test=True)
@@ -264,7 +264,7 @@ class _Trials:
             self._write_best(chosen, number)
 
     def _write_best(self, chosen: Mapping[str, Any], number: int) -> None:
-        from toughen.recipe import dump
+        from toughen.recipe.recipe import dump
 
         recipe = replace(self._recipe(chosen), description=f"trial {number} of a search, chosen on validation")
         write_whole(self._wanted.folder / BEST, lambda part: part.write_text(dump(recipe), encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from toughen.data.config import FRESH
 
 if TYPE_CHECKING:
-    from toughen.recipe import Recipe
+    from toughen.recipe.recipe import Recipe
 
 
 def splits_without_test(source: str) -> Any:
@@ -24,9 +24,9 @@ def splits_without_test(source: str) -> Any:
     Raises:
         InputError: if there is nothing to read.
     """
-    from toughen.data.memory import WHOLE, split_of
-    from toughen.data.readers import READERS
-    from toughen.data.sources import read_source
+    from toughen.data.read.in_memory import WHOLE, split_of
+    from toughen.data.read.readers import READERS
+    from toughen.data.read.sources import read_source
 
     path = Path(source).expanduser()
     if path.is_dir():
@@ -44,7 +44,7 @@ def _dataset(raw: Any) -> Any:
     """Put a split's table into a Dataset, whose names of classes go with it."""
     import datasets
 
-    from toughen.assess.answers import as_dataset
+    from toughen.classifier.answers import as_dataset
 
     made = as_dataset(raw.table)
     for column, names in raw.class_names.items():

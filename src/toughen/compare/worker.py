@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toughen.errors import InputError
-from toughen.folder import METRICS, RECIPE
+from toughen.runs.folder import METRICS, RECIPE
 
 WITHOUT_TEST = "--without-test"
 ABANDONED = 130
@@ -49,7 +49,7 @@ def _train(folder: Path, recipe: Path, *, without_test: bool) -> None:
 def _without_test(recipe: Path) -> object:
     """Return the recipe's data as splits in memory, the test split not among them."""
     from toughen.compare.sources import splits_without_test
-    from toughen.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe
 
     return splits_without_test(load_recipe(recipe).data.source)
 

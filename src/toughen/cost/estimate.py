@@ -10,13 +10,13 @@ import torch
 
 from toughen.cost.memory import standing
 from toughen.cost.passes import PLAIN, Forecast, Passes, forecast
-from toughen.cost.plan import number
+from toughen.cost.plan_line import number
 from toughen.cost.workload import Measured, Workload, is_plain, tensor_floats
 from toughen.data.config import FRESH
-from toughen.recipe import Recipe
-from toughen.training.compose import TrainerSetup, check_trainer
-from toughen.training.full_speed import full_speed
-from toughen.training.launch import quiet_libraries
+from toughen.engine.compose import TrainerSetup, check_trainer
+from toughen.machine.full_speed import full_speed
+from toughen.machine.launch import quiet_libraries
+from toughen.recipe.recipe import Recipe
 
 Row = tuple[str, str, str]
 TOLERANCE = 1e-6

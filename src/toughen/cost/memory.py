@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toughen.training.adversaries import AnyAdversary, WeightAdversary
-from toughen.training.averages import Average, CheckpointSoup
+from toughen.engine.adversaries import AnyAdversary, WeightAdversary
+from toughen.engine.averages import Average, CheckpointSoup
 
 SHADOW = 4
 """Bytes per number of an average: it is float32."""

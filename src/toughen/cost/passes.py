@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from toughen.training.adversaries import AnyAdversary, Awp
-from toughen.training.averages import Ema
-from toughen.training.averaging import make_average
-from toughen.training.config import Memory
-from toughen.training.counters import Cost
-from toughen.training.engine import Engine
-from toughen.training.inputs import InputChange
-from toughen.training.objectives import CrossEntropy
+from toughen.engine.adversaries import AnyAdversary, Awp
+from toughen.engine.averages import Ema
+from toughen.engine.counters import Cost
+from toughen.engine.engine import Engine
+from toughen.engine.inputs import InputChange
+from toughen.engine.objectives import CrossEntropy
+from toughen.engine.weight_average import make_average
+from toughen.recipe.training import Memory
 
 if TYPE_CHECKING:
-    from toughen.recipe import Recipe
+    from toughen.recipe.recipe import Recipe
 
 PLAIN = 3
 """Units of a plain step: one forward, one backward."""

@@ -15,17 +15,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from toughen.cost.memory import SavedTensors, line_through
 from toughen.cost.passes import Forecast, Ledger, Passes, acting_rows, without_weights
-from toughen.recipe import Recipe
+from toughen.engine.averages import CheckpointSoup, Ema
+from toughen.engine.engine import Engine
+from toughen.engine.objectives import CrossEntropy
+from toughen.engine.step import math_attention
+from toughen.engine.weight_average import make_average
+from toughen.huggingface.pretrained import prepare
+from toughen.machine.process_wide import process_wide
+from toughen.machine.runtime import best_device, from_ampere, resolve_precision
+from toughen.model.groups import parameter_groups
+from toughen.recipe.recipe import Recipe
 from toughen.tasks import TaskName
-from toughen.training.averages import CheckpointSoup, Ema
-from toughen.training.averaging import make_average
-from toughen.training.engine import Engine
-from toughen.training.groups import parameter_groups
-from toughen.training.objectives import CrossEntropy
-from toughen.training.pretrained import prepare
-from toughen.training.process_wide import process_wide
-from toughen.training.runtime import best_device, from_ampere, resolve_precision
-from toughen.training.step import math_attention
 
 Clock = Callable[[], float]
 

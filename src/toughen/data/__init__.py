@@ -12,11 +12,11 @@ from toughen.data.config import Data
 
 if TYPE_CHECKING:
     from toughen.data.batches import Collator, LengthBuckets, Rows, padding_share
-    from toughen.data.folds import fold_assignment
-    from toughen.data.overlap import text_hashes
+    from toughen.data.divide.fold_assignment import fold_assignment
+    from toughen.data.divide.overlap import text_hashes
     from toughen.data.splits import Splits, load_labelled, load_splits, load_texts
     from toughen.data.summary import Summary
-    from toughen.data.tokens import cut_share, effective_max_length, tokenise
+    from toughen.data.tokens.tokenise import cut_share, effective_max_length, tokenise
 
 __all__ = [
     "Collator",
@@ -38,11 +38,11 @@ __all__ = [
 
 _HOMES = {
     "batches": ("Collator", "LengthBuckets", "Rows", "padding_share"),
-    "folds": ("fold_assignment",),
-    "overlap": ("text_hashes",),
+    "divide.fold_assignment": ("fold_assignment",),
+    "divide.overlap": ("text_hashes",),
     "splits": ("Splits", "load_labelled", "load_splits", "load_texts"),
     "summary": ("Summary",),
-    "tokens": ("cut_share", "effective_max_length", "tokenise"),
+    "tokens.tokenise": ("cut_share", "effective_max_length", "tokenise"),
 }
 
 

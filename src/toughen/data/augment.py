@@ -74,7 +74,7 @@ def _read(path: Path) -> pa.Table:
 
 def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     """Return texts and label ids of the pairs that count, each text once."""
-    from toughen.data.overlap import hashes_of, text_hashes
+    from toughen.data.divide.overlap import hashes_of, text_hashes
 
     labels = dict(zip(text_hashes(splits.train).tolist(), splits.train["label"][:], strict=True))
     scored = [text_hashes(rows) for rows in (splits.validation, splits.test) if rows is not None]
@@ -92,7 +92,7 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
 
 
 def _joined(train: Any, added: dict[str, list[Any]]) -> Any:
-    from toughen.assess.answers import as_dataset
+    from toughen.classifier.answers import as_dataset
 
     table = train.with_format("arrow")[:].select(["text", "label", "row"])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)

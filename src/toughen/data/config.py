@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from toughen.fields import require, setting
+from toughen.settings import require, setting
 
 FRESH = "attack"
 """What stands in `data.augment` for examples that are sought while the model trains."""

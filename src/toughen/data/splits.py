@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import generate_random_fingerprint
 
-from toughen.data.checks import check_groups
-from toughen.data.choice import Columns, choose, choose_scored, choose_texts
-from toughen.data.chunks import select_rows
-from toughen.data.columns import find_text
+from toughen.data.columns.checks import check_groups
+from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
+from toughen.data.columns.find import find_text
+from toughen.data.columns.labels import put_last
+from toughen.data.columns.targets import TARGETS
+from toughen.data.columns.texts import pick, read_texts, text_columns
 from toughen.data.config import Data
-from toughen.data.divide import Facts, divide, scored
-from toughen.data.labels import put_last
-from toughen.data.memory import WHOLE
-from toughen.data.overlap import sketch, without
-from toughen.data.raw import Raw, listed
-from toughen.data.sources import read_source
+from toughen.data.divide.division import Facts, divide, scored
+from toughen.data.divide.overlap import sketch, without
+from toughen.data.read.chunks import select_rows
+from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.raw import Raw, listed
+from toughen.data.read.sources import read_source
 from toughen.data.summary import Summary
-from toughen.data.targets import TARGETS
-from toughen.data.texts import pick, read_texts, text_columns
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 

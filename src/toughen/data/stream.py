@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toughen.data.diagnose import json_records, refuse_bad_utf8
-from toughen.data.raw import Raw, table_of
-from toughen.data.readers import LINES, Delimited, delimited, first_character, read_file, table_of_records
+from toughen.data.read.diagnose import json_records, refuse_bad_utf8
+from toughen.data.read.raw import Raw, table_of
+from toughen.data.read.readers import LINES, Delimited, delimited, first_character, read_file, table_of_records
 from toughen.errors import InputError
 
 HEAD_ROWS, HEAD_BYTES = 10_000, 32 << 20
@@ -231,7 +231,7 @@ class _Whole:
 
 
 def _whole(source: str | Path) -> _Whole:
-    from toughen.data.texts import pick
+    from toughen.data.columns.texts import pick
 
     path: Any = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in (".json", ".jsonl"):

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.overlap import word_counts
-from toughen.data.stratify import label_matrix
+from toughen.data.divide.overlap import word_counts
+from toughen.data.divide.stratify import label_matrix
 from toughen.tasks import TaskName
 
 

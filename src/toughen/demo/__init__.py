@@ -64,7 +64,7 @@ def _assessed(run: Run) -> dict[str, Any]:
 
     from toughen.assess.intervals import bootstrap_intervals
     from toughen.assess.metrics import classification_metrics
-    from toughen.assess.noise import typos
+    from toughen.assess.typos import typos
 
     texts, labels = _test_split()
     noisy = typos(texts, rate=TYPO_RATE, seed=0)

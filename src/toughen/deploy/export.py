@@ -16,7 +16,7 @@ from toughen.deploy.files import DESCRIPTION, FP16, INT8, MODEL, PARITY, TABLE, 
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.deploy.parity import Bench, Variant
     from toughen.run import Run
 
@@ -154,7 +154,7 @@ def _measured(bench: Bench, part: Path, file: str) -> Variant:
 
 
 def _on_cpu(classifier: Classifier) -> Classifier:
-    from toughen.combining.members import leaves
+    from toughen.runs.members import leaves
 
     for member in leaves(classifier):
         member.model.cpu()

@@ -15,7 +15,7 @@ from toughen.deploy.joint import Joint, Leaf, joined, refuse_no_graph
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
 
 OPSET = 17
 _MOST = 2 * 1024**3  # bytes; above, ONNX puts weights into files of their own
@@ -42,7 +42,7 @@ class Graph(torch.nn.Module):
 
 
 class FirstTokens(torch.nn.Module):
-    """What `toughen.training.head.Pool` does for cls and last4, without the number of rows written into the graph."""
+    """What `toughen.model.head.Pool` does for cls and last4, without the number of rows written into the graph."""
 
     def __init__(self, layers: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class Ids(dict[str, Any]):
 
 
 class FastTokenizer:
-    """A tokenizer.json, called as transformers' tokenizers are called by `toughen.data.encode.Encoder`.
+    """A tokenizer.json, called as transformers' tokenizers are called by `toughen.data.tokens.encode.Encoder`.
 
     Args:
         path: the file.

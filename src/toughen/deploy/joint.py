@@ -1,4 +1,4 @@
-"""Several models as one: the rules of `toughen.combining.rules` on logarithms of probabilities, for a graph."""
+"""Several models as one: the rules of `toughen.runs.rules` on logarithms of probabilities, for a graph."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from toughen.combining.members import leaves
-from toughen.combining.rules import Rule
 from toughen.errors import InputError
+from toughen.runs.members import leaves
+from toughen.runs.rules import Rule
 
 if TYPE_CHECKING:
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
 
 _MEAN = Rule("mean-probabilities")
 _LINEAR = ("mean-probabilities", "weights")
@@ -101,7 +101,7 @@ class Joint(torch.nn.Module):
         return [_log((own + side.exp().mean(0)) / (voters + 1)) for own, side in zip(shares, sides, strict=True)]
 
     def _decided(self, p: Tensor, cuts: Sequence[float] | None) -> Tensor:
-        """Say which labels one member answers: p [.., C] -> [.., C]; see `toughen.combining.rules.vote`."""
+        """Say which labels one member answers: p [.., C] -> [.., C]; see `toughen.runs.rules.vote`."""
         if self.activation == "sigmoid":
             return p >= torch.tensor(_HALF if cuts is None else cuts, dtype=p.dtype)
         chosen = p.argmax(-1, keepdim=True) if cuts is None else (p[..., 1:] >= cuts[0]).long()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.combining.members import leaves
+from toughen.runs.members import leaves
 
 if TYPE_CHECKING:
-    from toughen.assess.score import Classifier
+    from toughen.classifier.classifier import Classifier
     from toughen.deploy.predictor import Predictor
 
 _TIMED = 32  # texts whose latency is measured
@@ -53,7 +53,7 @@ class Bench:
     """
 
     def __init__(self, classifier: Classifier, validation: Any) -> None:
-        from toughen.assess.answers import texts_dataset
+        from toughen.classifier.answers import texts_dataset
         from toughen.deploy.probes import adversarial_texts
 
         self.classifier, self.validation = classifier, validation
@@ -115,7 +115,7 @@ class Bench:
     def _torch_pass(self, columns: dict[str, list[Any]], batch_size: int) -> None:
         """Tokenise and run one text, without what a data set costs."""
         from toughen.data.batches import Collator
-        from toughen.data.encode import Encoder
+        from toughen.data.tokens.encode import Encoder
 
         how = self.classifier
         encode = Encoder(how.tokenizer, how.max_length, how.task, how.truncation, how.overlap)

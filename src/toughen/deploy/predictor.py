@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.answers import answers, texts_columns
-from toughen.assess.temperature import Temperature
-from toughen.data.encode import Encoder
+from toughen.classifier.answers import answers, texts_columns
+from toughen.classifier.temperature import Temperature
+from toughen.data.tokens.encode import Encoder
 from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
 from toughen.deploy.ids import Batch, FastTokenizer
 from toughen.errors import InputError
@@ -59,7 +59,7 @@ class Predictor:
         tokenizer: of the texts.
         task: what the outputs mean.
         label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
-        thresholds: probabilities from which a label is predicted, or None; as in `toughen.assess.score.Classifier`.
+        thresholds: probabilities from which a label is predicted, or None; as `Classifier` has them.
         pairs: whether the model takes pairs of texts; None is not known.
         max_length: tokens per text, special ones included.
         temperature: softens the probabilities; of value 1 it does nothing.

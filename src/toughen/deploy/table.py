@@ -23,7 +23,7 @@ _UNKNOWN_PENALTY = 10.0  # below the least score, as SentencePiece has it
 
 @dataclass(frozen=True)
 class Reading:
-    """How texts are read: see `toughen.assess.score.Classifier`."""
+    """How texts are read: see `toughen.classifier.classifier.Classifier`."""
 
     max_length: int
     truncation: str = "head"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toughen.report.page import Block, Note, Table
-from toughen.report.words import number
+from toughen.report.sentences import number
 
 _COLUMNS = {
     "epoch": "before epoch",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from toughen.report.page import Chart, Table
+from toughen.report.sentences import named, number
 from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, drawing, new_figure
-from toughen.report.words import named, number
 
 Points = Sequence[tuple[float, float]]
 MOST_LABELS = 12
@@ -118,7 +118,7 @@ def _interval(axis: Any, place: int, row: Interval) -> None:
 
 def reliability(bins: Sequence[Mapping[str, Any]], decisions: str = "answers") -> Chart:
     """Draw the share of right answers against confidence, with exact intervals per bin."""
-    from toughen.attack.bounds import clopper_pearson
+    from toughen.statistics.shares import clopper_pearson
 
     ranges = [clopper_pearson(round(b["accuracy"] * b["n"]), b["n"]) for b in bins]
     with drawing():
@@ -249,7 +249,7 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
 
 
 def _is_error(metric: str) -> bool:
-    from toughen.report.words import LOWER_IS_BETTER
+    from toughen.report.sentences import LOWER_IS_BETTER
 
     return metric in LOWER_IS_BETTER
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toughen.folder import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Note, Page, Section, Table
-from toughen.report.words import (
+from toughen.report.sentences import (
     FEW,
     LOWER_IS_BETTER,
     count,
@@ -24,6 +23,7 @@ from toughen.report.words import (
     share_with_interval,
     value_with_interval,
 )
+from toughen.runs.folder import read_json
 
 MAIN = "data"
 _CALIBRATED = ("ece", "ece_equal_width", "brier", "aurc")
@@ -115,7 +115,7 @@ def _said_of_calibration(main: Result, content: Result) -> Iterator[str]:
     told = main.get("calibration")
     if not told or "mean_confidence" not in told:
         return
-    from toughen.attack.bounds import clopper_pearson
+    from toughen.statistics.shares import clopper_pearson
 
     sure, right, n = told["mean_confidence"], told["share_right"], told["decisions"]
     said = f"its mean confidence is {percent(sure)}, and {percent(right)} of its answers are right"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from toughen.compare.tables import power_sentence
-from toughen.folder import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Chart, Page, Section, Table
-from toughen.report.words import count
+from toughen.report.sentences import count
+from toughen.runs.folder import read_json
 
 Plan = Mapping[str, Any]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toughen.combining.members import COMBINATION
-from toughen.folder import METRICS, RECIPE, read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
 from toughen.report.page import Block, Note, Page, Section, Table
-from toughen.report.words import FEW, count, few, named, number, percent, scores, share_with_interval
+from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
+from toughen.runs.folder import METRICS, RECIPE, read_json
+from toughen.runs.members import COMBINATION
 
 Log = Sequence[Mapping[str, Any]]
 PREFERRED = ("f1", "f1_micro", "pearson", "accuracy")
@@ -120,7 +120,7 @@ _SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "held_out":
 
 def accuracy_interval(scored: Mapping[str, Any]) -> Sequence[float] | None:
     """Return the exact interval of an accuracy counted over texts; None where it is not such a share."""
-    from toughen.attack.bounds import clopper_pearson
+    from toughen.statistics.shares import clopper_pearson
 
     accuracy, n = scored.get("accuracy"), scored.get("n")
     if accuracy is None or not n or abs(accuracy * n - round(accuracy * n)) > 1e-6:

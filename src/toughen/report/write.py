@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
-from toughen.folder import METRICS, RECIPE, read_json, write_whole
+from toughen.runs.folder import METRICS, RECIPE, read_json, write_whole
 
 if TYPE_CHECKING:
     from toughen.report.page import Page

@@ -9,7 +9,7 @@ from typing import Any
 
 from toughen.attack.chinese import is_chinese
 from toughen.attack.corruptions import CHINESE, GENERAL, Corruption
-from toughen.attack.words import Words
+from toughen.data.words import Words
 from toughen.serve.model import Row, Served, Text
 from toughen.serve.refusals import invalid
 

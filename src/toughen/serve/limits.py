@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toughen.errors import InputError
-from toughen.fields import require
+from toughen.settings import require
 
 
 @dataclass(frozen=True)

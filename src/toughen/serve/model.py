@@ -49,7 +49,7 @@ class Served:
     """A classifier behind one lock: whoever asks, passes run one after the other.
 
     Args:
-        classifier: a `toughen.deploy.predictor.Predictor` or `toughen.assess.score.Classifier`.
+        classifier: a `toughen.deploy.predictor.Predictor` or `toughen.classifier.classifier.Classifier`.
         name: of the model.
         runtime: what computes.
     """
@@ -104,7 +104,7 @@ class Served:
             if self.pairs:
                 columns = {"text": [one for one, _ in texts], "text_pair": [two for _, two in texts]}
             return self.classifier.outputs_of(columns, batch_size=batch_size)
-        from toughen.assess.answers import texts_dataset
+        from toughen.classifier.answers import texts_dataset
 
         return self.classifier.outputs(texts_dataset(texts, self.task), batch_size=batch_size)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from toughen.errors import InputError
-from toughen.fields import require
 from toughen.serve.limits import Limits
 from toughen.serve.model import open_model
+from toughen.settings import require
 
 _DRAIN = 5.0  # seconds beyond the timeout after which a client that does not read is left
 _IDLE = 75  # seconds; longer than the proxies that may stand before it keep a connection, who else meet one just closed

@@ -1,0 +1,53 @@
+"""What `toughen attack` leaves behind: attack.json, a parquet file of texts, and the pairs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from toughen.assess.evaluation_files import plain, source_name
+from toughen.runs.folder import write_json, write_whole
+
+Kind = Literal["noise", "attack", "standard", "certify"]
+FORMAT = 1
+ATTACKS, RESULT = "attacks", "attack.json"
+TEXTS: dict[str, str] = {
+    "noise": "texts.parquet",
+    "attack": "pairs.parquet",
+    "standard": "pairs.parquet",
+    "certify": "certificates.parquet",
+}
+"""The file in which each kind keeps its texts."""
+PAGE = "pairs.html"
+
+
+def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: object) -> list[Path]:
+    """Write a result of `noise_curve`, `attack`, `standard` or `certify`; return its files.
+
+    attack.json comes last, whole: {format, toughen, kind, run, sources: {data}, texts (the parquet file), result (what
+    the result's ``as_dict`` returns)}. Attacks on texts also write pairs.html, original and adversarial text side by
+    side.
+    """
+    import toughen
+
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = folder / TEXTS[kind]
+    write_whole(texts, result.save)
+    files = [texts]
+    if kind in ("attack", "standard"):
+        from toughen.attack.diff import as_html
+
+        page = as_html(result if kind == "attack" else list(result.members.values()))
+        write_whole(folder / PAGE, lambda part: part.write_text(page, encoding="utf-8"))
+        files.append(folder / PAGE)
+    content = {
+        "format": FORMAT,
+        "toughen": toughen.__version__,
+        "kind": kind,
+        "run": str(run.resolve()),
+        "sources": {"data": source_name(data)},
+        "texts": texts.name,
+        "result": result.as_dict(),
+    }
+    write_json(folder / RESULT, plain(content))
+    return [*files, folder / RESULT]

@@ -1,0 +1,1 @@
+"""The one core that answers texts."""

@@ -1,0 +1,115 @@
+"""What a classifier is asked and what it answers: Python texts in, one dict per text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from toughen.assess.definition import Floats
+from toughen.assess.entities import find_entities
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+Answer = dict[str, Any]
+Text = str | tuple[str, str] | Sequence[str]
+
+
+def texts_columns(texts: Sequence[Text], task: TaskName) -> dict[str, list[Any]]:
+    """Put texts into the columns ``text`` (and ``text_pair``), lists of N; for tokens ``text`` holds words.
+
+    Raises:
+        InputError: if a text is of another kind than the task takes, or some are pairs and some are not.
+    """
+    if task == "tokens":
+        return {"text": [_words(text, i) for i, text in enumerate(texts)]}
+    in_pairs = not isinstance(texts[0], str) if texts else False
+    for i, text in enumerate(texts):
+        _check(text, i, in_pairs)
+    if not in_pairs:
+        return {"text": list(texts)}
+    return {name: [text[i] for text in texts] for i, name in enumerate(("text", "text_pair"))}
+
+
+def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
+    """Put texts into a dataset with the columns of `texts_columns`.
+
+    Raises:
+        InputError: as there.
+    """
+    import pyarrow as pa
+
+    kind = pa.list_(pa.string()) if task == "tokens" else pa.string()
+    return as_dataset(pa.table({name: pa.array(v, kind) for name, v in texts_columns(texts, task).items()}))
+
+
+def as_dataset(table: pa.Table) -> datasets.Dataset:
+    """Wrap a table without hashing its bytes: nothing here is cached by them."""
+    import datasets
+    from datasets.fingerprint import generate_random_fingerprint
+
+    return datasets.Dataset(table, fingerprint=generate_random_fingerprint())
+
+
+def _words(text: Text, position: int) -> list[str]:
+    words = text.split() if isinstance(text, str) else text
+    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+        raise InputError(
+            f"text {position + 1} to be tagged is a {type(text).__name__}; give a list of words, or a str to be split "
+            "on white space."
+        )
+    return list(words)
+
+
+def _check(text: Text, position: int, in_pairs: bool) -> None:
+    pair = isinstance(text, (tuple, list)) and len(text) == 2 and all(isinstance(part, str) for part in text)
+    if pair if in_pairs else isinstance(text, str):
+        return
+    wanted = "a pair of str like the first" if in_pairs else "a str" if position == 0 else "a str like the first"
+    raise InputError(f"text {position + 1} is a {type(text).__name__}; it must be {wanted}.")
+
+
+def answers(
+    task: TaskName,
+    texts: datasets.Dataset | Mapping[str, Sequence[Any]],
+    outputs: Any,
+    names: Sequence[str],
+    thresholds: Sequence[float] | None,
+) -> list[Answer]:
+    """Say in words what the outputs (as `Classifier.outputs` returns them) mean: one dict per text.
+
+    ``texts`` has a column ``text``, which is looked at for tokens only.
+    """
+    if task == "regression":
+        return [{"score": float(value)} for value in outputs]
+    if task == "tokens":
+        return [_tagged(words, row, names) for words, row in zip(texts["text"], outputs, strict=True)]
+    answer: Callable[..., Answer] = _single if task == "single-label" else _multi
+    return [answer(row, names, thresholds) for row in outputs]
+
+
+def _by_name(row: Floats, names: Sequence[str]) -> dict[str, float]:
+    return dict(zip(names, row.tolist(), strict=True))
+
+
+def _single(row: Floats, names: Sequence[str], thresholds: Sequence[float] | None) -> Answer:
+    chosen = int(row.argmax()) if thresholds is None else int(row[1] >= thresholds[0])
+    return {"label": names[chosen], "score": float(row[chosen]), "probabilities": _by_name(row, names)}
+
+
+def _multi(row: Floats, names: Sequence[str], thresholds: Sequence[float] | None) -> Answer:
+    cuts = [0.5] * len(names) if thresholds is None else thresholds
+    labels = [name for name, p, cut in zip(names, row.tolist(), cuts, strict=True) if p >= cut]
+    return {"labels": labels, "probabilities": _by_name(row, names)}
+
+
+def _tagged(words: Sequence[str], rows: Floats, names: Sequence[str]) -> Answer:
+    tags = [names[i] for i in rows.argmax(axis=1)]
+    entities = [
+        {"type": found.type, "start": found.start, "end": found.end, "text": " ".join(words[found.start : found.end])}
+        for found in find_entities(tags)
+    ]
+    return {"words": list(words), "tags": tags, "entities": entities}

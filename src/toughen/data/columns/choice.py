@@ -1,0 +1,196 @@
+"""Decide which columns of a split are what, and which task they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from toughen.data.columns.find import (
+    TEXT_NAMES,
+    WORD_NAMES,
+    find_label,
+    find_pair,
+    find_tags,
+    find_text,
+    find_words,
+    flags,
+    has_decimals,
+    is_list,
+    is_string,
+    kind_of,
+    partner,
+    present,
+    usual_label,
+)
+from toughen.data.config import Data
+from toughen.data.read.raw import Raw, listed
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+NO_LABELS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a source that are read.
+
+    Attributes:
+        text: the text; for tokens the words.
+        label: the label; several 0/1 columns for multi-label.
+        pair: the second text, if there is one.
+        group: what keeps rows together, if anything does.
+    """
+
+    text: str
+    label: tuple[str, ...] = NO_LABELS
+    pair: str | None = None
+    group: str | None = None
+
+
+def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Columns, TaskName]:
+    """Return the columns of the training rows and the task that they make.
+
+    A text of lists of words beside a list of tags makes tokens; a label of lists, or several 0/1 columns, multi-label;
+    a label with decimals regression; anything else single-label. ``config`` overrides each of these. ``pairs`` is as in
+    :func:`choose_texts`.
+
+    Raises:
+        InputError: if a column is missing or cannot be told, or if settings contradict the data.
+    """
+    group = None if config.group is None else present(raw, config.group, "group")
+    if config.task == "tokens" or (config.task == "auto" and _looks_tagged(raw, config)):
+        return _tagged(raw, config, group), "tokens"
+    text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group), pairs=pairs)
+    label = _labels(raw, config, (text, pair, group))
+    columns = Columns(text or find_text(raw, (*label, group)), label, pair, group)
+    task = infer(raw, columns.label) if config.task == "auto" else config.task
+    if task != "multi-label" and len(label) > 1:
+        raise InputError(
+            f"data.label names {len(label)} columns ({listed(label)}), which only multi-label has, but data.task is "
+            f"{task}; name one of them or leave data.task out."
+        )
+    return columns, task
+
+
+def choose_texts(
+    raw: Raw, text: str | None, pair: str | None, taken: tuple[str | None, ...] = (), *, pairs: bool | None = None
+) -> tuple[str | None, str | None]:
+    """Return the text and the second text; None for what nothing names.
+
+    Args:
+        raw: the split.
+        text: what the user calls the text.
+        pair: what the user calls the second text.
+        taken: columns that are neither.
+        pairs: whether there must be a second text, or must not; None = whatever is found. A text that is named alone
+            is read alone.
+
+    Raises:
+        InputError: if a named column is missing, or a second text that there must be.
+    """
+    text = None if text is None else present(raw, text, "text")
+    if pair is not None:
+        pair = present(raw, pair, "text_pair")
+        return text or partner(raw, pair) or find_text(raw, (*taken, pair)), pair
+    found = find_pair(raw, taken) if pairs is not False and (pairs or text is None) else None
+    if found and text in (None, found[0]):
+        return found
+    if pairs:
+        raise InputError(
+            f"{raw.name} has no second text, which the training data have; its columns are {listed(raw.columns)}: "
+            "name one with --data.text_pair."
+        )
+    return text, None
+
+
+def infer(raw: Raw, label: tuple[str, ...]) -> TaskName:
+    """Return the task that the label columns of text make."""
+    if len(label) > 1:
+        return "multi-label"
+    if is_list(raw, label[0]):
+        return "multi-label"
+    return "regression" if has_decimals(raw, label[0]) else "single-label"
+
+
+def _labels(raw: Raw, config: Data, taken: tuple[str | None, ...]) -> tuple[str, ...]:
+    """Return the label columns: those named, the one with a usual name, or those whose content tells."""
+    if config.label is not None:
+        return named_labels(raw, config.label)
+    usual = usual_label(raw, taken)
+    if usual is not None:
+        return (usual,)
+    taken = (*taken, taken[0] or find_text(raw, taken))
+    marks = flags(raw, taken) if config.task == "multi-label" else ()
+    return marks if len(marks) > 1 else (find_label(raw, taken, numbers=config.task == "regression"),)
+
+
+def choose_scored(
+    raw: Raw, config: Data, label_names: Sequence[str], *, pairs: bool | None = None
+) -> tuple[Columns, TaskName]:
+    """Return the columns to score a model on, whose task ``config`` names; the label may be called as in training.
+
+    Args:
+        raw: the split.
+        config: names the task, and the columns where the user does.
+        label_names: the model's labels; for regression the label column of the training data, for multi-label
+            perhaps its 0/1 columns.
+        pairs: as in :func:`choose_texts`.
+
+    Raises:
+        InputError: as :func:`choose`.
+    """
+    columns = [name for name in label_names if name in raw.columns]
+    as_trained = config.task == "regression" or (config.task == "multi-label" and len(columns) > 1)
+    if config.label is None and as_trained and len(columns) == len(label_names):
+        config = replace(config, label=",".join(columns))
+    return choose(raw, config, pairs=pairs)
+
+
+def named_labels(raw: Raw, label: str) -> tuple[str, ...]:
+    """Return the columns that ``a,b,c`` names; a column of that very name goes first.
+
+    Raises:
+        InputError: if one of them is missing.
+    """
+    if label in raw.columns or "," not in label:
+        return (present(raw, label, "label"),)
+    names = tuple(dict.fromkeys(name.strip() for name in label.split(",") if name.strip()))
+    return tuple(present(raw, name, "label") for name in names)
+
+
+def _looks_tagged(raw: Raw, config: Data) -> bool:
+    """Tell lists of words beside lists of tags from texts that are strings."""
+    if config.text_pair is not None or not all(_holds_lists(raw, name) for name in (config.text, config.label)):
+        return False
+    words = [name for name in raw.columns if is_list(raw, name, of_text=True)]
+    if config.text is not None:
+        return config.text in words
+    strings = any(name.lower() in TEXT_NAMES and is_string(kind_of(raw, name)) for name in raw.columns)
+    usual = any(name.lower() in WORD_NAMES for name in words)
+    return usual and not strings and sum(is_list(raw, name) for name in raw.columns) > 1
+
+
+def _holds_lists(raw: Raw, name: str | None) -> bool:
+    return name is None or (name in raw.columns and is_list(raw, name))
+
+
+def _tagged(raw: Raw, config: Data, group: str | None) -> Columns:
+    text, label = config.text, config.label
+    if text is not None and not is_list(raw, present(raw, text, "text"), of_text=True):
+        raise InputError(
+            f"data.task is tokens, but the text column {text!r} of {raw.name} holds {raw.table[text].type}, not lists "
+            "of words; give JSON lines or parquet with lists, or name another task."
+        )
+    tags = None if label is None else present(raw, label, "label")
+    words = text or _words(raw, (tags, group))
+    return Columns(words, (tags or find_tags(raw, (words, group)),), None, group)
+
+
+def _words(raw: Raw, taken: tuple[str | None, ...]) -> str:
+    """Return the column of words, which is not the column with the usual name of tags."""
+    if not any(is_list(raw, name, of_text=True) for name in raw.columns):
+        raise InputError(
+            f"data.task is tokens, but {raw.name} has no column of lists of words, only {listed(raw.columns)}; give "
+            "JSON lines or parquet with lists, or name another task."
+        )
+    return find_words(raw, taken)

@@ -1,0 +1,83 @@
+"""Labels that are numbers, for regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from toughen.data.columns.find import is_string
+from toughen.data.columns.labels import NULL_WORDS, first_row
+from toughen.data.read.raw import Raw
+from toughen.errors import InputError
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+def read_numbers(raw: Raw, column: str) -> npt.NDArray[np.float64]:
+    """Return the label column as numbers, [N]; NaN where there is none.
+
+    Raises:
+        InputError: at a label that is a word, a list, or infinite.
+    """
+    values = raw.column(column)
+    kind = values.type
+    if is_string(kind):
+        values = _parsed(values, raw, column)
+    elif not (_is_number(kind) or pa.types.is_null(kind)):
+        raise InputError(
+            f"data.task is regression, but the label column {column!r} of {raw.name} holds {kind}; give one number per "
+            "row."
+        )
+    numbers = np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
+    infinite = np.flatnonzero(np.isinf(numbers))
+    if len(infinite):
+        raise InputError(f"{raw.place(int(infinite[0]))}: the label in column {column!r} is infinite; correct it.")
+    return numbers
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _parsed(values: pa.ChunkedArray, raw: Raw, column: str) -> Any:
+    texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    empty = pc.or_(pc.equal(texts, ""), pc.is_in(texts, value_set=NULL_WORDS))
+    texts = pc.if_else(empty, pa.scalar(None, pa.string()), texts)
+    word = first_row(pc.invert(pc.match_substring_regex(texts, NUMBER)))
+    if word is not None:
+        raise InputError(
+            f"{raw.place(word)}: label {texts[word].as_py()!r} in column {column!r} is no number, but data.task is "
+            "regression; correct it, or name another task."
+        )
+    return pc.replace_substring_regex(texts, r"^\+", "").cast(pa.float64())
+
+
+def check_numbers(raw: Raw, column: str, numbers: npt.NDArray[np.float64]) -> None:
+    """Refuse a split in which a row has no number.
+
+    Raises:
+        InputError: naming the first such row.
+    """
+    missing = np.flatnonzero(np.isnan(numbers))
+    if len(missing):
+        more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{raw.place(int(missing[0]))}: the label in column {column!r} is null{more}; fill it in or remove the row."
+        )
+
+
+def check_spread(raw: Raw, column: str, numbers: npt.NDArray[np.float64]) -> None:
+    """Refuse training rows that all have the same number.
+
+    Raises:
+        InputError: naming the number.
+    """
+    if numbers.min() == numbers.max():
+        raise InputError(
+            f"{raw.name} has one label only: every row of column {column!r} says {numbers[0]:g}; regression needs at "
+            "least two different numbers."
+        )

@@ -1,0 +1,1 @@
+"""Train, validation, test and folds: who learns from which rows."""

@@ -1,0 +1,121 @@
+"""One split as it was read: an Arrow table, and what is needed to say where a row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from toughen.data.read.chunks import mapped
+from toughen.errors import InputError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One split before its columns are chosen.
+
+    Attributes:
+        table: every column as it was read.
+        name: what the user calls it ("reviews.csv", "split 'train' of imdb").
+        typed: false where the format has no types (CSV), so that numbers arrive as text.
+        class_names: names of the classes of a column that holds ids, where the source keeps them.
+        mixed: per column whose values have several types, a phrase that names two of them and their rows.
+        files: the file of each row, where every row is a file of its own.
+        first: number of the first row, where this is a piece of a split.
+    """
+
+    table: pa.Table
+    name: str
+    typed: bool = True
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mixed: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[str] | None = None
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        refuse_duplicate_columns(self.table.column_names, self.name)
+        if self.table.num_rows == 0:
+            raise InputError(f"{self.name} is empty: it has no rows, so give a source with texts in it.")
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in their order."""
+        return list(self.table.column_names)
+
+    def place(self, row: int) -> str:
+        """Say where row ``row`` (from 0) stands, counting from 1 as people do."""
+        return self.files[row] if self.files else f"{self.name}, row {self.first + row + 1}"
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column with dictionary encoding undone.
+
+        Raises:
+            InputError: if there is no such column, or its values have several types.
+        """
+        if name not in self.columns:
+            raise InputError(f"{self.name} has no column {name!r}; its columns are {listed(self.columns)}.")
+        if name in self.mixed:
+            raise InputError(f"Column {name!r} of {self.name} mixes types: {self.mixed[name]}; use one type.")
+        column = self.table[name]
+        if not pa.types.is_dictionary(column.type):
+            return column
+        kind = column.type.value_type
+        return mapped(column, lambda piece: piece.cast(kind), kind)
+
+
+def refuse_duplicate_columns(names: Sequence[str], where: str) -> None:
+    """Refuse a table in which two columns share a name.
+
+    Raises:
+        InputError: naming the column.
+    """
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise InputError(f"{where} has more than one column named {listed(twice)}; rename all but one.")
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names as quoted prose, cut after ``most``."""
+    shown = ", ".join(repr(str(name)) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "") or "none"
+
+
+def table_of(columns: Mapping[str, Sequence[Any]], name: str, **facts: Any) -> Raw:
+    """Build a split from Python values, noting the columns whose values have several types."""
+    arrays: dict[str, pa.Array] = {}
+    mixed: dict[str, str] = {}
+    for key, values in columns.items():
+        try:
+            arrays[key] = pa.array(values, from_pandas=True)
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError, ValueError) as error:
+            mixed[key] = _two_types(values) or f"Arrow cannot hold them ({str(error).splitlines()[0]})"
+            arrays[key] = pa.nulls(len(values))
+    return Raw(pa.table(arrays), name, mixed=mixed, **facts)
+
+
+def _two_types(values: Sequence[Any]) -> str | None:
+    """Name two values of different types, also within lists."""
+    first: tuple[int, Any] | None = None
+    lists = ((row, value if isinstance(value, list | tuple) else [value]) for row, value in enumerate(values))
+    for row, value in ((row, value) for row, parts in lists for value in parts):
+        if _is_null(value):
+            continue
+        if first is None:
+            first = (row, value)
+        elif type(value) is not type(first[1]):
+            return f"{_shown(*first)} but {_shown(row, value)}"
+    return None
+
+
+def _is_null(value: Any) -> bool:
+    """Tell the ways in which Python and pandas write a null."""
+    not_a_number = isinstance(value, float) and value != value
+    return value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _shown(row: int, value: Any) -> str:
+    text = repr(value)
+    text = text if len(text) <= 40 else text[:37] + "..."
+    return f"row {row + 1} holds {text} ({type(value).__name__})"

@@ -1,0 +1,1 @@
+"""The training step: knows torch, not transformers' Trainer."""

@@ -1,0 +1,328 @@
+"""One training step in which objective and adversary compose: the one place that reduces and back-propagates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from toughen.engine.adversaries import AnyAdversary, WeightAdversary
+from toughen.engine.compose import Setup, check_composition, checkpointed, warn_of_idle_parts
+from toughen.engine.counters import Cost, Tally
+from toughen.engine.inputs import InputChange
+from toughen.engine.likelihood import LIKELIHOODS
+from toughen.engine.objectives import CrossEntropy
+from toughen.engine.randomness import Noise, torch_noise
+from toughen.engine.reduction import Reduction
+from toughen.engine.rows import count_rows
+from toughen.engine.site import Site
+from toughen.engine.step import Context, Step
+from toughen.engine.weight_average import WeightAverage
+from toughen.errors import InputError
+from toughen.machine.runtime import (
+    PlainRuntime,
+    Runtime,
+    casts_kept,
+    compiled_graphs_kept,
+    is_compiled,
+    let_lengths_vary,
+    unwrap,
+)
+from toughen.model.multi_sample import HeadSamples
+from toughen.recipe.training import Memory, Precision
+from toughen.tasks import TaskName
+
+
+class Engine:
+    """Replaces ``loss.backward()``: ``engine.backward(batch)`` leaves the gradient of the whole recipe in ``.grad``.
+
+    A step has two phases. *Ascend*: the adversary finds its perturbation; its passes may back-propagate but never
+    communicate between processes. *Term*: one joint backward, which does. (One phase for both lets two DDP ranks drift
+    apart without an error.)
+
+    Attributes:
+        model: what passes run through: the bare model, or a wrapper around it that communicates.
+        updates: optimiser steps so far; ``adversary.start_step`` counts these.
+        ascents: perturbations found so far.
+        cost: passes so far.
+        tally: training accuracy since it was last reset.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: CrossEntropy | None = None,
+        adversary: AnyAdversary | None = None,
+        *,
+        inputs: InputChange | None = None,
+        task: TaskName = "single-label",
+        average: WeightAverage | None = None,
+        precision: Precision = "fp32",
+        memory: Memory = "normal",
+        compiled: bool = False,
+        noise: Noise = torch_noise,
+        special_ids: Iterable[int] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """Register the hooks on the model.
+
+        Args:
+            model: a transformers classifier, bare or wrapped in ``DistributedDataParallel``.
+            objective: what is a mistake; default cross-entropy.
+            adversary: who pushes back; default nobody.
+            inputs: how the embeddings change while training; default not at all.
+            task: what a label is.
+            average: the average of the weights, where the adversary needs it as a teacher (SMART's Bregman term).
+            precision: of the passes, where the engine stands in a plain loop; losses and perturbations are float32.
+            memory: low runs passes that share a backward one after another and makes all but the last of them again in
+                the backward: the same gradients (other dropout masks) for the memory of one pass and a forward more.
+            compiled: whether the model will be compiled; of one that is already the engine knows.
+            noise: source of random starts; default torch's global generator.
+            special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
+            runtime: how passes run inside a framework (the Trainer brings its own).
+
+        Raises:
+            InputError: if the model cannot be perturbed where the adversary wants to, or the parts do not compose.
+        """
+        self.objective = objective or CrossEntropy()
+        self.adversary, self.inputs, self.average = adversary, inputs, average
+        self.likelihood = LIKELIHOODS[task]
+        self.runtime = runtime or PlainRuntime(model, precision)
+        bare = unwrap(model)
+        self._compiled, self._low_memory = compiled or is_compiled(model), memory == "low"
+        if self._compiled:
+            let_lengths_vary()
+        facts = (special_ids is not None, self._low_memory, self._compiled)
+        self._setup = Setup(bare, self.objective, adversary, inputs, task, *facts)
+        self.check()
+        warn_of_idle_parts(self._setup)
+        self._bare = bare
+        self._place_hooks(bare)
+        self.model: nn.Module = model
+        self._noise = noise
+        self._special_ids = tuple(special_ids or ())
+        self.restart()
+
+    def _place_hooks(self, bare: nn.Module) -> None:
+        self.site: Site | None = None
+        self._entry: Site | None = None
+        if self.adversary is not None and not isinstance(self.adversary, WeightAdversary):
+            self.site = Site(bare, self.adversary.site)
+        if self.inputs is not None:
+            at_entry = self.site is not None and self.site.place == "embeddings"
+            self._entry = self.site if at_entry else Site(bare)
+        samples = self.objective.dropout_samples
+        self._samples = HeadSamples(bare, samples) if samples > 1 else None
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The weights that learn, by name, tied ones once."""
+        return {name: p for name, p in self._bare.named_parameters() if p.requires_grad}
+
+    def check(self) -> None:
+        """Check the parts once more: a Trainer enables gradient checkpointing late.
+
+        Raises:
+            InputError: if they do not compose.
+        """
+        check_composition(self._setup)
+        self._checkpointed = bool(checkpointed(self._setup.model))
+
+    def restart(self) -> None:
+        """Count from 0 again: optimiser steps, perturbations, passes, hits and the log."""
+        self.updates = 0
+        self.ascents = 0
+        self.cost = Cost()
+        self.tally = Tally()
+        self._log: dict[str, Tensor] = {}
+        self._logged_updates = 0
+
+    def backward(
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        examples: Tensor | float | None = None,
+        labelled: Tensor | float | None = None,
+        sync: bool = True,
+    ) -> Tensor:
+        """Add the gradient of sum_i w_i loss_i / examples to the parameters' ``.grad``.
+
+        Args:
+            batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` ([B] class ids, -100: no label; [B, K]
+                0 or 1, -100: none; [B] numbers, NaN: none; [B, T] class ids, -100: no word), other model inputs, and
+                optionally ``weight`` [B] (0 leaves a row out).
+            examples: rows (for tokens: labelled words) of the whole optimiser step (all its micro-batches; under DDP
+                the mean over processes); default: those of this batch.
+            labelled: those of them with a label; default: the share that has one in this batch.
+            sync: False on all but the last micro-batch of an accumulated step.
+
+        Returns:
+            The loss, a detached scalar: everything that was back-propagated, reduced as above.
+        """
+        counts = count_rows(batch, self.likelihood)
+        examples = _positive(counts[0] if examples is None else examples)
+        scale = self._label_scale(counts, examples, labelled)
+        with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compiling():
+            total = self._parts(batch, scale, examples, sync)
+        if sync:
+            self.updates += 1
+            self.cost.steps += 1
+            self._logged_updates += 1
+        return total
+
+    def _compiling(self) -> AbstractContextManager[None]:
+        kept = self._compiled and getattr(self.adversary, "keeps_graph", False)
+        return compiled_graphs_kept() if kept else nullcontext()
+
+    def _parts(self, batch: Mapping[str, Tensor], scale: Tensor, examples: Tensor | float, sync: bool) -> Tensor:
+        """Back-propagate the rows on which the adversary acts, then the rest; only the last part communicates."""
+        adversary = self.adversary if self.adversary is not None and self.adversary.acts(self.updates) else None
+        chosen, rest = self._chosen(batch, getattr(adversary, "share", 1.0))
+        context = self._context()
+        self.cost.checkpointed = self._checkpointed
+        total: Tensor | None = None
+        for rows, acting in ((chosen, adversary), (rest, None)):
+            if rows is None:
+                continue
+            last = acting is None or rest is None
+            self.cost.share = len(rows["labels"]) / len(batch["labels"]) if rest is not None else 1
+            step = Step(context, rows, scale)
+            with nullcontext() if last or not sync else self.runtime.local():
+                loss = Reduction(self, rows.get("weight"), examples).run(step, sync and last, acting)
+            total = loss if total is None else total + loss
+        assert total is not None  # a batch has rows
+        return total
+
+    def _chosen(
+        self, batch: Mapping[str, Tensor], share: float
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None]:
+        """Split a batch at random into the rows on which the adversary acts (at least one) and the others."""
+        rows = len(batch["labels"])
+        count = max(1, round(share * rows))
+        if count == rows:
+            return batch, None
+        device = batch["labels"].device
+        order = self._noise("uniform", torch.zeros(rows, device=device)).argsort()
+        return tuple({name: value[part] for name, value in batch.items()} for part in (order[:count], order[count:]))  # type: ignore[return-value]
+
+    def step(self, optimizer: torch.optim.Optimizer, *, max_grad_norm: float | None = None) -> bool:
+        """Unscale, clip, step the optimiser and clear the gradients; False if fp16 overflowed and the step was skipped.
+
+        A convenience for plain loops; with fp32 and bf16 ``optimizer.step()`` does as well. After a skipped step
+        neither a schedule nor an average may move, and ``updates`` does not.
+        """
+        scaler = getattr(self.runtime, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        if max_grad_norm:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+        taken = True
+        if scaler is None:
+            optimizer.step()
+        else:
+            before = scaler.get_scale()
+            scaler.step(optimizer)
+            scaler.update()
+            taken = scaler.get_scale() >= before
+        optimizer.zero_grad()
+        if not taken:
+            self.skipped()
+        return taken
+
+    def skipped(self) -> None:
+        """Take back the count of the last step: the scaler skipped it."""
+        self.updates -= 1
+
+    def terms(self) -> dict[str, float]:
+        """Return each loss term's mean over the optimiser steps since the last call; they add up to the loss.
+
+        ``task`` and the objective's other terms are those of the clean pass (absent where the adversary has none),
+        ``adversarial`` is the adversary's; ``perturbation_norm`` is the mean L2 norm of delta per example.
+        """
+        count = max(self._logged_updates, 1)
+        means = {name: float(value) / count for name, value in self._log.items()}
+        self._log, self._logged_updates = {}, 0
+        return means
+
+    def close(self) -> None:
+        """Remove the hook from the model."""
+        for hooked in (self.site, self._entry, self._samples):
+            if hooked is not None:
+                hooked.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def log_state(self) -> dict[str, Any]:
+        """Return the log since the last :meth:`terms` as plain numbers, for a checkpoint."""
+        return {"updates": self._logged_updates, "terms": {name: float(value) for name, value in self._log.items()}}
+
+    def load_log_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take over a saved :meth:`log_state`."""
+        self._logged_updates = state["updates"]
+        self._log = {name: torch.tensor(value, device=device) for name, value in state["terms"].items()}
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Add a reduced, detached scalar to the log."""
+        self._log[name] = self._log[name] + value if name in self._log else value
+
+    def _context(self) -> Context:
+        return Context(
+            model=self.model,
+            objective=self.objective,
+            likelihood=self.likelihood,
+            inputs=self.inputs,
+            site=self.site,
+            entry=self._entry,
+            samples=self._samples,
+            noise=self._noise,
+            autocast=self.runtime.autocast,
+            scaled=self.runtime.scaled,
+            teacher=self._teacher,
+            special_ids=self._special_ids,
+            cost=self.cost,
+            bare=self._bare,
+            low_memory=self._low_memory,
+            twice=getattr(self.adversary, "differentiates_twice", False),
+        )
+
+    def _teacher(self) -> tuple[nn.Module, dict[str, Tensor]]:
+        if self.average is None:
+            raise InputError(
+                f"adversary {getattr(self.adversary, 'name', '')} learns from the average of the weights; set average: "
+                "ema (in a loop of your own: Engine(..., average=make_average(...))), or adversary.bregman: 0."
+            )
+        types = {name: p.dtype for name, p in self._bare.named_parameters()}
+        average = self.average.weights(self._bare)
+        # The average is float32; the model may hold its weights in half precision.
+        return self._bare, {name: weight.to(types[name]) for name, weight in average.items()}
+
+    def _label_scale(
+        self, counts: tuple[Tensor, Tensor], examples: Tensor | float, labelled: Tensor | float | None
+    ) -> Tensor:
+        if labelled is None:
+            examples, labelled = counts
+        # Under DDP these are means over processes, which may lie between 0 and 1.
+        labelled = torch.as_tensor(labelled)
+        labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
+        return torch.where(labelled > 0, examples / labelled, 1.0)
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        """Whether some term of the recipe needs no label."""
+        return self.objective.label_free or getattr(self.adversary, "label_free", False)
+
+
+def _positive(examples: Tensor | float) -> Tensor | float:
+    """Return what to divide by: 1 where nothing counts (fillers only, no labelled word), so that 0 / 0 is 0."""
+    return torch.where(examples > 0, examples, 1.0) if isinstance(examples, Tensor) else examples or 1.0

@@ -1,0 +1,209 @@
+"""One ``backward``: runs the adversary's passes and turns losses [B] into one number, always in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from toughen.engine.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
+from toughen.engine.step import Step
+from toughen.errors import InputError
+from toughen.machine.runtime import forget_casts
+
+if TYPE_CHECKING:
+    from toughen.engine.engine import Engine
+
+
+class Reduction:
+    """One micro-batch on its way into the parameters' gradients."""
+
+    def __init__(self, engine: Engine, weight: Tensor | None, examples: Tensor | float) -> None:
+        """Prepare.
+
+        Args:
+            engine: whose model, adversary, runtime and log.
+            weight: [B] or None, what each row's loss is multiplied by.
+            examples: what the sum of losses is divided by.
+        """
+        self._engine = engine
+        self._runtime = engine.runtime
+        self._weight = weight
+        self._examples = examples
+        self._total: Tensor | None = None
+
+    def run(self, step: Step, sync: bool, adversary: AnyAdversary | None) -> Tensor:
+        """Leave the gradient of the recipe, with this adversary, in ``.grad``; return the loss, detached."""
+        if adversary is None:
+            self._teach(step.clean())
+        elif isinstance(adversary, WeightAdversary):
+            self._in_weights(adversary, step, sync)
+        else:
+            self._in_embeddings(adversary, step, sync)
+        for name, value in step.recorded.items():
+            self._record(name, value)
+        self._count_hits(step)
+        assert self._total is not None  # every branch teaches
+        return self._total
+
+    # ---- embedding space
+
+    def _in_embeddings(self, adversary: Adversary, step: Step, sync: bool) -> None:
+        with self._silent(sync):
+            delta = self._ascend(adversary.ascend(step))
+        self._engine.ascents += 1
+        self._record("perturbation_norm", delta.flatten(1).norm(dim=1) * step.units.to(delta.device))
+        terms = adversary.terms(step, delta)
+        for name, value in terms.items():
+            self._record(name, value)
+        losses = [*terms.values()] if adversary.replaces_task else [step.clean(), *terms.values()]
+        self._teach(sum(losses[1:], start=losses[0]))
+
+    def _silent(self, sync: bool) -> Any:
+        # The outer context of a micro-batch that does not communicate is already local, and need not nest.
+        return self._runtime.local() if sync else nullcontext()
+
+    def _ascend(self, ascent: Any) -> Tensor:
+        gradient: Tensor | None = None
+        while True:
+            try:
+                asked = ascent.send(gradient)
+            except StopIteration as done:
+                delta: Tensor = done.value.detach()
+                return delta
+            gradient = self._teaching_pass(asked) if isinstance(asked, Teach) else self._search(asked)
+
+    def _teaching_pass(self, asked: Teach) -> Tensor | None:
+        if not asked.clean:
+            self._record("adversarial", asked.loss)
+        self._teach(asked.loss)
+        if asked.leaf is None:
+            return None
+        grad = asked.leaf.grad
+        if grad is None:
+            raise RuntimeError("an adversary yielded a loss that does not depend on its perturbation")
+        # Undo the reduction and the gradient scale, so that the 1e-8 guards see each example's own gradient.
+        return grad * self._examples / self._scale(grad)
+
+    def _search(self, asked: Search) -> Tensor:
+        scaled = self._runtime.scaled(asked.loss.sum())
+        (gradient,) = torch.autograd.grad(scaled, asked.leaf, retain_graph=asked.kept)
+        self._engine.cost.searched(asked.kept)
+        return gradient / self._scale(gradient)
+
+    # ---- weight space
+
+    def _in_weights(self, adversary: WeightAdversary, step: Step, sync: bool) -> None:
+        with self._silent(sync):
+            selected, moved, length = self._uphill(adversary, step)
+        self._engine.ascents += 1
+        self._record("perturbation_norm", length * step.units)
+        with lent(selected, moved):
+            loss = step.objective()
+            self._record("adversarial", loss)
+            self._teach(loss)
+        if not adversary.clean:
+            step.recorded = {}
+
+    def _uphill(self, adversary: WeightAdversary, step: Step) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return the weights that move, where they move, and how far; the gradients themselves are not kept."""
+        weights = self._engine.trainable
+        loss = self._reduced(step.clean())
+        gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
+        self._engine.cost.taught()
+        there = [(name, w, g) for (name, w), g in zip(weights.items(), gradients, strict=True) if g is not None]
+        chosen = [i for i, (name, _, _) in enumerate(there) if adversary.selects(name)]
+        if not chosen:
+            raise InputError(
+                "the weights that the adversary selects take no part in the loss, so it cannot move them; choose "
+                "others (adversary.only)."
+            )
+        learning = [w for _, w, _ in there]
+        own = _own([g for _, _, g in there], like=learning)
+        del gradients, there
+        if adversary.clean:
+            self._total = loss.detach()
+        free = _accumulate(learning, own) if adversary.clean else own
+        selected, found, into = ([tensors[i] for i in chosen] for tensors in (learning, own, free))
+        with torch.no_grad():
+            return selected, into, adversary.move([w.detach() for w in selected], found, into)
+
+    def _scale(self, like: Tensor) -> Tensor:
+        return self._runtime.scaled(torch.ones((), device=like.device))
+
+    # ---- reducing
+
+    def _teach(self, loss: Tensor) -> None:
+        reduced = self._reduced(loss)
+        self._runtime.backward(reduced)
+        self._engine.cost.taught()
+        self._total = reduced.detach() if self._total is None else self._total + reduced.detach()
+
+    def _reduced(self, loss: Tensor) -> Tensor:
+        weighted = loss if self._weight is None else loss * self._weight
+        total = weighted.sum()
+        return total / (self._examples.to(total.dtype) if isinstance(self._examples, Tensor) else self._examples)
+
+    def _record(self, name: str, loss: Tensor) -> None:
+        self._engine.record(name, self._reduced(loss.detach()))
+
+    def _count_hits(self, step: Step) -> None:
+        if step.first_logits is None or step.target.mixing is not None:
+            return  # a mixed row has no label to hit
+        counted = step.target.likelihood.hits(step.first_logits, step.labels)
+        if counted is None:
+            return
+        right, labels = counted
+        weight = self._weight
+        if weight is not None:
+            weight = weight.repeat_interleave(len(labels) // len(weight))
+        self._engine.tally.add(right, labels, step.first_logits.shape[-1], weight)
+
+
+@contextmanager
+def lent(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Let weights stand where others lie inside the block; afterwards they are bitwise what they were, in any case.
+
+    Nothing is copied: for the time of the block a weight points to other memory. A graph that was made before the block
+    must not be back-propagated in it: autograd does not notice that its weights have changed.
+    """
+    before = [weight.data for weight in weights]
+    try:
+        for weight, other in zip(weights, others, strict=True):
+            weight.data = other
+        forget_casts()
+        yield
+    finally:
+        for weight, kept in zip(weights, before, strict=True):
+            weight.data = kept
+        forget_casts()
+
+
+def _accumulate(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Add gradients to ``.grad``, as a backward would; return memory of each one's shape that nobody needs.
+
+    A first gradient becomes ``.grad`` itself, and the memory is new; the memory of a later one is its own.
+    """
+    free = []
+    for weight, gradient in zip(weights, gradients, strict=True):
+        free.append(torch.empty_like(gradient) if weight.grad is None else gradient)
+        weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return free
+
+
+def _own(gradients: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients that may be overwritten, each laid out like its weight and in memory of its own.
+
+    Autograd may give two weights one and the same gradient, or one number repeated.
+    """
+    seen: set[int] = set()
+    own = []
+    for gradient, weight in zip(gradients, like, strict=True):
+        place = gradient.untyped_storage().data_ptr()
+        alone = place not in seen and gradient.stride() == weight.stride()
+        own.append(gradient if alone else torch.empty_like(weight).copy_(gradient))
+        seen.add(place)
+    return own

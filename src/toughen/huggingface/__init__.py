@@ -1,0 +1,1 @@
+"""The Trainer: the only room that knows the internals of transformers' Trainer."""

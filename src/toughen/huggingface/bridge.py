@@ -1,0 +1,156 @@
+"""Between the engine and the Trainer: how a pass runs there, and the moments that only a callback sees."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from toughen.engine.adversaries import AnyAdversary
+from toughen.engine.engine import Engine
+from toughen.huggingface import training_state
+
+if TYPE_CHECKING:
+    from toughen.huggingface.trainer import ToughTrainer
+
+
+class TrainerRuntime:
+    """The engine's view of a Trainer: accelerate runs, scales and communicates. See :mod:`toughen.machine.runtime`."""
+
+    def __init__(self, trainer: ToughTrainer) -> None:
+        self._trainer = trainer
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Nothing: accelerate has wrapped the model's forward."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Back-propagate through accelerate, which scales for fp16."""
+        self._trainer.accelerator.backward(loss)
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Multiply by the gradient scale, if there is a scaler."""
+        scaler = self._trainer.accelerator.scaler
+        return loss if scaler is None else scaler.scale(loss)
+
+    def local(self) -> AbstractContextManager[Any]:
+        """Do not communicate: DDP's no_sync, or its counterpart for a model that was sharded when it was loaded."""
+        trainer = self._trainer
+        if getattr(trainer, "is_distributed_loading_by_transformers", False):
+            deferred: AbstractContextManager[Any] = trainer._defer_fsdp_gradient_reduction()
+            return deferred
+        no_sync: AbstractContextManager[Any] = trainer.accelerator.no_sync(trainer.model_wrapped)
+        return no_sync
+
+    def outer(self, sync: bool) -> AbstractContextManager[Any]:
+        """Nothing: the Trainer's loop has already entered no_sync for a micro-batch that does not communicate."""
+        return nullcontext()
+
+
+class Bridge(TrainerCallback):
+    """Moves average and counters after each step that was taken, and watches for collapse."""
+
+    def __init__(self, trainer: ToughTrainer) -> None:
+        self._trainer = trainer
+        self._scale = 1.0
+        self._training = False
+        self._watch: MajorityWatch | None = None
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Restore what the Trainer has just reset, and start the clock."""
+        self._training = True
+        training_state.restore_losses(self._trainer)
+        self._trainer.clock.start()
+
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Remember the gradient scale."""
+        scaler = self._trainer.accelerator.scaler
+        self._scale = 1.0 if scaler is None else scaler.get_scale()
+
+    def on_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the average, or take the count of a skipped step back."""
+        # accelerate cannot see that a fused optimiser skipped; a scale that fell can.
+        trainer = self._trainer
+        scaler = trainer.accelerator.scaler
+        assert trainer.engine is not None
+        if scaler is not None and scaler.get_scale() < self._scale:
+            trainer.engine.skipped()
+            optimizer: Any = trainer.optimizer
+            optimizer._is_overflow = True  # or the schedule would move on
+        elif trainer.average is not None:
+            trainer.average.update()
+
+    def on_evaluate(
+        self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Offer the weights that were just scored to the soup, while training."""
+        trainer = self._trainer
+        if trainer.soup is not None and self._training:
+            metric = str(args.metric_for_best_model)
+            score = (metrics or {}).get(metric if metric.startswith("eval_") else f"eval_{metric}")
+            if score is not None:
+                trainer.soup.offer(state.global_step, float(score), trainer.model)
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop the clock; later scores are not of this training."""
+        self._training = False
+        self._trainer.clock.stop()
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Start counting hits."""
+        if self._trainer.engine is not None:
+            accelerator = self._trainer.accelerator
+            self._watch = MajorityWatch(self._trainer.engine, partial(accelerator.reduce, reduction="sum"))
+
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Warn of collapse."""
+        if self._watch is not None:
+            self._watch.check(state.epoch, say=state.is_world_process_zero)
+
+
+MIN_LABELS, TOLERANCE = 50, 0.02
+"""An epoch of fewer labels (of rows, or of words) says too little; an accuracy this near the majority's sits at it."""
+
+
+class MajorityWatch:
+    """Compares an epoch's training accuracy with the majority rate of the labels it saw."""
+
+    def __init__(self, engine: Engine, reduce: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Start counting; ``reduce`` adds the counts of all processes up."""
+        self._engine = engine
+        self._reduce = reduce or (lambda counts: counts)
+        engine.tally.reset()
+
+    def check(self, epoch: float | None, *, say: bool = True) -> None:
+        """Warn by name (one process ``say``s it) if the epoch's accuracy is that of always answering the majority."""
+        counts = self._engine.tally.counts()
+        if counts is None:
+            return
+        hits, *classes = self._reduce(counts).tolist()
+        labels = sum(classes)
+        rate = max(classes) / max(labels, 1)
+        if not say or labels < MIN_LABELS or rate == 1 or hits / labels > rate + TOLERANCE:
+            return
+        adversary = self._engine.adversary
+        cause = "the learning rate may be too high, too low or still warming up"
+        if adversary is not None:
+            cause = (
+                f"adversary {adversary.name} with radius {adversary.radius}{_unit(adversary)} may be too "
+                "strong: lower adversary.radius, or let it wait with adversary.start_step"
+            )
+        warnings.warn(
+            f"training accuracy {hits / labels:.1%} sat at the majority rate {rate:.1%} for epoch "
+            f"{math.ceil(epoch or 0)}: the model may have collapsed to one class; {cause}.",
+            stacklevel=2,
+        )
+
+
+def _unit(adversary: AnyAdversary) -> str:
+    unit = getattr(adversary, "radius_unit", None)
+    return f" ({unit})" if unit else ""

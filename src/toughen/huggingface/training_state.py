@@ -1,0 +1,56 @@
+"""The numbers of a training in progress: out of a `ToughTrainer` into a checkpoint, and back into another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from toughen.machine.launch import mean_over_processes
+
+if TYPE_CHECKING:
+    from toughen.huggingface.trainer import ToughTrainer
+
+
+def state_of(trainer: ToughTrainer) -> dict[str, Any]:
+    """Return what a checkpoint must know beside weights, optimiser and generators; every process must ask."""
+    engine = trainer.the_engine()
+    log = engine.log_state()
+    # Every process goes on with the mean, so that the next log line is the one of an uninterrupted run.
+    log["terms"] = mean_over_processes(trainer.accelerator, log["terms"])
+    loss = mean_over_processes(trainer.accelerator, {"": float(trainer._tr_loss)})[""]
+    return {
+        "updates": engine.updates,
+        "seconds": trainer.clock.seconds,
+        "rows": trainer.clock.rows,
+        "cost": engine.cost.state(),
+        "ascents": engine.ascents,
+        # A run that merely reached its last step can be prolonged; one that was stopped early is over.
+        "stopped": trainer.control.should_training_stop and trainer.state.global_step < trainer.state.max_steps,
+        "unit": engine.site.unit if engine.site else None,
+        "log": log,
+        "loss_since_log": loss,
+        "logged_loss": trainer._total_loss_scalar,
+        "last_logged_step": trainer._globalstep_last_logged,
+    }
+
+
+def take_over(trainer: ToughTrainer, state: dict[str, Any]) -> None:
+    """Continue with the numbers of a checkpoint; the losses among them wait for :func:`restore_losses`."""
+    engine = trainer.the_engine()
+    engine.updates = state["updates"]
+    engine.load_log_state(state["log"], trainer.args.device)
+    engine.cost.restore(state["cost"])
+    engine.ascents = state["ascents"]
+    if engine.site is not None:
+        engine.site.unit = state["unit"]
+    trainer.stopped = state["stopped"]
+    trainer.clock.before = (state["seconds"], state["rows"])
+    trainer.restored = state
+
+
+def restore_losses(trainer: ToughTrainer) -> None:
+    """Put the unlogged loss of a checkpoint back: the Trainer has just zeroed it."""
+    state, trainer.restored = trainer.restored, None
+    if state is not None:
+        trainer._tr_loss += state["loss_since_log"]
+        trainer._total_loss_scalar = state["logged_loss"]
+        trainer._globalstep_last_logged = state["last_logged_step"]

@@ -1,0 +1,1 @@
+"""The machine: device, precision, launch, memory and kernels of this process, and what is installed."""

@@ -1,0 +1,1 @@
+"""The model: heads, adapters, layer groups, and loading a saved one."""

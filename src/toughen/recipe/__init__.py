@@ -1,0 +1,1 @@
+"""A recipe: four slots and the training settings, read from YAML, flags or Python."""

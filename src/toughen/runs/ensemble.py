@@ -1,0 +1,57 @@
+"""Several classifiers of one task that answer as one: the mean of their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from toughen.classifier.classifier import Classifier, Floats
+
+
+@dataclass
+class Ensemble(Classifier):
+    """The models of a run in folds as one classifier.
+
+    Attributes:
+        members: the models; ``model`` and ``tokenizer`` are the first one's.
+    """
+
+    members: tuple[Classifier, ...] = ()
+
+    @classmethod
+    def of(cls, members: Sequence[Classifier]) -> Ensemble:
+        """Join classifiers with the same labels; their thresholds are averaged like their outputs."""
+        first = members[0]
+        own = {f.name: getattr(first, f.name) for f in fields(Classifier)}
+        thresholds = mean_thresholds([member.thresholds for member in members])
+        return cls(**own | {"thresholds": thresholds}, members=tuple(members))
+
+    def outputs(
+        self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Return the mean of the members' outputs; ``progress`` is that of the last one."""
+        *others, last = self.members
+        found = [member.outputs(dataset, batch_size=batch_size) for member in others]
+        return mean_outputs([*found, last.outputs(dataset, batch_size=batch_size, progress=progress)])
+
+    def logits(self, dataset: Any, *, batch_size: int = 64) -> Floats:
+        """Return the mean of the members' logits."""
+        mean: Floats = np.mean([member.logits(dataset, batch_size=batch_size) for member in self.members], axis=0)
+        return mean
+
+
+def mean_outputs(outputs: Sequence[Floats | list[Floats]]) -> Floats | list[Floats]:
+    """Return the mean over classifiers of outputs on the same texts: arrays [N, ...], or for tokens N arrays each."""
+    if isinstance(outputs[0], list):
+        return [np.mean(words, axis=0) for words in zip(*outputs, strict=True)]
+    mean: Floats = np.mean(outputs, axis=0)
+    return mean
+
+
+def mean_thresholds(thresholds: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
+    """Return the mean threshold of each label; None where classifiers have none."""
+    known = [row for row in thresholds if row is not None]
+    return tuple(np.mean(known, axis=0).tolist()) if known else None

@@ -1,0 +1,1 @@
+"""Resamples, intervals, seeds, shares: one bootstrap for every metric and every command."""

@@ -1,0 +1,138 @@
+"""One training on checked splits, from a pretrained model to a finished run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toughen.runs.folder import HASHES, METRICS, MODEL, write_json, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toughen.classifier.classifier import Classifier
+    from toughen.data import Splits
+    from toughen.huggingface.trainer import ToughTrainer
+    from toughen.recipe.recipe import Recipe
+
+
+def train_one(
+    recipe: Recipe,
+    splits: Splits,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool,
+    start: Callable[[], None],
+    extra: Mapping[str, Any] | None = None,
+    adapt: Callable[[ToughTrainer], None] | None = None,
+) -> None:
+    """Train, then score validation and, once, test with the saved model.
+
+    Args:
+        recipe: what to do.
+        splits: checked data; everything in ``train``, ``validation`` and ``unlabelled`` counts as seen.
+        folder: the run folder.
+        console: where progress is shown.
+        resume: whether to go on with the last checkpoint in the folder, if there is one.
+        start: makes the folder; called in the main process once the recipe has been tried out on the model.
+        extra: more to write into ``metrics.json``.
+        adapt: changes the trainer before it trains.
+
+    Raises:
+        InputError: if recipe, data and model do not fit together; nothing has been written then.
+    """
+    # Slow to import, and not needed to refuse wrong data.
+    from toughen.huggingface.checkpoint import last_complete
+    from toughen.huggingface.pretrained import prepare
+    from toughen.machine.full_speed import full_speed
+    from toughen.machine.launch import main_process_alone, quiet_libraries
+    from toughen.model.base_rates import starting_bias
+    from toughen.report.write import after_training
+    from toughen.training import build_trainer
+
+    build_trainer.check(recipe, splits)
+    with quiet_libraries():
+        pairs = "text_pair" in splits.train.column_names
+        bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
+        prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
+        tokens = build_trainer.tokenised(recipe, splits, prepared, console)
+        with main_process_alone() as is_main:
+            if is_main:
+                start()
+        trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, folder, console)
+        if adapt is not None:
+            adapt(trainer)
+        with full_speed(recipe.training):
+            trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
+        trainer.save_model(str(folder / MODEL))
+        with main_process_alone() as is_main:
+            if is_main:
+                _write_results(folder, recipe, splits, trainer, extra or {})
+                after_training(folder, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+
+
+def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
+    """Score the saved model; ``metrics.json`` comes last, whole, and says that the run has finished."""
+    from toughen.classifier.classifier import Classifier, score
+    from toughen.machine.environment import environment
+    from toughen.training import fresh
+
+    size = recipe.training.eval_batch_size
+    _save_hashes(folder / HASHES, splits)
+    classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
+    thresholds = _tuned(classifier, splits, size) if wants_thresholds(recipe, splits) else None
+    pairs = "text_pair" in splits.train.column_names
+    _note(folder / MODEL, classifier, {"thresholds": thresholds, "pairs": pairs})
+    classifier = replace(classifier, thresholds=thresholds, pairs=pairs)
+    scored = {"validation": splits.validation, "test": splits.test}
+    content: dict[str, Any] = {
+        name: score(classifier, rows, batch_size=size) for name, rows in scored.items() if rows is not None
+    }
+    content |= {"train": trainer.report(), "environment": environment(trainer.args)}
+    content |= fresh.report(folder, recipe) | dict(extra)
+    write_json(folder / METRICS, content)
+
+
+def _save_hashes(path: Path, splits: Splits) -> None:
+    """Keep which texts the model has seen, so that it can be refused as the teacher of a run scored on them."""
+    from toughen.data.divide.overlap import text_hashes
+
+    seen = (splits.train, splits.validation, splits.unlabelled)
+    hashes = np.unique(np.concatenate([text_hashes(rows) for rows in seen if rows is not None]))
+
+    def save(part: Path) -> None:
+        with part.open("wb") as file:  # np.save would add .npy to a name
+            np.save(file, hashes)
+
+    write_whole(path, save)
+
+
+def wants_thresholds(recipe: Recipe, splits: Splits) -> bool:
+    """Whether the probability from which a label counts is chosen on validation."""
+    if splits.task == "multi-label":
+        return True
+    return recipe.training.threshold == "tuned" and splits.task == "single-label" and len(splits.label_names) == 2
+
+
+def _tuned(classifier: Classifier, splits: Splits, batch_size: int) -> tuple[float, ...]:
+    from toughen.assess.thresholds import tune_thresholds
+
+    probabilities = classifier.probabilities(splits.validation, batch_size=batch_size)
+    return tuple(tune_thresholds(splits.task, probabilities, splits.validation["label"][:]))
+
+
+def _note(model: Path, classifier: Classifier, facts: Mapping[str, Any]) -> None:
+    """Write into the saved model's own config what its weights do not say, where whoever loads it finds it."""
+    path = model / "config.json"
+    if not path.exists():  # an adapter's folder need not have one
+        classifier.model.config.save_pretrained(model)
+    config = json.loads(path.read_text())
+    config["toughen"] = {**(config.get("toughen") or {}), **facts}
+    write_json(path, config)

@@ -1,0 +1,71 @@
+"""A run whose training accuracy sits at the majority rate for an epoch says so, with the suspect's name."""
+
+import warnings
+
+import pytest
+import torch
+
+from engine.models import tiny
+from huggingface.trials import make_rows, trainer
+from toughen.engine.adversaries import Pgd
+
+ROWS = [row | {"input_ids": [row["input_ids"][0], 5 + row["labels"], *row["input_ids"][2:]]} for row in make_rows(80)]
+"""The second word says the label: easy to learn."""
+
+HUGE = Pgd(radius=500.0, step_size=500.0, steps=2, radius_unit="absolute", clean=False, start="random")
+
+
+def warned(folder, recipe, **changes):
+    """Train 80 rows for two epochs; return the warnings."""
+    made = trainer(
+        folder,
+        recipe,
+        model=tiny("bert", dtype=torch.float32),
+        rows=ROWS,
+        **{"per_device_train_batch_size": 4, "learning_rate": 3e-3, "lr_scheduler_type": "constant"} | changes,
+    )
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        made.train()
+    return [str(w.message) for w in found if "majority rate" in str(w.message)]
+
+
+def test_a_radius_that_collapses_training_is_named(tmp_path):
+    """Each epoch warns, with epoch, rates, adversary, radius and unit, and what to change."""
+    found = warned(tmp_path, {"adversary": HUGE})
+    assert len(found) == 2
+    assert "epoch 1" in found[0]
+    assert "epoch 2" in found[1]
+    for words in ("adversary pgd with radius 500.0 (absolute)", "lower adversary.radius", "adversary.start_step"):
+        assert words in found[0]
+
+
+def test_a_rate_of_nearly_0_is_named_without_an_adversary(tmp_path):
+    """A plain run that does not learn warns of its learning rate instead."""
+    found = warned(tmp_path, None, learning_rate=1e-12)
+    assert len(found) == 2
+    assert "the learning rate may be too high, too low" in found[0]
+    assert "adversary" not in found[0]
+
+
+def test_a_sane_run_says_nothing(tmp_path):
+    """Canary: the same rows, seed and rate with a small radius learn, and nothing is said."""
+    assert warned(tmp_path, {"adversary": Pgd(radius=0.05, step_size=0.05)}) == []
+
+
+@pytest.mark.parametrize("count", [10, 49])
+def test_too_few_rows_say_nothing(tmp_path, count):
+    """An epoch of under 50 rows is no evidence."""
+    made = trainer(tmp_path, {"adversary": HUGE}, rows=make_rows(count))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.train()
+
+
+def test_rows_of_one_class_say_nothing(tmp_path):
+    """Where every row has the same label, the majority rate is all there is."""
+    rows = [row | {"labels": 1} for row in ROWS]
+    made = trainer(tmp_path, None, rows=rows, learning_rate=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.train()

@@ -1,0 +1,98 @@
+"""Between reading and training: what is refused, with the rows that there really are, and what transformers is told."""
+
+import pytest
+import torch
+
+import toughen
+from tiny import reviews, save_tiny_model
+from toughen.errors import InputError
+from toughen.huggingface.trainer import ToughTrainer
+from toughen.recipe.recipe import load_recipe
+from toughen.training import build_trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(save_tiny_model(tmp_path / "model"))
+
+
+def train(model, folder, start_step, **training):
+    return toughen.train(
+        reviews(40, seed=1),
+        model=model,
+        recipe="fgm",
+        output=folder,
+        adversary={"start_step": start_step},
+        training={"epochs": 1, "batch_size": 4, "save_total_limit": 1} | training,
+        quiet=True,
+    )
+
+
+WINDOWS = {"truncation": "windows", "max_length": 6}
+
+
+@pytest.mark.parametrize("reading", [{}, WINDOWS], ids=["texts", "windows"])
+def test_an_adversary_that_would_never_act_is_refused_before_anything_is_written(model, tmp_path, reading):
+    with pytest.raises(InputError, match=r"start_step is 500, but training has only \d+ steps"):
+        train(model, tmp_path / "run", 500, **reading)
+    assert not (tmp_path / "run").exists()
+
+
+def test_windows_count_as_rows(model, tmp_path):
+    """36 texts are 9 steps, their windows some more; canary: without windows the same adversary never acts."""
+    with pytest.raises(InputError, match="only 9 steps"):
+        train(model, tmp_path / "texts", 9)
+    steps = train(model, tmp_path / "windows", 9, **WINDOWS).metrics["train"]["steps"]
+    assert steps > 9
+
+
+def told(monkeypatch, tmp_path, device="cpu", capability=(8, 0), **training):
+    """Return the arguments of a recipe's training as on that device."""
+    monkeypatch.setattr(build_trainer, "best_device", lambda: torch.device(device))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    seen = {}
+
+    def note(**arguments):
+        seen.update(arguments)
+
+    monkeypatch.setattr(build_trainer, "TrainingArguments", note)
+    monkeypatch.setattr(build_trainer, "_checkpointing", lambda: {"checkpointing": True})
+    build_trainer.training_arguments(load_recipe("plain", {"training": training}), tmp_path, "f1")
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "tf32", "pinned"),
+    [("cpu", (8, 0), None, False), ("cuda", (7, 5), None, True), ("cuda", (8, 0), True, True)],
+)
+def test_a_gpu_gets_pinned_memory_and_tf32_where_it_has_it(monkeypatch, tmp_path, device, capability, tf32, pinned):
+    seen = told(monkeypatch, tmp_path, device, capability, precision="fp32")
+    assert seen["tf32"] is tf32
+    assert seen["dataloader_pin_memory"] is pinned
+    assert seen["use_cpu"] is (device == "cpu")
+
+
+def test_settings_of_speed_and_memory_are_passed_on(monkeypatch, tmp_path):
+    seen = told(monkeypatch, tmp_path, precision="bf16", compile=True, gradient_checkpointing=True, workers=2)
+    assert (seen["bf16"], seen["fp16"], seen["torch_compile"], seen["checkpointing"]) == (True, False, True, True)
+    assert seen["dataloader_num_workers"] == 2
+    assert "checkpointing" not in told(monkeypatch, tmp_path)
+
+
+def test_a_training_has_fused_adamw_and_fused_attention_and_reads_no_loss_per_step(model, tmp_path, monkeypatch):
+    """Two of them are what transformers does by itself; that it still does is what this test is for."""
+    trainers, inner = [], ToughTrainer.train
+
+    def noted(self, *args, **kwargs):
+        trainers.append(self)
+        return inner(self, *args, **kwargs)
+
+    monkeypatch.setattr(ToughTrainer, "train", noted)
+    train(model, tmp_path / "run", 0, max_steps=2)
+    (trainer,) = trainers
+    assert isinstance(trainer.optimizer.optimizer, torch.optim.AdamW)
+    assert trainer.optimizer.optimizer.defaults["fused"] is True
+    assert trainer.model.config._attn_implementation == "sdpa"
+    assert trainer.args.logging_nan_inf_filter is False
