@@ -111,9 +111,15 @@ def classification_metrics(
 
 @dataclass(frozen=True)
 class Scored:
-    """Checked inputs: probabilities [N, C] float64, labels [N], predictions [N], names of the C classes."""
+    """Checked inputs: labels [N], predictions [N], names of the C classes, and the model's numbers twice.
+
+    Attributes:
+        probabilities: [N, C] float64, whose rows sum to 1: what a likelihood needs.
+        scores: [N, C] as they were given: what ranks. Dividing rows by their sums parts texts that tie.
+    """
 
     probabilities: NDArray[np.float64]
+    scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
     names: tuple[str, ...]
@@ -135,8 +141,7 @@ class Scored:
         sums = p.sum(axis=1, keepdims=True)
         if (p < 0).any() or (abs(sums - 1) > _ROW_SUM_TOLERANCE).any():
             raise ValueError("probabilities must be at least 0 and sum to 1 in each row; these look like logits")
-        p = p / sums
-        return cls(p, y.astype(np.int64), _predictions(p, threshold), names)
+        return cls(p / sums, p, y.astype(np.int64), _predictions(p, threshold), names)
 
     @property
     def n(self) -> int:
@@ -225,10 +230,8 @@ def _averaged(name: str, average: str) -> Callable[[Scored], float]:
 def _roc_auc(s: Scored) -> float:
     from sklearn.metrics import roc_auc_score
 
-    if s.classes == 2:
-        return float(roc_auc_score(s.labels, s.probabilities[:, 1]))
-    labels = list(range(s.classes))
-    return float(roc_auc_score(s.labels, s.probabilities, multi_class="ovr", average="macro", labels=labels))
+    ids = np.flatnonzero(s.averaged)
+    return float(np.mean([roc_auc_score(s.labels == i, s.scores[:, i]) for i in ids]))
 
 
 def _mcc(s: Scored) -> float:

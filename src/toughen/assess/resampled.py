@@ -77,7 +77,7 @@ def _single_f1(s: Scored) -> Measure:
 
 def _single_auc(s: Scored) -> Measure:
     ids = np.flatnonzero(s.averaged)
-    return _macro_auc(s.probabilities[:, ids], s.labels[:, None] == ids)
+    return _macro_auc(s.scores[:, ids], s.labels[:, None] == ids)
 
 
 SINGLE: Measures[Scored] = {

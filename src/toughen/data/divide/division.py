@@ -102,6 +102,13 @@ def _with_validation(tables: Mapping[str, pa.Table], facts: Facts, share: float,
     return {split: found[split] for split in ORDER if split in found}
 
 
+def _not_held_out(divided: Mapping[str, pa.Table], facts: Facts) -> list[str]:
+    """Name the classes that train has and the split that was taken from it has not."""
+    left, held = (count_labels(divided[split], facts.names, facts.task) for split in ("train", "validation"))
+    absent = [name for name in left if left[name] and not held[name]]
+    return [f"validation has no text with label {listed(absent)}: too few could be moved apart"] if absent else []
+
+
 def _notes(tables: Mapping[str, pa.Table], divided: Mapping[str, pa.Table], facts: Facts, seed: int) -> tuple[str, ...]:
     notes = []
     if "validation" not in tables:
@@ -110,6 +117,7 @@ def _notes(tables: Mapping[str, pa.Table], divided: Mapping[str, pa.Table], fact
             ", groups whole" if "group" in tables["train"].column_names else "",
         )
         notes.append(f"validation: {rows:,} rows held out of train, {HOW[facts.task]}{whole}, seed {seed}")
+        notes += _not_held_out(divided, facts)
     if "test" not in tables:
         notes.append("no labelled test split: nothing will be scored as test")
     for a, b in PAIRS:

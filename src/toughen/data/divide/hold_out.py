@@ -26,7 +26,8 @@ def hold_out(
 ) -> tuple[pa.Table, pa.Table]:
     """Divide a table into (rest, held out), each like the whole; copies of a text, and groups, stay on one side.
 
-    Of single-label data at least one text per class goes to each side as a whole, whatever the share.
+    At least one text of every class goes to each side, whatever the share; of groups and of several labels per text
+    where that can be.
 
     Raises:
         InputError: if a class has too few distinct texts, or if there are too few texts or groups.
@@ -61,8 +62,30 @@ def _draw_texts(
         _refuse_small_classes(classes, names, where)
     present = len(np.unique(classes))
     size = min(max(asked, present), count - present)
-    held = train_test_split(np.arange(count), test_size=size, stratify=classes, random_state=seed)[1]
-    return np.asarray(held)
+    held = np.zeros(count, bool)
+    held[train_test_split(np.arange(count), test_size=size, stratify=classes, random_state=seed)[1]] = True
+    if task == "single-label":
+        _exchange(classes, held, np.random.default_rng(seed))
+    return np.flatnonzero(held)
+
+
+def _exchange(classes: Ints, held: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
+    """Give each side a text of every class that it has none of, for one of the class it has most of; sizes stay.
+
+    Stratifying rounds: of 3 texts in 600 a tenth is 0.3, and so none. Every class has 2 texts at least and each side
+    as many texts as there are classes, so there always is one to give.
+
+    Args:
+        classes: of the texts, [N].
+        held: which texts are held out, [N]; changed in place.
+        rng: chooses among the texts of a class.
+    """
+    for side in (True, False):
+        for missing in np.setdiff1d(classes, classes[held == side]):
+            most = np.bincount(classes[held == side]).argmax()
+            wanted = rng.choice(np.flatnonzero((classes == missing) & (held != side)))
+            given = rng.choice(np.flatnonzero((classes == most) & (held == side)))
+            held[[wanted, given]] ^= True
 
 
 def _refuse_small_classes(classes: Ints, names: tuple[str, ...], where: str) -> None:
@@ -83,7 +106,25 @@ def _deal_units(table: pa.Table, units: Ints, share: float, seed: int, task: Tas
         # So few units that one side got none: move the one whose labels the rest has most of, a small one if several.
         left = np.where(counts > 0, counts.sum(0) - counts, np.inf).min(1)
         held[int(np.lexsort((counts.sum(1), -left))[0])] ^= True
+    _complete(counts, held)
     return np.flatnonzero(held)
+
+
+def _complete(counts: npt.NDArray[np.float64], held: npt.NDArray[np.bool_]) -> None:
+    """Move to each side the smallest unit with a label that it has none of, where the other side loses none by it.
+
+    Args:
+        counts: rows of each unit with each label, [U, L].
+        held: which units are held out, [U]; changed in place.
+    """
+    for side in (True, False):
+        for label in np.argsort(counts.sum(0), kind="stable"):
+            if counts[held == side, label].any():
+                continue
+            there = counts[held != side].sum(0)
+            spared = (held != side) & (counts[:, label] > 0) & ((counts == 0) | (counts < there)).all(1)
+            if spared.any():
+                held[int(np.where(spared, counts.sum(1), np.inf).argmin())] ^= True
 
 
 def _refuse_lost_classes(table: pa.Table, rest: pa.Table, names: tuple[str, ...], where: str, task: TaskName) -> None:
