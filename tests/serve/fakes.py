@@ -1,6 +1,7 @@
 """A model that counts words, the application around it, and clients: everything of the service but a network."""
 
 import asyncio
+import json
 import threading
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,8 @@ import httpx
 import numpy as np
 
 from toughen.serve import Limits, Served, make_app
+
+JSON = {"content-type": "application/json"}
 
 
 class FakeTokenizer:
@@ -69,19 +72,21 @@ async def living(app):
 
 
 @asynccontextmanager
-async def client(model=None, *, token=None, **limits):
-    app = make_app(model or served(), Limits(**{"max_texts": 32, "queue": 64} | limits), token=token)
+async def client(model=None, *, token=None, origins=None, **limits):
+    app = make_app(model or served(), Limits(**{"max_texts": 32, "queue": 64} | limits), token=token, origins=origins)
     transport = httpx.ASGITransport(app)
     async with living(app), httpx.AsyncClient(transport=transport, base_url="http://test") as found:
         yield found
 
 
-def ask(path, body=None, model=None, *, token=None, headers=None, limits=None, method="POST"):
+def ask(path, body=None, model=None, *, token=None, origins=None, headers=None, limits=None, method="POST"):
     """Send one request to a fresh application, and return its response."""
 
     async def go():
-        async with client(model, token=token, **limits or {}) as http:
-            how = {"content": body} if isinstance(body, (bytes, str)) else {"json": body}
-            return await http.request(method, path, headers=headers, **how if method == "POST" else {})
+        async with client(model, token=token, origins=origins, **limits or {}) as http:
+            if method != "POST":
+                return await http.request(method, path, headers=headers)
+            content = body if isinstance(body, (bytes, str)) else json.dumps(body)
+            return await http.post(path, headers=JSON | (headers or {}), content=content)
 
     return asyncio.run(go())

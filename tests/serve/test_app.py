@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
 
-from serve.fakes import ask, client, served
+from serve.fakes import JSON, ask, client, served
 from toughen.serve import Limits
 
 
@@ -140,7 +140,7 @@ def test_a_body_that_is_too_large_is_refused_and_never_held():
 
     async def go():
         async with client() as http:
-            return await http.post("/predict", content=endless(100 * 2**20))
+            return await http.post("/predict", content=endless(100 * 2**20), headers=JSON)
 
     assert sentence(asyncio.run(go()), 413) == said
     assert sent >= 100 * 2**20, "a client that is cut off while it sends cannot read why"
@@ -154,7 +154,7 @@ def test_no_body_within_the_time_is_a_refusal():
 
     async def go():
         async with client(timeout=0.2) as http:
-            return await http.post("/predict", content=slow())
+            return await http.post("/predict", content=slow(), headers=JSON)
 
     assert sentence(asyncio.run(go()), 408).startswith("The body did not arrive within 0.2 seconds")
 
@@ -364,7 +364,7 @@ def test_clients_that_come_together_get_their_own_answers():
 
 def test_the_requests_and_defaults_of_the_page_in_the_documents():
     text = (Path(__file__).parents[2] / "docs/serve.md").read_text()
-    asked = re.findall(r"^curl localhost:8080(/\w+) -d '(.*)'$", text, re.M)
+    asked = re.findall(r"^curl localhost:8080(/\w+) --json '(.*)'$", text, re.M)
     assert len(asked) == 4
     for path, body in asked:
         assert ask(path, body).status_code == 200, body
@@ -377,5 +377,7 @@ def test_the_requests_and_defaults_of_the_page_in_the_documents():
         f"| `--timeout` | {limits.timeout:g} s",
         f"| `--queue` | {limits.queue} texts",
         f"| `--max-batch-tokens` | {limits.max_batch_tokens} tokens",
+        f"| `--max-connections` | {limits.max_connections} open",
+        f"within {limits.header_seconds:g} s",
     ):
         assert shown in text

@@ -1,12 +1,8 @@
 """The page in a real browser: typed with a keyboard, in both languages, light and dark, on a phone, with a token."""
 
-import asyncio
 import json
 import shutil
-import socket
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,33 +11,16 @@ pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-import uvicorn
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from serve.fakes import served
-from toughen.serve import Limits, make_app
+from serve.servers import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 TEXT = "The staff was good <b>and</b> the room was bad bad"
-
-
-@contextmanager
-def serving(model, **how):
-    """Run a server in a thread; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(model, Limits(), **how), log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
 
 
 @pytest.fixture(scope="module")

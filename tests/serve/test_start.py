@@ -1,6 +1,7 @@
 """A real process on a real port: many clients at once, large bodies, and an end that loses no answer."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+from serve.fakes import JSON
 from serve.folders import save_exported, save_pretrained
 from toughen.cli import main
 from toughen.errors import InputError
@@ -81,7 +83,7 @@ def test_a_crowd_a_huge_body_and_the_end(folder):
         statuses = asyncio.run(crowd(address, 64, 3))
         assert set(statuses) <= {200, 429}
         assert statuses.count(200) > 64
-        refused = httpx.post(address + "/predict", content=b"x" * 100 * 2**20, timeout=60)
+        refused = httpx.post(address + "/predict", content=b"x" * 100 * 2**20, headers=JSON, timeout=60)
         assert (refused.status_code, refused.json()["error_type"]) == (413, "validation")
         assert "100MB" not in refused.text
         assert httpx.post(address + "/predict", json={"inputs": "a good film"}).status_code == 200
@@ -115,6 +117,27 @@ def test_what_was_asked_before_the_end_is_answered(folder):
         assert process.wait(60) == 0
 
 
+def test_settings_by_environment_logs_in_json_and_counters_at_a_port_of_their_own(folder):
+    settings = {"TOUGHEN_SET_MAX_TEXTS": "3", "TOUGHEN_SET_METRICS_PORT": "0", "TOUGHEN_TOKEN": "s3cret"}
+    with running(folder, "--json-logs", **settings) as (process, counters):
+        address = re.search(r"http://\S+:\d+", process.stdout.readline())[0]
+        wait_ready(address)
+        assert httpx.get(address + "/info").status_code == 401
+        token = {"authorization": "Bearer s3cret"}
+        assert httpx.get(address + "/info", headers=token).json()["max_client_batch_size"] == 3
+        assert httpx.get(address + "/metrics", headers=token).status_code == 404
+        assert 'path="/info",status="401"' in httpx.get(counters + "/metrics").text
+        refused = httpx.get(address + "/info", headers=token | {"host": "evil.example", "x-request-id": "mine"})
+        assert refused.status_code == 421
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error
+        lines = [json.loads(line) for line in error.splitlines()]
+        (line,) = [line for line in lines if line["request_id"] == "mine"]
+        assert (line["path"], line["status"]) == ("/info", 421)
+        assert "s3cret" not in error
+
+
 def test_wrong_settings_are_refused_before_anything_starts(folder, tmp_path, capsys):
     assert main(["serve", str(tmp_path)]) == 2
     assert "neither a run folder nor an exported one" in capsys.readouterr().err
@@ -122,6 +145,9 @@ def test_wrong_settings_are_refused_before_anything_starts(folder, tmp_path, cap
         (["--port", "70000"], "port must be from 0 to 65535"),
         (["--queue", "10"], "could never be taken"),
         (["--timeout", "0"], "timeout must be above 0"),
+        (["--metrics-port", "-1"], "metrics_port must be from 0"),
+        (["--allow-origin", "example.org"], "is no origin"),
+        (["--max-connections", "0"], "max_connections must be at least 1"),
         (["--token", "NO_SUCH_NAME"], "neither an environment variable nor a file"),
         (["--host", "203.0.113.1"], "cannot listen at 203.0.113.1"),
     ):
@@ -141,7 +167,7 @@ def test_where_tokens_come_from(tmp_path, monkeypatch):
 
 
 def test_limits_name_what_is_wrong():
-    for name in ("max_batch_tokens", "max_texts", "max_body_bytes", "queue"):
+    for name in ("max_batch_tokens", "max_texts", "max_body_bytes", "queue", "max_connections"):
         with pytest.raises(InputError, match=f"{name} must be at least 1"):
             Limits(**{name: 0})
     with pytest.raises(InputError, match="max_wait_ms must be 0 or more"):

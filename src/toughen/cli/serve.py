@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,31 +12,51 @@ import typer
 from toughen.cli.app import app
 from toughen.serve.limits import Limits
 
+TOKEN = "TOUGHEN_TOKEN"
 _DEFAULT = Limits()
+_option = partial(typer.Option, show_envvar=False)
 
 
-@app.command()
+@app.command(
+    # Not TOUGHEN_SERVE: Kubernetes sets TOUGHEN_SERVE_PORT itself where a Service is called toughen-serve.
+    context_settings={"auto_envvar_prefix": "TOUGHEN_SET"},
+    epilog="Every option can be set by the environment: TOUGHEN_SET_MAX_TEXTS is --max-texts.",
+)
 def serve(
     run: Annotated[Path, typer.Argument(metavar="RUN|DIR", help="Folder of a training or of an export.")],
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at; 0 is a free one.")] = 8080,
+    host: Annotated[str, _option(help="Address to listen at; 0.0.0.0 is all.")] = "127.0.0.1",
+    port: Annotated[int, _option(help="Port to listen at; 0 is a free one.")] = 8080,
     token: Annotated[
-        str | None, typer.Option(metavar="ENV|FILE", help="Where the token is that clients must send.")
+        str | None,
+        _option(
+            metavar="ENV|FILE",
+            help=f"Where the token is that clients must send; default {TOKEN}, where it is set.",
+            allow_from_autoenv=False,  # who reads of TOUGHEN_SET_TOKEN would put the token itself there
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Graph of an exported folder, such as model.int8.onnx.")
+        str | None, _option(metavar="FILE", help="Graph of an exported folder, such as model.int8.onnx.")
     ] = None,
-    max_batch_tokens: Annotated[int, typer.Option(help="Tokens of one pass, padding included.")] = (
+    max_batch_tokens: Annotated[int, _option(help="Tokens of one pass, padding included.")] = (
         _DEFAULT.max_batch_tokens
     ),
     max_wait_ms: Annotated[
         float | None,
-        typer.Option(help="Texts of several requests share passes; how long one may wait for others; 0 is not."),
+        _option(help="Texts of several requests share passes; how long one may wait for others; 0 is not."),
     ] = _DEFAULT.max_wait_ms,
-    max_texts: Annotated[int, typer.Option(help="Texts per request.")] = _DEFAULT.max_texts,
-    max_body_bytes: Annotated[int, typer.Option(help="Bytes per request.")] = _DEFAULT.max_body_bytes,
-    timeout: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = _DEFAULT.timeout,
-    queue: Annotated[int, typer.Option(help="Texts that may wait; more are refused with 429.")] = _DEFAULT.queue,
+    max_texts: Annotated[int, _option(help="Texts per request.")] = _DEFAULT.max_texts,
+    max_body_bytes: Annotated[int, _option(help="Bytes per request.")] = _DEFAULT.max_body_bytes,
+    timeout: Annotated[float, _option(help="Seconds until a request is given up.")] = _DEFAULT.timeout,
+    queue: Annotated[int, _option(help="Texts that may wait; more are refused with 429.")] = _DEFAULT.queue,
+    max_connections: Annotated[int, _option(help="Connections that may be open at once.")] = (_DEFAULT.max_connections),
+    allow_origin: Annotated[
+        list[str] | None,
+        _option(metavar="URL", help="A page elsewhere that may call, such as https://example.org; repeatable."),
+    ] = None,
+    metrics_port: Annotated[
+        int | None, _option(metavar="PORT", help="Show /metrics at this port, and not at the service's.")
+    ] = None,
+    json_logs: Annotated[bool, _option("--json-logs", help="Log JSON, a line for every request.")] = False,
 ) -> None:
     """Answer over HTTP, and show one page to people."""
     from toughen.serve.start import serve as start
@@ -46,5 +68,16 @@ def serve(
         max_body_bytes=max_body_bytes,
         timeout=timeout,
         queue=queue,
+        max_connections=max_connections,
     )
-    start(run, host=host, port=port, token=token, model=model, limits=limits)
+    start(
+        run,
+        host=host,
+        port=port,
+        token=token or (TOKEN if TOKEN in os.environ else None),
+        model=model,
+        limits=limits,
+        allow_origin=allow_origin or (),
+        metrics_port=metrics_port,
+        json_logs=json_logs,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from toughen import __version__
 from toughen.errors import InputError
+from toughen.serve.headers import Origins
 from toughen.serve.limits import Limits
 from toughen.serve.model import Row, Served, Text, is_finite
 from toughen.serve.refusals import App, Refusal, failed, invalid
@@ -38,11 +39,12 @@ class Service:
     Args:
         served: the model.
         limits: of requests.
+        meters: count.
     """
 
-    def __init__(self, served: Served, limits: Limits) -> None:
-        self.served, self.limits = served, limits
-        self.meters = Meters(_COUNTED)
+    def __init__(self, served: Served, limits: Limits, meters: Meters) -> None:
+        self.served, self.limits, self.meters = served, limits, meters
+        meters.paths = frozenset(_COUNTED)
         self.batcher = Batcher(self._run, limits, self.meters)
 
     def _run(self, texts: Sequence[Text]) -> list[Row]:
@@ -114,15 +116,24 @@ class Service:
         return {"inputs": text, "predictions": prediction}
 
 
-def make_app(served: Served, limits: Limits | None = None, *, token: str | None = None) -> App:
+def make_app(
+    served: Served,
+    limits: Limits | None = None,
+    *,
+    token: str | None = None,
+    origins: Origins | None = None,
+    meters: Meters | None = None,
+) -> App:
     """Make the ASGI application.
 
     Args:
         served: the model, see `open_model`.
         limits: of requests.
         token: that clients must send as ``Authorization: Bearer``; None is that everybody may ask.
+        origins: of pages that may call it beside its own; None is that there are none, and any header Host.
+        meters: count; None is new ones, shown at /metrics.
     """
-    service = Service(served, limits or Limits())
+    service = Service(served, limits or Limits(), meters or Meters())
     inner = FastAPI(
         title="toughen serve",
         version=__version__,
@@ -134,7 +145,14 @@ def make_app(served: Served, limits: Limits | None = None, *, token: str | None 
     _add_state(inner, service)
     _add_page(inner, service, guarded=token is not None)
     _add_refusals(inner)
-    return Guard(inner, limits=service.limits, meters=service.meters, token=token, open_paths=_OPEN)
+    return Guard(
+        inner,
+        limits=service.limits,
+        meters=service.meters,
+        token=token,
+        open_paths=_OPEN,
+        origins=origins or Origins(),
+    )
 
 
 def _life(service: Service) -> Any:
@@ -176,9 +194,11 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise Refusal(503, "The service is not ready: it is starting, stopping, or its queue is full.", "unhealthy")
         return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics", summary="Counters for Prometheus", tags=["state"], response_class=Response)
-    async def metrics() -> Response:
-        return Response(service.meters.shown(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    if service.meters.shown:
+
+        @app.get("/metrics", summary="Counters for Prometheus", tags=["state"], response_class=Response)
+        async def metrics() -> Response:
+            return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/info", summary="What is served", tags=["state"])
     async def info() -> dict[str, Any]:

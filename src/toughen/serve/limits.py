@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from toughen.errors import InputError
 from toughen.settings import require
 
+_HEADERS = 10.0  # seconds
+_BODIES = 32  # of the largest size, held at once
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,6 +23,7 @@ class Limits:
         max_body_bytes: bytes per request.
         timeout: seconds until a request is given up, its arrival and its waiting included.
         queue: texts that may wait; a request that would make it more is refused (429).
+        max_connections: open at once; beyond them the one that has been idle longest is closed.
     """
 
     max_batch_tokens: int = 4096
@@ -28,9 +32,20 @@ class Limits:
     max_body_bytes: int = 2 * 1024 * 1024
     timeout: float = 30.0
     queue: int = 1024
+    max_connections: int = 1024
+
+    @property
+    def header_seconds(self) -> float:
+        """Seconds within which the headers of a request must arrive."""
+        return min(_HEADERS, self.timeout)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of long bodies that may be held at once."""
+        return _BODIES * self.max_body_bytes
 
     def __post_init__(self) -> None:
-        for name in ("max_batch_tokens", "max_texts", "max_body_bytes", "queue"):
+        for name in ("max_batch_tokens", "max_texts", "max_body_bytes", "queue", "max_connections"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         require(self.max_wait_ms is None or self.max_wait_ms >= 0, "max_wait_ms", self.max_wait_ms, "must be 0 or more")
         require(0 < self.timeout <= 3600, "timeout", self.timeout, "must be above 0 and at most 3600 seconds")

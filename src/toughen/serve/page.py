@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from html import escape
@@ -45,9 +46,8 @@ def index(model: Mapping[str, Any], accepted: str) -> Response:
         "model": _in_script(dict(model)),
         "say": _in_script(json.loads(_read("words.json"))),
     }
-    text = _read("index.html")
-    for name, value in filled.items():
-        text = text.replace("{{" + name + "}}", value)
+    # In one go: what is filled in may itself look like a place to be filled.
+    text = re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], _read("index.html"))
     return Response(text, headers=_HEADERS | {"vary": "Accept-Language"}, media_type="text/html; charset=utf-8")
 
 

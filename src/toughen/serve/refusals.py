@@ -16,11 +16,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Refusal(Exception):  # noqa: N818  # it is an answer
-    """A request that gets no answer.
+    """A request that gets no answer of the model.
 
     Attributes:
         status: of HTTP.
-        sentence: what is wrong and what to do.
+        sentence: what is wrong and what to do; empty where nothing is.
         kind: the error's type.
         headers: further ones.
     """
@@ -33,6 +33,8 @@ class Refusal(Exception):  # noqa: N818  # it is an answer
     @property
     def body(self) -> bytes:
         """The error as JSON."""
+        if not self.sentence:
+            return b""
         return json.dumps({"error": self.sentence, "error_type": self.kind}, ensure_ascii=False).encode()
 
     async def send(self, send: Send) -> None:

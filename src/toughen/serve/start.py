@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from toughen.errors import InputError
+from toughen.serve import logs
+from toughen.serve.headers import Origins, is_loopback
 from toughen.serve.limits import Limits
 from toughen.serve.model import open_model
 from toughen.settings import require
@@ -27,6 +30,9 @@ def serve(
     token: str | None = None,
     model: str | None = None,
     limits: Limits | None = None,
+    allow_origin: Sequence[str] = (),
+    metrics_port: int | None = None,
+    json_logs: bool = False,
 ) -> None:
     """Serve a model until the process is told to stop (SIGTERM, SIGINT), and finish what was begun.
 
@@ -37,21 +43,30 @@ def serve(
         token: name of an environment variable, or a file, that holds the token; None is everybody may ask.
         model: graph of an exported folder.
         limits: of requests.
+        allow_origin: origins of pages that may call the service, beside its own. Who listens at a loopback address
+            answers to the names of this machine and of these origins alone.
+        json_logs: write the log as JSON, a line for every request.
+        metrics_port: where counters are shown instead of at /metrics, without the token; None is at /metrics.
 
     Raises:
-        InputError: if something given is wrong, or the port is taken.
+        InputError: if something given is wrong, or a port is taken.
     """
-    require(0 <= port <= 65535, "port", port, "must be from 0 to 65535")
+    for name, number in (("port", port), ("metrics_port", metrics_port or 0)):
+        require(0 <= number <= 65535, name, number, "must be from 0 to 65535")
     if find_spec("uvicorn") is None:
         raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
     from toughen.serve.app import make_app
+    from toughen.serve.meters import Meters
+    from toughen.serve.protocol import bounded
 
     limits = limits or Limits()
     secret = None if token is None else read_token(token)
-    app = make_app(open_model(folder, model), limits, token=secret)
+    origins = Origins(allow_origin, local=is_loopback(host))
+    meters = Meters(shown=metrics_port is None)
+    app = make_app(open_model(folder, model), limits, token=secret, origins=origins, meters=meters)
     import uvicorn
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.set_up(as_json=json_logs)
     config = uvicorn.Config(
         app,
         host=host,
@@ -59,10 +74,32 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        http=bounded(limits.max_connections, limits.header_seconds),
+        ws="none",
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=int(limits.timeout + _DRAIN),
     )
-    _run(uvicorn.Server(config), config)
+    with _counters(meters, host, metrics_port):
+        _run(uvicorn.Server(config), config)
+
+
+@contextmanager
+def _counters(meters: Any, host: str, port: int | None) -> Iterator[None]:
+    """Show the counters at a port of their own while the service lives."""
+    if port is None:
+        yield
+        return
+    try:
+        server, thread = meters.listen(host, port)
+    except OSError as error:
+        raise _cannot_listen(host, port, error, "--metrics-port") from None
+    print(f"counters at http://{_shown(host)}:{server.server_port}/metrics", flush=True)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _run(server: Any, config: Any) -> None:
@@ -87,10 +124,12 @@ def _listener(config: Any) -> Any:
         found.listen(config.backlog)
     except OSError as error:
         found.close()
-        raise InputError(
-            f"cannot listen at {config.host} port {config.port} ({error.strerror}); choose another --host or --port."
-        ) from None
+        raise _cannot_listen(config.host, config.port, error, "--port") from None
     return found
+
+
+def _cannot_listen(host: str, port: int, error: OSError, option: str) -> InputError:
+    return InputError(f"cannot listen at {host} port {port} ({error.strerror}); choose another --host or {option}.")
 
 
 def _shown(host: str) -> str:
