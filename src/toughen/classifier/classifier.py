@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from toughen.assess.metrics import Metrics, task_metrics
+from toughen.classifier.core import Answering, Encoded, Floats, Forward, Pass
 from toughen.classifier.temperature import Temperature
-from toughen.errors import InputError
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.launch import quiet_libraries
 from toughen.machine.runtime import best_device
@@ -24,15 +24,12 @@ from toughen.tasks import TaskName, task_of_config
 if TYPE_CHECKING:
     from toughen.data.tokens.tokenise import Truncation
 
-Floats = NDArray[np.float64]
-
 _LONGEST = 512  # tokens per text where neither the caller nor the model says otherwise
-_OUTSIDE = "O"
 _MANY = 4  # batches from which keeping freed memory pays
 
 
 @dataclass
-class Classifier:
+class Classifier(Answering):
     """A fine-tuned model with its tokenizer, in evaluation mode and float32.
 
     Attributes:
@@ -113,11 +110,7 @@ class Classifier:
         Raises:
             InputError: if the model knows whether it takes pairs, and the dataset has the other.
         """
-        texts = self._own_rows(dataset)
-        if self.task == "tokens":
-            return [self._soften(words) for words in self._tag(texts, batch_size, progress)]
-        means = self._means(texts, batch_size, progress)
-        return means[:, 0] if self.task == "regression" else self._soften(means)
+        return self.answered(self._own_rows(dataset), batch_size, progress)
 
     def probabilities(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None
@@ -131,22 +124,7 @@ class Classifier:
         """Return the model's own numbers [N, C] before any softmax or temperature, the mean over a text's windows."""
         if self.task == "tokens":
             raise ValueError("tokens have logits per word, not per text")
-        return self._means(self._own_rows(dataset), batch_size, None, raw=True)
-
-    def _soften(self, probabilities: Floats) -> Floats:
-        return probabilities if self.temperature is None else self.temperature.apply(self.task, probabilities)
-
-    def _means(
-        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None, *, raw: bool = False
-    ) -> Floats:
-        """Return the mean outputs [N, C] over each text's windows; with ``raw`` of the logits."""
-        sums = np.zeros((len(texts), len(self.label_names)))
-        windows = np.zeros(len(texts))
-        for owners, values, _ in self._passes(texts, batch_size, progress, raw=raw):
-            np.add.at(sums, owners, values)
-            np.add.at(windows, owners, 1)
-        means: Floats = sums / windows[:, None]
-        return means
+        return self.means(self._own_rows(dataset), self._logits, batch_size)
 
     def predict(self, texts: Sequence[Any], *, batch_size: int = 64) -> list[dict[str, Any]]:
         """Answer for each text.
@@ -178,26 +156,15 @@ class Classifier:
         from toughen.data.read.chunks import table_of_dataset
 
         columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
-        self._check_pairs(len(columns) == 2)
+        self.check_pairs(len(columns) == 2)
         table = table_of_dataset(dataset).select(columns)
         return as_dataset(table.append_column("row", pa.array(np.arange(table.num_rows))))
 
-    def _check_pairs(self, given: bool) -> None:
-        if self.pairs is None or self.pairs == given:
-            return
-        if given:
-            raise InputError("the model was trained on single texts, but the texts given are pairs; give one of each.")
-        raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
-
-    def _passes(
-        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None, *, raw: bool = False
-    ) -> Iterator[tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]]:
-        """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T]."""
+    def encoded(self, texts: Any) -> Encoded:
+        """Return the rows of texts that are numbered by ``row``; see `Answering.encoded`."""
         from toughen.data import tokenise
         from toughen.data.batches import Collator
 
-        if not len(texts):
-            return
         tokens = tokenise(
             texts,
             self.tokenizer,
@@ -206,59 +173,52 @@ class Classifier:
             truncation=self.truncation,
             overlap=self.overlap,
         )
-        owner, order = np.asarray(tokens["row"]), np.argsort(-np.asarray(tokens["length"]), kind="stable")
-        waiting = np.bincount(owner, minlength=len(texts))  # windows of each text still to come
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
+        pad = Collator(self.tokenizer, self._multiple_of(), self.max_length)
+
+        def collate(rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+            columns = inputs[rows.tolist()]
+            return pad([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
         words = tokens["word"] if self.task == "tokens" else None
-        collate = Collator(self.tokenizer, self._multiple_of(), self.max_length)
-        with freed_memory_kept(len(order) > _MANY * batch_size):
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                columns = inputs[rows.tolist()]
-                batch = collate([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
-                numbers = [] if words is None else _placed([words[int(i)] for i in rows], batch)
-                yield owner[rows], self._forward(batch, raw), numbers
-                np.subtract.at(waiting, owner[rows], 1)
-                if progress is not None:
-                    progress(int((waiting[np.unique(owner[rows])] == 0).sum()))
+        return Encoded(np.asarray(tokens["row"]), np.asarray(tokens["length"]), words, collate)
+
+    def passes(
+        self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None
+    ) -> Iterator[Pass]:
+        """Yield the passes over the texts; over many of them memory is kept from one to the next."""
+        if not len(texts):
+            return
+        rows = self.encoded(texts)
+        with freed_memory_kept(len(rows.owner) > _MANY * batch_size):
+            yield from rows.passes(forward, batch_size, progress)
 
     def _multiple_of(self) -> int:
         """Round for a GPU's matrix units alone; padding on the left stays, for it may count as positions."""
         on_cpu = next(self.model.parameters()).device.type == "cpu"
         return 1 if on_cpu and self.tokenizer.padding_side == "right" else 8
 
-    def _tag(self, texts: Any, batch_size: int, progress: Callable[[int], None] | None) -> list[Floats]:
-        """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""
-        unread = np.full(len(self.label_names), 1 / len(self.label_names))
-        if _OUTSIDE in self.label_names:
-            unread = np.eye(len(self.label_names))[self.label_names.index(_OUTSIDE)]
-        result = [np.tile(unread, (len(words), 1)) for words in texts["text"]]
-        for owners, values, numbers in self._passes(texts, batch_size, progress):
-            for text, probabilities, words in zip(owners, values, numbers, strict=True):
-                result[text][words[words >= 0]] = probabilities[words >= 0]
-        return result
+    def forward(self, batch: Any) -> Floats:
+        """Return what the model makes of a batch of tensors by name; see `Answering.forward`."""
+        return self._computed(batch, self._activated)
 
-    def _forward(self, batch: dict[str, torch.Tensor], raw: bool = False) -> Floats:
+    def _logits(self, batch: Any) -> Floats:
+        return self._computed(batch, lambda logits: logits)
+
+    def _computed(self, batch: Mapping[str, torch.Tensor], activate: Callable[[torch.Tensor], torch.Tensor]) -> Floats:
         device = next(self.model.parameters()).device
         with self._without_gradients():
-            logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.double()
-            if self.task != "regression" and not raw:
-                logits = logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
-        values: Floats = logits.cpu().numpy()
+            logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+            values: Floats = activate(logits.double()).cpu().numpy()
         return values
+
+    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.task == "regression":
+            return logits
+        return logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)
 
     def _without_gradients(self) -> Any:
         return torch.inference_mode()
-
-
-def _placed(words: Sequence[Sequence[int]], batch: dict[str, torch.Tensor]) -> list[NDArray[np.int64]]:
-    """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
-    spread = []
-    for numbers, mask in zip(words, batch["attention_mask"].numpy(), strict=True):
-        row = np.full(len(mask), -1)
-        row[mask == 1] = numbers
-        spread.append(row)
-    return spread
 
 
 def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:

@@ -125,7 +125,7 @@ class Bench:
         for i in range(len(found["input_ids"])):
             batch = collate([{name: found[name][i] for name in names}])
             for member in leaves(how):
-                member._forward(batch)
+                member.forward(batch)
 
     def _agreement(self, outputs: Any) -> float:
         wanted = self._wanted[-1]

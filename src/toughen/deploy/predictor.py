@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.classifier.answers import answers, texts_columns
+from toughen.classifier.core import Answering, Encoded, Floats
 from toughen.classifier.temperature import Temperature
 from toughen.data.tokens.encode import Encoder
 from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
 from toughen.deploy.ids import Batch, FastTokenizer
 from toughen.errors import InputError
 from toughen.tasks import TaskName
-
-Floats = NDArray[np.float64]
-_OUTSIDE = "O"
 
 
 def load(
@@ -50,7 +48,7 @@ def load(
     return Predictor(folder, _session(folder / model, threads, providers))
 
 
-class Predictor:
+class Predictor(Answering):
     """A classifier on ONNX Runtime; made by `load`. May be asked by several threads at once.
 
     Attributes:
@@ -62,7 +60,7 @@ class Predictor:
         thresholds: probabilities from which a label is predicted, or None; as `Classifier` has them.
         pairs: whether the model takes pairs of texts; None is not known.
         max_length: tokens per text, special ones included.
-        temperature: softens the probabilities; of value 1 it does nothing.
+        temperature: softens the probabilities, where one was fitted.
     """
 
     def __init__(self, folder: Path, session: Any) -> None:
@@ -73,7 +71,8 @@ class Predictor:
         self.thresholds = _tuple(known["thresholds"])
         self.pairs: bool | None = known["pairs"]
         self.max_length: int = known["max_length"]
-        self.temperature = Temperature(known["temperature"], _tuple(known["thresholds_before"]))
+        softens = Temperature(known["temperature"], _tuple(known["thresholds_before"]))
+        self.temperature = None if softens.value == 1 else softens
         self._activation: str = known["activation"]
         self._inputs = [given.name for given in session.get_inputs()]
         self.tokenizer = FastTokenizer(folder / TOKENIZER, known["tokenizer"], self.max_length)
@@ -109,64 +108,24 @@ class Predictor:
         self, columns: dict[str, list[Any]], *, batch_size: int = 64, progress: Callable[[int], None] | None = None
     ) -> Floats | list[Floats]:
         """Run the model on texts that stand in plain lists: ``text``, and of pairs ``text_pair``; see `outputs`."""
-        self._check_pairs("text_pair" in columns)
-        passes = self._passes(columns, batch_size, progress)
-        if self.task == "tokens":
-            return [self._soften(words) for words in self._tag(columns["text"], passes)]
-        count = len(columns["text"])
-        sums, windows = np.zeros((count, len(self.label_names))), np.zeros(count)
-        for owners, values, _ in passes:
-            np.add.at(sums, owners, values)
-            np.add.at(windows, owners, 1)
-        means: Floats = sums / windows[:, None]
-        return means[:, 0] if self.task == "regression" else self._soften(means)
+        self.check_pairs("text_pair" in columns)
+        return self.answered(columns, batch_size, progress)
 
-    def _soften(self, probabilities: Floats) -> Floats:
-        if self.temperature.value == 1 or not probabilities.size:
-            return probabilities
-        return self.temperature.apply(self.task, probabilities)
-
-    def _check_pairs(self, given: bool) -> None:
-        if self.pairs is None or self.pairs == given:
-            return
-        if given:
-            raise InputError("the model was trained on single texts, but the texts given are pairs; give one of each.")
-        raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
-
-    def _passes(
-        self, columns: dict[str, list[Any]], batch_size: int, progress: Callable[[int], None] | None
-    ) -> Iterator[tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]]:
-        """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T]."""
-        count = len(columns["text"])
-        if not count:
-            return
-        self._encode.check("text_pair" in columns)
-        rows = self._encode(columns | {"row": list(range(count))})
+    def encoded(self, texts: dict[str, list[Any]]) -> Encoded:
+        """Return the rows of the texts; see `Answering.encoded`."""
+        count = len(texts["text"])
+        self._encode.check("text_pair" in texts)
+        rows = self._encode(texts | {"row": list(range(count))})
         lengths = np.asarray(rows["length"])
         if not lengths.all():
             raise InputError("a text has no tokens, and the model reads at least one; leave empty texts out.")
-        owner, order = np.asarray(rows.get("row", range(count))), np.argsort(-lengths, kind="stable")
-        waiting = np.bincount(owner, minlength=count)  # windows of each text still to come
         names = [name for name in self.tokenizer.model_input_names if name in rows]
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = self.tokenizer.pad([{name: rows[name][i] for name in names} for i in chosen])
-            words = _placed([rows["word"][i] for i in chosen], batch) if self.task == "tokens" else []
-            yield owner[chosen], self.forward(batch), words
-            np.subtract.at(waiting, owner[chosen], 1)
-            if progress is not None:
-                progress(int((waiting[np.unique(owner[chosen])] == 0).sum()))
 
-    def _tag(self, texts: Sequence[Sequence[str]], passes: Iterator[Any]) -> list[Floats]:
-        """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""
-        unread = np.full(len(self.label_names), 1 / len(self.label_names))
-        if _OUTSIDE in self.label_names:
-            unread = np.eye(len(self.label_names))[self.label_names.index(_OUTSIDE)]
-        result = [np.tile(unread, (len(words), 1)) for words in texts]
-        for owners, values, numbers in passes:
-            for text, probabilities, words in zip(owners, values, numbers, strict=True):
-                result[text][words[words >= 0]] = probabilities[words >= 0]
-        return result
+        def collate(chosen: NDArray[np.int64]) -> Batch:
+            return self.tokenizer.pad([{name: rows[name][i] for name in names} for i in chosen])
+
+        words = rows["word"] if self.task == "tokens" else None
+        return Encoded(np.asarray(rows.get("row", range(count))), lengths, words, collate)
 
     def forward(self, batch: Batch) -> Floats:
         """Return what the model makes of token ids, int64 [B, T] by name, before the temperature.
@@ -183,16 +142,6 @@ class Predictor:
             return np.asarray(0.5 + 0.5 * np.tanh(found / 2))
         exponential = np.exp(found - found.max(-1, keepdims=True))
         return np.asarray(exponential / exponential.sum(-1, keepdims=True))
-
-
-def _placed(words: Sequence[Sequence[int]], batch: Batch) -> list[NDArray[np.int64]]:
-    """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
-    spread = []
-    for numbers, mask in zip(words, batch["attention_mask"], strict=True):
-        row = np.full(len(mask), -1)
-        row[mask == 1] = numbers
-        spread.append(row)
-    return spread
 
 
 def _tuple(values: Sequence[float] | None) -> tuple[float, ...] | None:

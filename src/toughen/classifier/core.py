@@ -1,0 +1,164 @@
+"""What every classifier does alike, whatever computes its passes: PyTorch is not needed here.
+
+Texts become rows of token ids, one each or one per window; rows run longest first in batches of similar length; the
+windows of a text are averaged, the words of a text tagged, and probabilities softened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toughen.classifier.temperature import Temperature
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+Floats = NDArray[np.float64]
+Pass = tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]
+Forward = Callable[[Any], Floats]
+"""From a batch to what the model makes of it: [B, C], of tokens [B, T, K]."""
+
+_OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N texts as R rows of token ids.
+
+    Attributes:
+        owner: [R] the text of each row, from 0.
+        length: [R] tokens.
+        words: of tokens R lists, the number of the word at each token or -1; None for the other tasks.
+        collate: from B numbers of rows to a batch: arrays or CPU tensors [B, T] by name, ``attention_mask`` of them.
+    """
+
+    owner: NDArray[np.int64]
+    length: NDArray[np.int64]
+    words: Sequence[Sequence[int]] | None
+    collate: Callable[[NDArray[np.int64]], Mapping[str, Any]]
+
+    def passes(
+        self, forward: Forward, batch_size: int, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Pass]:
+        """Yield of each pass: the text of each row [B], its outputs [B, ...], and for tokens its word numbers [T].
+
+        Args:
+            forward: computes a batch.
+            batch_size: rows per pass.
+            progress: called with the number of texts that each pass has finished.
+        """
+        order = np.argsort(-self.length, kind="stable")
+        waiting = np.bincount(self.owner)  # rows of each text still to come
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = self.collate(rows)
+            words = [] if self.words is None else _placed([self.words[int(i)] for i in rows], batch["attention_mask"])
+            yield self.owner[rows], forward(batch), words
+            np.subtract.at(waiting, self.owner[rows], 1)
+            if progress is not None:
+                progress(int((waiting[np.unique(self.owner[rows])] == 0).sum()))
+
+
+def _placed(words: Sequence[Sequence[int]], attended: Any) -> list[NDArray[np.int64]]:
+    """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
+    spread = []
+    for numbers, mask in zip(words, np.asarray(attended), strict=True):
+        row = np.full(len(mask), -1)
+        row[mask == 1] = numbers
+        spread.append(row)
+    return spread
+
+
+class Answering(ABC):
+    """A classifier as `answered` needs it: an heir says how texts become rows, and what computes a batch.
+
+    Attributes:
+        label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
+        task: what the outputs mean.
+        thresholds: probabilities, as they are answered, from which a label is predicted; None is 0.5, or the likelier.
+        pairs: whether the model takes pairs of texts; None is not known.
+        temperature: softens the probabilities, where there is one.
+    """
+
+    label_names: tuple[str, ...]
+    task: TaskName
+    thresholds: tuple[float, ...] | None
+    pairs: bool | None
+    temperature: Temperature | None
+
+    @abstractmethod
+    def encoded(self, texts: Any) -> Encoded:
+        """Return the rows of N texts, N at least 1, that stand in columns ``text`` (and ``text_pair``)."""
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Floats:
+        """Return what the model makes of a batch of `encoded`, before the temperature.
+
+        Returns:
+            Probabilities (regression: values) [B, C]; for tokens [B, T, K].
+        """
+
+    def answered(
+        self, texts: Any, batch_size: int, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Return the outputs of the texts in the columns ``text`` (and ``text_pair``), in their order.
+
+        Returns:
+            Probabilities [N, C] (single-label) or [N, K] (multi-label), values [N] (regression): the mean over a
+            text's windows. For tokens a list of N arrays [words, K] of probabilities, at each word's first piece; a
+            word that was cut off, or has no piece, is "O" with probability 1, or uniform where there is no tag "O".
+        """
+        if self.task == "tokens":
+            return [self._soften(words) for words in self._tags(texts, batch_size, progress)]
+        means = self.means(texts, self.forward, batch_size, progress)
+        return means[:, 0] if self.task == "regression" else self._soften(means)
+
+    def means(
+        self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None = None
+    ) -> Floats:
+        """Return the mean [N, C] of ``forward`` over each text's windows."""
+        count = len(texts["text"])
+        sums, windows = np.zeros((count, len(self.label_names))), np.zeros(count)
+        for owners, values, _ in self.passes(texts, forward, batch_size, progress):
+            np.add.at(sums, owners, values)
+            np.add.at(windows, owners, 1)
+        means: Floats = sums / windows[:, None]
+        return means
+
+    def passes(
+        self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None
+    ) -> Iterator[Pass]:
+        """Yield the passes over the texts; see `Encoded.passes`."""
+        if len(texts["text"]):
+            yield from self.encoded(texts).passes(forward, batch_size, progress)
+
+    def check_pairs(self, given: bool) -> None:
+        """Refuse pairs of texts where the model takes single ones, and the other way round.
+
+        Raises:
+            InputError: if the model knows what it takes, and it is the other.
+        """
+        if self.pairs is None or self.pairs == given:
+            return
+        if given:
+            raise InputError("the model was trained on single texts, but the texts given are pairs; give one of each.")
+        raise InputError("the model was trained on pairs of texts, but no second text (text_pair) is given; give both.")
+
+    def _tags(self, texts: Any, batch_size: int, progress: Callable[[int], None] | None) -> list[Floats]:
+        """Fill in a row of probabilities per word; the fallback stays where no piece of a word was read."""
+        unread = np.full(len(self.label_names), 1 / len(self.label_names))
+        if _OUTSIDE in self.label_names:
+            unread = np.eye(len(self.label_names))[self.label_names.index(_OUTSIDE)]
+        result = [np.tile(unread, (len(words), 1)) for words in texts["text"]]
+        for owners, values, numbers in self.passes(texts, self.forward, batch_size, progress):
+            for text, probabilities, words in zip(owners, values, numbers, strict=True):
+                result[text][words[words >= 0]] = probabilities[words >= 0]
+        return result
+
+    def _soften(self, probabilities: Floats) -> Floats:
+        return probabilities if self.temperature is None else self.temperature.apply(self.task, probabilities)
