@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from toughen.classifier.classifier import Classifier, Floats
+from toughen.classifier.classifier import Classifier
+from toughen.classifier.core import Floats
 
 
 @dataclass
