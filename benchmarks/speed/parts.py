@@ -19,7 +19,6 @@ from sides import Backward, WholeStep
 from toughen.machine.full_speed import full_speed
 from toughen.machine.runtime import resolve_precision
 from toughen.recipe.recipe import load_recipe
-from toughen.recipe.training import Training
 
 TECHNIQUES = (
     "rdrop", "fgm", "fgsm", "pgd", "freelb", "vat", "smart", "gradient-penalty", "sam", "asam", "awp", "neftune",
@@ -74,7 +73,7 @@ def techniques(bench: Bench, options: Options) -> None:
                     _technique(bench, name, setting, options.device)
 
 
-@full_speed(Training())
+@full_speed()
 def _technique(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     batches = models.full_batches(setting["size"], setting["batch"], setting["length"], device)
     model = models.make_model(setting["size"], device)
@@ -140,7 +139,7 @@ def stack(name: str) -> Any:
     return load_recipe(name.partition(",")[0], STACKS[name])
 
 
-@full_speed(Training())
+@full_speed()
 def _same_precision(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     size, precision = setting["size"], setting["precision"]
     batches = models.full_batches(size, setting["batch"], setting["length"], device)
@@ -164,7 +163,7 @@ def _everything(bench: Bench, names: list[str], setting: dict[str, Any], device:
         return WholeStep(models.make_model(size, device), stack(name), [*bucketed, warm], setting["ours"])
 
     def at_full_speed(name: str) -> Side:
-        return full_speed(Training())(ours(name))
+        return full_speed()(ours(name))
 
     facts = {
         "listing_tokens_per_batch": sum(b["input_ids"].numel() for b in random) / len(random),
@@ -193,7 +192,7 @@ def scaling(bench: Bench, options: Options) -> None:
                         _scale(bench, name, setting, options.device)
 
 
-@full_speed(Training())
+@full_speed()
 def _scale(bench: Bench, name: str, setting: dict[str, Any], device: str) -> None:
     size, rows, length = setting["size"], setting["batch"], setting["length"]
     model = models.make_model(size, device)

@@ -15,7 +15,6 @@ from measure import Bench
 from sides import Backward
 
 from toughen.machine.full_speed import full_speed
-from toughen.recipe.training import Training
 
 TECHNIQUES = ("plain", "tough-stack")
 STEP, STOP = 1, 0
@@ -68,7 +67,7 @@ def _work(rank: int, folder: str, bench: Bench, name: str, setting: dict[str, An
     distributed.destroy_process_group()
 
 
-@full_speed(Training())
+@full_speed()
 def _measure(rank: int, bench: Bench, name: str, setting: dict[str, Any]) -> None:
     """Rank 1 waits, asleep, while rank 0 computes alone."""
     from torch import distributed

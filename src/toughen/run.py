@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from toughen.data.config import FRESH
 from toughen.errors import InputError
+from toughen.files import read_json
 from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe
-from toughen.runs.folder import FOLDS, METRICS, MODEL, RECIPE, Extras, extras_of, is_finished, read_json, start_folder
+from toughen.runs.folder import FOLDS, METRICS, MODEL, RECIPE, is_finished, start_folder
+from toughen.training.extras import Extras, extras_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,7 +150,7 @@ class Run:
         return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
 
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
-        from toughen.classifier.classifier import score
+        from toughen.assess.metrics import score
 
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from saved_models import TEXTS, dataset
 from scipy.special import rel_entr
 from sklearn.metrics import roc_auc_score
 
+from saved_models import TEXTS, dataset
 from tiny import save_tiny_model
 from toughen.assess.consistency import dropout_consistency, symmetric_kl
 from toughen.assess.novelty import auroc, novelty

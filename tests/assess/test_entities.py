@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from toughen.assess.entities import Entity, entity_metrics, find_entities
+from toughen.assess.entities import entity_metrics
 from toughen.assess.metrics import task_metrics
+from toughen.classifier.tags import Entity, find_entities
 
 IOB = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 IOBES = [*IOB, "E-PER", "S-PER", "E-LOC", "S-LOC"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from saved_models import NAMES, dataset
 
+from saved_models import NAMES, dataset
 from toughen.assess.confusion import confusion
 from toughen.assess.evaluation import _scorable
 from toughen.assess.mistakes import worst_mistakes

@@ -8,8 +8,8 @@ import torch
 
 from saved_models import NAMES, TAGS, TEXTS, dataset
 from tiny import NEGATIVE, NEUTRAL, POSITIVE
-from toughen.assess.metrics import task_metrics
-from toughen.classifier.classifier import Classifier, score
+from toughen.assess.metrics import score, task_metrics
+from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
 
 load = Classifier.load

@@ -220,7 +220,7 @@ def test_members_read_with_their_own_tokenizers(combine_data, combine_model, tmp
 
 def test_a_combination_has_seen_what_its_members_and_its_selection_saw(seeds, combine_data, tmp_path):
     from toughen.data.divide.overlap import text_hashes
-    from toughen.training.pseudo_labels import seen_hashes
+    from toughen.runs.members import seen_hashes
 
     run = combined(seeds, tmp_path / "run", how="weights", data=combine_data.parent / "fresh.csv")
     seen = seen_hashes(run)
@@ -250,7 +250,7 @@ def test_a_greedy_soup_equals_the_computation_by_hand(seeds, combine_data, tmp_p
 
     def f1(weights):
         classifier.model.load_state_dict(weights)
-        from toughen.classifier.classifier import score
+        from toughen.assess.metrics import score
 
         return score(replace(classifier), rows)["f1"]
 

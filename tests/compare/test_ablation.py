@@ -15,8 +15,9 @@ from toughen import InputError, load_recipe
 from toughen.cli import main
 from toughen.compare.ablation import Ablation, summarise
 from toughen.compare.ablation_plan import make_plan
-from toughen.compare.tables import ablation_table, effect_sentence, power_sentence
+from toughen.compare.tables import ablation_table, effect_sentence
 from toughen.compare.worker import alone
+from toughen.statistics.wording import power_sentence
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 

@@ -14,7 +14,6 @@ from toughen.machine import allocator
 from toughen.machine import full_speed as where
 from toughen.machine.full_speed import full_speed, half_attention
 from toughen.machine.kernels import bernoulli_
-from toughen.recipe.training import Training
 from toughen.training import build_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -87,7 +86,7 @@ def test_the_training_settings_decide(monkeypatch, memory, kept, precision, half
     asked = []
     monkeypatch.setattr(where, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("glibc"))
-    with full_speed(Training(memory=memory, precision=precision)):
+    with full_speed(precision, memory):
         assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == half
         assert has_quick_kernels()
     assert bool(asked) == kept
@@ -99,7 +98,7 @@ def test_for_a_gpu_nothing_of_the_cpu_is_changed(monkeypatch):
     monkeypatch.setattr(where, "best_device", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    with full_speed(Training()):
+    with full_speed():
         assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
         assert not has_quick_kernels()
 

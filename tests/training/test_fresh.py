@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 import toughen
 from tiny import reviews, save_tiny_model, write_splits
 from toughen import InputError, load_recipe
-from toughen.classifier.answers import as_dataset
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Data, load_splits
 from toughen.data.divide.overlap import text_hashes
+from toughen.data.read.chunks import as_dataset
 from toughen.data.words import Words
 from toughen.huggingface.trainer import ToughTrainer
 from toughen.training import fresh

@@ -242,8 +242,8 @@ def test_a_wrong_setting_leaves_no_run_folder(desk, model, teacher, tmp_path, ch
 @pytest.mark.parametrize("task", ["multi-label", "regression", "tokens"])
 def test_tasks_without_a_confidence_per_text_are_refused_by_name(task):
     from toughen.data import Data, load_splits
-    from toughen.runs.folder import Extras
     from toughen.training import pseudo_labels
+    from toughen.training.extras import Extras
 
     splits = replace(load_splits(Data(), seed=0, data=reviews(20, 0)), task=task)
     with pytest.raises(InputError, match=f"for {task} it is not offered, because"):

@@ -12,7 +12,8 @@ from toughen.assess.calibration import calibration, decisions
 from toughen.classifier.classifier import Classifier
 from toughen.classifier.temperature import LEAST, MOST, Temperature, fit_temperature, flat, log_loss
 from toughen.errors import InputError
-from toughen.runs.folder import FOLDS, HASHES, MODEL, read_json, write_json
+from toughen.files import read_json, write_json
+from toughen.runs.folder import FOLDS, HASHES, MODEL
 
 if TYPE_CHECKING:
     from toughen.run import Run

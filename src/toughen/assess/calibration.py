@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.classifier.temperature import flat, losses
 from toughen.tasks import TaskName
 

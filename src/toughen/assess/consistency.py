@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.assess.every_interval import every_interval, resamples
 from toughen.errors import InputError
 from toughen.tasks import TaskName

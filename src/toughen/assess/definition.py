@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.arrays import Floats
+
 Metrics = dict[str, float | int | dict[str, str] | None]
 """Values by name, None where undefined; `n`, the number of examples; `undefined`, {metric: why} for each None."""
-
-Floats = NDArray[np.float64]
 
 
 class Sized(Protocol):

@@ -5,60 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toughen.assess.definition import Metrics, Rule, checked_names, measured, refuse_non_finite
-
-_OUTSIDE = "O"
-_NEITHER = ("O", ".")  # prefixes that belong to no entity
-_PREFIXES = ("B", "I", "E", "S")
-_UNTYPED = "_"  # the type of a bare prefix
-
-
-class Entity(NamedTuple):
-    """One entity: its type and the words start to end - 1, counted from 0."""
-
-    type: str
-    start: int
-    end: int
-
-
-def find_entities(tags: Sequence[str]) -> list[Entity]:
-    """Read entities off tags in IOB1, IOB2, IOE or IOBES, in order, the way seqeval's default mode does.
-
-    Broken sequences have entities, too: `I-PER` after `O` starts one, and a change of type ends one and starts the
-    next. (Source: conlleval.pl of the CoNLL-2000 shared task; ``seqeval.metrics.sequence_labeling.get_entities``,
-    whose ends are inclusive.)
-    """
-    found: list[Entity] = []
-    start, before, type_before = 0, _OUTSIDE, ""
-    for i, tag in enumerate([*tags, _OUTSIDE]):
-        now, type_now = _parts(tag)
-        changed = type_before != type_now
-        if _ends(before, now) or (before not in _NEITHER and changed):
-            found.append(Entity(type_before, start, i))
-        if _starts(before, now) or (now not in _NEITHER and changed):
-            start = i
-        before, type_before = now, type_now
-    return found
-
-
-def _parts(tag: str) -> tuple[str, str]:
-    """Split a tag into prefix and type."""
-    return tag[:1], tag[1:].split("-", maxsplit=1)[-1] or _UNTYPED
-
-
-def _ends(before: str, now: str) -> bool:
-    """Say whether an entity ends between two prefixes of one type."""
-    return before in ("E", "S") or (before in ("B", "I") and now in ("B", "S", _OUTSIDE))
-
-
-def _starts(before: str, now: str) -> bool:
-    """Say whether an entity starts between two prefixes of one type."""
-    return now in ("B", "S") or (before in ("E", "S", _OUTSIDE) and now in ("I", "E"))
+from toughen.classifier.tags import Entity, entity_types, find_entities
 
 
 def entity_metrics(
@@ -123,9 +76,7 @@ class Tagged:
     @cached_property
     def types(self) -> tuple[str, ...]:
         """The types of entities that the tags name, sorted; none where they are no entity tags (parts of speech)."""
-        if not any(name in _PREFIXES or (name[:1] in _PREFIXES and name[1:2] == "-") for name in self.names):
-            return ()
-        return tuple(sorted({kind for prefix, kind in map(_parts, self.names) if prefix not in _NEITHER}))
+        return entity_types(self.names)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

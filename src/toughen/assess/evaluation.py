@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.arrays import Floats
 from toughen.assess.calibration import calibration, decisions
 from toughen.assess.confusion import confusion
-from toughen.assess.definition import Floats
 from toughen.assess.every_interval import every_interval, every_value, interval
 from toughen.assess.filters import parse
-from toughen.assess.intervals import Interval
 from toughen.assess.metrics import task_metrics
 from toughen.assess.mistakes import worst_mistakes
 from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable, slices
 from toughen.errors import InputError
+from toughen.statistics.shares import Interval
 
 if TYPE_CHECKING:
     from toughen.run import Run

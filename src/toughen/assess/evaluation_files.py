@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable
 from toughen.errors import InputError
-from toughen.runs.folder import read_json, write_json, write_whole
+from toughen.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
     from toughen.run import Run

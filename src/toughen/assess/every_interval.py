@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.arrays import Floats
 from toughen.assess import calibration
-from toughen.assess.definition import Floats
 from toughen.assess.entities import Tagged
-from toughen.assess.intervals import Interval
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
 from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, Measure
+from toughen.statistics.shares import Interval
 from toughen.tasks import TaskName
 
 SAMPLES = 1000

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
 from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, Measure, Measures, S
+from toughen.statistics.shares import Interval
 from toughen.tasks import TaskName
 
 _CELLS = 4_000_000  # resampled examples held at a time, 32 MB as float64
@@ -30,18 +31,6 @@ MAIN_METRICS: dict[TaskName, tuple[str, ...]] = {
     "tokens": ("f1", "precision", "recall", "accuracy"),
 }
 """The metrics of each task that get an interval unless others are named."""
-
-
-class Interval(tuple[float, float]):
-    """(low, high), a pair that also knows how many resamples were `skipped` because the metric was undefined there."""
-
-    skipped: int
-
-    def __new__(cls, low: float, high: float, skipped: int = 0) -> Self:
-        """Build the pair."""
-        pair = super().__new__(cls, (low, high))
-        pair.skipped = skipped
-        return pair
 
 
 def bootstrap_intervals(

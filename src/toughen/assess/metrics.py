@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +28,8 @@ from toughen.assess.multilabel import multilabel_metrics
 from toughen.assess.regression import regression_metrics
 from toughen.tasks import TaskName
 
-__all__ = ["DEFAULT_METRIC", "Metrics", "Scored", "classification_metrics", "task_metrics"]
+if TYPE_CHECKING:
+    from toughen.classifier.classifier import Classifier
 
 DEFAULT_METRIC: dict[TaskName, str] = {
     "single-label": "f1",
@@ -36,6 +38,7 @@ DEFAULT_METRIC: dict[TaskName, str] = {
     "tokens": "f1",
 }
 """The metric that training selects by unless the recipe names another."""
+LESS_IS_BETTER = frozenset(("loss", "log_loss", "hamming_loss", "mse", "rmse", "mae"))
 
 _ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
 
@@ -265,3 +268,13 @@ _MULTI: dict[str, Rule[Scored]] = {
     "recall_weighted": (nothing, _averaged("recall", "weighted")),
     "f1_weighted": (nothing, _averaged("f1", "weighted")),
 }
+
+
+def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
+    """Score a labelled dataset (columns ``text`` and ``label``): its metrics, and how long that took."""
+    start = time.perf_counter()
+    outputs = classifier.outputs(dataset, batch_size=batch_size)
+    seconds = time.perf_counter() - start
+    labels = dataset["label"][:]
+    metrics = task_metrics(classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
+    return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}

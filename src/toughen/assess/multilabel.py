@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toughen.arrays import Floats
 from toughen.assess.definition import (
-    Floats,
     Metrics,
     Rule,
     checked_names,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.assess.every_interval import interval, resamples
 from toughen.errors import InputError
 

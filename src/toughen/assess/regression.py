@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toughen.assess.definition import Floats, Metrics, Rule, measured, nothing, refuse_non_finite
+from toughen.arrays import Floats
+from toughen.assess.definition import Metrics, Rule, measured, nothing, refuse_non_finite
 
 _NEARLY_CONSTANT = 1e-13  # spread relative to the mean below which float64's rounding would be correlated
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.definition import Floats, Sized
+from toughen.arrays import Floats
+from toughen.assess.definition import Sized
 from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored

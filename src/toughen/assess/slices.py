@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.assess.every_interval import every_interval, every_value
 from toughen.assess.filters import Filter, Mask, parse
 from toughen.assess.intervals import MAIN_METRICS

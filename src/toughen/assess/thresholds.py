@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.tasks import TaskName

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toughen.assess.evaluation_files import plain, source_name
-from toughen.runs.folder import write_json, write_whole
+from toughen.files import write_json, write_whole
 
 Kind = Literal["noise", "attack", "standard", "certify"]
 FORMAT = 1

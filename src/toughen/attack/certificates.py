@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.intervals import Interval
 from toughen.attack.goals import decide
 from toughen.attack.queries import Queries
 from toughen.attack.subject import classifier_of, examples_of, threshold_of
 from toughen.data.words import Words
 from toughen.errors import InputError
 from toughen.settings import require
-from toughen.statistics.shares import clopper_pearson, lower_bound
+from toughen.statistics.shares import Interval, clopper_pearson, lower_bound
 
 NONE = -1
 _MOST = 10

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import cache
 
 from toughen.attack.confusables import LOOK_ALIKES, SYMBOLS, VARIANTS
+from toughen.data.words import IDEOGRAPH
 from toughen.errors import InputError
 
-IDEOGRAPH = r"㐀-䶿一-鿿豈-﫿"
 CHARACTER = re.compile(f"[{IDEOGRAPH}]")
 BETWEEN = re.compile(f"(?<=[{IDEOGRAPH}])(?=[{IDEOGRAPH}])")
 

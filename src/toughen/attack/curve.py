@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.intervals import Interval, task_intervals
+from toughen.arrays import Floats
+from toughen.assess.intervals import task_intervals
 from toughen.assess.metrics import task_metrics
 from toughen.attack.chinese import is_chinese
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, misspelling_by
-from toughen.attack.subject import Floats, classifier_of, labelled
+from toughen.attack.subject import classifier_of, labelled
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 from toughen.settings import require
+from toughen.statistics.shares import Interval
 from toughen.tasks import TaskName
 
 Key = tuple[str, ...]

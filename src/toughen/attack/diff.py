@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from toughen.attack.chinese import IDEOGRAPH
+from toughen.data.words import IDEOGRAPH
 
 if TYPE_CHECKING:
     from rich.table import Table

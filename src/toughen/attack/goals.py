@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.attack.subject import Floats
+from toughen.arrays import Floats
 
 _LEAST = 1e-300  # keeps the logarithm of a probability that was rounded to 0 finite
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toughen.arrays import Floats
 from toughen.attack.search_requests import Fills, Similarities
-from toughen.attack.subject import Floats
 from toughen.data.words import is_one_word
 from toughen.errors import InputError
 from toughen.machine.launch import quiet_libraries

@@ -11,10 +11,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
+from toughen.arrays import Floats
 from toughen.attack.goals import distance
 from toughen.attack.matrix_library import quick_linear
 from toughen.attack.search_requests import Request, Scores, Service
-from toughen.attack.subject import Floats, threshold_of
+from toughen.attack.subject import threshold_of
 
 T = TypeVar("T")
 Answer = tuple[int, Any]

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toughen.assess.intervals import Interval
-from toughen.statistics.shares import clopper_pearson
+from toughen.statistics.shares import Interval, clopper_pearson
 
 Status = Literal["wrong", "held", "fooled"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from toughen.arrays import Floats, Ints
 from toughen.attack.attack_recipes import MAX_CHANGED, RECIPES, SIMILARITY, Attack, Ingredients
 from toughen.attack.constraints import STOP_WORDS
 from toughen.attack.goals import decide
@@ -17,7 +18,7 @@ from toughen.attack.queries import PART, Precision, Queries, drive
 from toughen.attack.results import AttackResult, Outcome, Status
 from toughen.attack.search import Trial
 from toughen.attack.search_requests import Scores, Service
-from toughen.attack.subject import Examples, Floats, Ints, classifier_of, examples_of, threshold_of
+from toughen.attack.subject import Examples, classifier_of, examples_of, threshold_of
 from toughen.attack.whitebox import EmbeddingPgd, WhiteBox, require_white_box
 from toughen.data.words import Words
 from toughen.errors import InputError

@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from toughen.arrays import Floats
 from toughen.attack.constraints import Constraint
 from toughen.attack.goals import Goal
 from toughen.attack.search_requests import Asking, Gains, Scores
-from toughen.attack.subject import Floats
 from toughen.attack.transforms import Transformation
 from toughen.data.words import Words, is_one_word
 from toughen.settings import require

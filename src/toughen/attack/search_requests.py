@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.attack.subject import Floats
+from toughen.arrays import Floats
 from toughen.data.words import Words
 
 T = TypeVar("T")

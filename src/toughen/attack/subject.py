@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toughen.arrays import Floats, Ints
 from toughen.errors import InputError
 from toughen.settings import require
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _READY = {"text", "label", "row"}
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toughen.arrays import Floats, Ints
 from toughen.attack.goals import decide
 from toughen.attack.search_requests import Gains
-from toughen.attack.subject import Examples, Floats, Ints
+from toughen.attack.subject import Examples
 from toughen.data.words import Words
 from toughen.engine.site import Site
 from toughen.errors import InputError

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from toughen.deploy.files import MODEL, TOKENIZER, is_export
-from toughen.runs.folder import FOLDS, RECIPE, read_json
+from toughen.files import read_json
+from toughen.runs.folder import FOLDS, RECIPE
 
 _COMBINATION = "combination.json"
 _ROOT = (RECIPE, FOLDS, _COMBINATION)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from toughen.bulk.formats import Format
 from toughen.errors import InputError
-from toughen.runs.folder import read_json, write_json, write_whole
+from toughen.files import read_json, write_json, write_whole
 
 MANIFEST, LOCK, WHOLE = "manifest.json", "lock", "whole"
 _SAID = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from toughen.assess.definition import Floats
-from toughen.assess.entities import find_entities
+from toughen.arrays import Floats
+from toughen.classifier.tags import find_entities
+from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
 
 Answer = dict[str, Any]
 Text = str | tuple[str, str] | Sequence[str]
@@ -44,14 +44,6 @@ def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
 
     kind = pa.list_(pa.string()) if task == "tokens" else pa.string()
     return as_dataset(pa.table({name: pa.array(v, kind) for name, v in texts_columns(texts, task).items()}))
-
-
-def as_dataset(table: pa.Table) -> datasets.Dataset:
-    """Wrap a table without hashing its bytes: nothing here is cached by them."""
-    import datasets
-    from datasets.fingerprint import generate_random_fingerprint
-
-    return datasets.Dataset(table, fingerprint=generate_random_fingerprint())
 
 
 def _words(text: Text, position: int) -> list[str]:

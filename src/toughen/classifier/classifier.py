@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toughen.assess.metrics import Metrics, task_metrics
-from toughen.classifier.core import Answering, Encoded, Floats, Forward, Pass
+from toughen.arrays import Floats
+from toughen.classifier.core import Answering, Encoded, Forward, Pass
 from toughen.classifier.temperature import Temperature
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.launch import quiet_libraries
@@ -152,8 +151,7 @@ class Classifier(Answering):
         """Return the texts alone, numbered by ``row``: so each window says whose it is."""
         import pyarrow as pa
 
-        from toughen.classifier.answers import as_dataset
-        from toughen.data.read.chunks import table_of_dataset
+        from toughen.data.read.chunks import as_dataset, table_of_dataset
 
         columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
         self.check_pairs(len(columns) == 2)
@@ -219,13 +217,3 @@ class Classifier(Answering):
 
     def _without_gradients(self) -> Any:
         return torch.inference_mode()
-
-
-def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
-    """Score a labelled dataset (columns ``text`` and ``label``): its metrics, and how long that took."""
-    start = time.perf_counter()
-    outputs = classifier.outputs(dataset, batch_size=batch_size)
-    seconds = time.perf_counter() - start
-    labels = dataset["label"][:]
-    metrics = task_metrics(classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
-    return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}

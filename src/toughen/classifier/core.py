@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.arrays import Floats
 from toughen.classifier.temperature import Temperature
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
-Floats = NDArray[np.float64]
 Pass = tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]
 Forward = Callable[[Any], Floats]
 """From a batch to what the model makes of it: [B, C], of tokens [B, T, K]."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.tasks import TaskName
 
 LEAST, MOST = 0.05, 20.0

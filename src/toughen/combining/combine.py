@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from toughen.errors import InputError
-from toughen.runs.folder import HASHES, METRICS, MODEL, RECIPE, write_json, write_whole
+from toughen.files import write_json, write_whole
+from toughen.runs.folder import HASHES, METRICS, MODEL, RECIPE
 from toughen.runs.members import COMBINATION, DISTIL, FORMAT, OUTPUTS, Members, leaves, refuse_seen_test
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def _no_rows(how: str) -> str:
 
 def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     """Make a soup and write it as the run's model; return also the rows that selected."""
-    from toughen.classifier.classifier import Classifier, score
+    from toughen.assess.metrics import score
+    from toughen.classifier.classifier import Classifier
     from toughen.combining import weight_soup
     from toughen.combining.evidence import selection_rows
 
@@ -276,7 +278,7 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
 
 
 def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
-    """Score what the members have said already, as `toughen.classifier.classifier.score` would."""
+    """Score what the members have said already, as `toughen.assess.metrics.score` would."""
     from toughen.assess.metrics import task_metrics
 
     outputs = classifier.combined(evidence.outputs)
@@ -285,7 +287,7 @@ def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
 
 def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> None:
     """Write recipe, hashes and combination.json; then read test, score it, and write metrics.json last."""
-    from toughen.classifier.classifier import score
+    from toughen.assess.metrics import score
     from toughen.combining.evidence import test_rows
     from toughen.recipe.recipe import dump
     from toughen.run import Run
@@ -325,7 +327,7 @@ def _short(content: Mapping[str, Any]) -> dict[str, Any]:
 def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
     """Keep which texts any member has seen, and those of these rows."""
     from toughen.data.divide.overlap import text_hashes
-    from toughen.training.pseudo_labels import seen_hashes
+    from toughen.runs.members import seen_hashes
 
     known = [seen_hashes(run) for run in job.members.runs] + ([] if rows is None else [text_hashes(rows)])
     hashes = np.unique(np.concatenate(known))

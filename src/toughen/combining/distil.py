@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood
 from toughen.errors import InputError
 from toughen.settings import require
@@ -145,8 +145,8 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
     Texts without a label that also stand in train are passed over. Their ``row`` is ``-1 - row`` of their source.
     """
-    from toughen.classifier.answers import as_dataset
     from toughen.data.divide.overlap import text_hashes
+    from toughen.data.read.chunks import as_dataset
 
     columns = [name for name in ("text", "text_pair", "row") if name in splits.train.column_names]
     train = splits.train.with_format("arrow")[:].select(columns)
@@ -162,7 +162,7 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
 def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
     """Return the texts with labels of the usual form: their own, or where there is none the teacher's answer."""
-    from toughen.classifier.answers import as_dataset
+    from toughen.data.read.chunks import as_dataset
 
     table, train = whole.with_format("arrow")[:], splits.train.with_format("arrow")[:]
     asked = outputs[train.num_rows :]
@@ -177,8 +177,8 @@ def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
 
 def _adapt(trainer: ToughTrainer, *, labels: list[list[float]], likelihood: Distilled) -> None:
     """Give a trainer's rows their soft labels, and its engine the loss that reads them."""
-    from toughen.classifier.answers import as_dataset
     from toughen.data.batches import Rows
+    from toughen.data.read.chunks import as_dataset
 
     rows: Any = trainer.train_dataset
     table = rows.labelled.with_format("arrow")[:]

@@ -100,7 +100,7 @@ def own_validation(run: Run, data: object = None) -> Any:
         data: stands for the data of a run that learnt from memory.
     """
     from toughen.data.divide.overlap import text_hashes
-    from toughen.training.pseudo_labels import seen_hashes
+    from toughen.runs.members import seen_hashes
 
     try:
         rows = _validation_of(run, data)

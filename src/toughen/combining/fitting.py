@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.classifier.temperature import flat
 from toughen.runs.rules import Outputs, Stacker, features
 from toughen.tasks import TaskName

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.errors import InputError
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
-from toughen.huggingface.validation import LESS_IS_BETTER, chosen_metric
+from toughen.huggingface.validation import chosen_metric
 from toughen.machine.launch import quiet_libraries
 from toughen.model.saved import load_model
 from toughen.runs.folder import MODEL
@@ -109,7 +110,7 @@ def greedily(members: Members, rows: Any) -> Soup:
 
 def scorer(members: Members, rows: Any, metric: str) -> Callable[[Weights], float]:
     """Return a function from weights to their score on these rows, higher is better."""
-    from toughen.classifier.classifier import score
+    from toughen.assess.metrics import score
 
     run = members.runs[0]
     classifier = run.classifier

@@ -13,7 +13,8 @@ from toughen.compare.pool import Job, run_jobs
 from toughen.compare.sources import located
 from toughen.compare.worker import alone
 from toughen.errors import InputError
-from toughen.runs.folder import METRICS, read_json, write_json, write_whole
+from toughen.files import read_json, write_json, write_whole
+from toughen.runs.folder import METRICS
 from toughen.statistics.seeds import holm, over_seeds, pooled_sd
 
 PLAN, RESULT, TABLE, RUNS, LOCK = "plan.json", "ablation.json", "table.md", "runs", ".lock"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.arrays import Floats
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
 from toughen.errors import InputError
-from toughen.runs.folder import HASHES, write_json, write_whole
-from toughen.statistics.bootstrap import Floats, hierarchical
+from toughen.files import write_json, write_whole
+from toughen.runs.folder import HASHES
+from toughen.statistics.bootstrap import hierarchical
 from toughen.statistics.seeds import McNemar, holm, mcnemar
 
 if TYPE_CHECKING:

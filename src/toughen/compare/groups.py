@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
-from toughen.runs.folder import PSEUDO, read_json
+from toughen.files import read_json
+from toughen.runs.folder import PSEUDO
 from toughen.runs.members import COMBINATION
 
 if TYPE_CHECKING:

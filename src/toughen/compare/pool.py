@@ -14,7 +14,8 @@ from typing import Any
 
 from toughen.compare.worker import WITHOUT_TEST
 from toughen.errors import InputError
-from toughen.runs.folder import METRICS, write_whole
+from toughen.files import write_whole
+from toughen.runs.folder import METRICS
 
 _POLL_S = 0.2
 _THREADS = "OMP_NUM_THREADS"

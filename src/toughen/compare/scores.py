@@ -11,8 +11,6 @@ _NOT_SCORES = ("n", "undefined", "seconds", "samples_per_second")
 _MAIN = ("f1", "pearson")
 """The score by which each task is compared unless another is named: f1, or of numbers pearson."""
 
-LESS_IS_BETTER = frozenset(("loss", "log_loss", "hamming_loss", "mse", "rmse", "mae"))
-
 
 def chosen_metric(metrics: Mapping[str, Any], asked: str | None) -> str:
     """Return the metric asked for, or the task's own.

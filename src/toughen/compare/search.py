@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.compare.pool import Job, Worker
-from toughen.compare.scores import LESS_IS_BETTER
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located
 from toughen.compare.worker import alone
 from toughen.errors import InputError
-from toughen.runs.folder import METRICS, read_json, write_json, write_whole
+from toughen.files import read_json, write_json, write_whole
+from toughen.runs.folder import METRICS
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe

@@ -44,7 +44,7 @@ def _dataset(raw: Any) -> Any:
     """Put a split's table into a Dataset, whose names of classes go with it."""
     import datasets
 
-    from toughen.classifier.answers import as_dataset
+    from toughen.data.read.chunks import as_dataset
 
     made = as_dataset(raw.table)
     for column, names in raw.class_names.items():

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from toughen.statistics.wording import number, p_value, power_sentence
+
 Row = Sequence[str]
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Write a score: .8712; a dash for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def p_value(p: float | None) -> str:
-    """Write a p value: two digits, and < .001 below that."""
-    return "-" if p is None else "< .001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
@@ -43,24 +35,6 @@ def effect_sentence(effect: Mapping[str, Any], metric: str) -> str:
     said += f", p {p if p.startswith('<') else f'= {p}'} after Holm" if effect["p_holm"] is not None else ""
     cost = effect.get("relative_cost")
     return said if cost is None else f"{said}; a step costs {times(cost)}"
-
-
-def power_sentence(power: Mapping[str, Any]) -> str:
-    """Say which differences so many seeds can show, and on what assumption."""
-    source = {
-        "assumed": f"{number(power['sd'])}, which is an assumption (name yours with --sd)",
-        "given": f"{number(power['sd'])}, as given",
-        "measured": f"{number(power['sd'])}, as measured within the finished runs",
-    }[power["sd_from"]]
-    said = (
-        f"With {power['seeds']} seeds, a true difference of {number(power['single'])} is found with a chance of "
-        f"{power['power']:.0%} (paired t test, two-sided level {power['alpha']})"
-    )
-    if power["comparisons"] > 1:
-        said += (
-            f"; with Holm's correction for {power['comparisons']} comparisons at worst {number(power['after_holm'])}"
-        )
-    return f"{said}. That takes a standard deviation over seeds of {source}, and runs of one seed to be independent."
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
@@ -138,7 +112,7 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 
 def difference_sentence(entry: Mapping[str, Any]) -> str:
     """Say a difference between two recipes in one line."""
-    from toughen.compare.scores import LESS_IS_BETTER
+    from toughen.assess.metrics import LESS_IS_BETTER
 
     what = f"{entry['name']} against {entry['against']}: {entry['metric']}"
     if entry["mean"] is None:

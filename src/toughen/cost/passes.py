@@ -20,7 +20,7 @@ from toughen.engine.engine import Engine
 from toughen.engine.inputs import InputChange
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.weight_average import make_average
-from toughen.recipe.training import Memory
+from toughen.machine.modes import Memory
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe

@@ -92,7 +92,7 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
 
 
 def _joined(train: Any, added: dict[str, list[Any]]) -> Any:
-    from toughen.classifier.answers import as_dataset
+    from toughen.data.read.chunks import as_dataset
 
     table = train.with_format("arrow")[:].select(["text", "label", "row"])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)

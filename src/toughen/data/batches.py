@@ -8,17 +8,15 @@ from typing import Any
 
 import datasets
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from toughen.arrays import Ints
 from toughen.errors import InputError
 
 MEGABATCH = 50  # batches among which rows are sorted by length
 NO_LABEL = -100
 TOKEN_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
-
-Ints = npt.NDArray[np.int64]
 
 
 class LengthBuckets(Sampler[list[int]]):

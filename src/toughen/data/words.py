@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from toughen.attack.chinese import IDEOGRAPH
+IDEOGRAPH = r"㐀-䶿一-鿿豈-﫿"
 
 _LETTER = rf"(?:(?![{IDEOGRAPH}])[^\W_])"
 _WORD = re.compile(rf"[{IDEOGRAPH}]|{_LETTER}+(?:['’]{_LETTER}+)*")

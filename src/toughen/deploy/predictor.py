@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.arrays import Floats
 from toughen.classifier.answers import answers, texts_columns
-from toughen.classifier.core import Answering, Encoded, Floats
+from toughen.classifier.core import Answering, Encoded
 from toughen.classifier.temperature import Temperature
 from toughen.data.tokens.encode import Encoder
 from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export

@@ -23,6 +23,7 @@ from toughen.engine.site import Site
 from toughen.engine.step import Context, Step
 from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
+from toughen.machine.modes import Memory, Precision
 from toughen.machine.runtime import (
     PlainRuntime,
     Runtime,
@@ -33,7 +34,6 @@ from toughen.machine.runtime import (
     unwrap,
 )
 from toughen.model.multi_sample import HeadSamples
-from toughen.recipe.training import Memory, Precision
 from toughen.tasks import TaskName
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import EvalPrediction
 
-from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
+from toughen.assess.metrics import DEFAULT_METRIC, LESS_IS_BETTER, task_metrics
 from toughen.engine.likelihood import IGNORED
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -27,7 +27,6 @@ CHOICES: dict[TaskName, tuple[str, ...]] = {
     "tokens": ("f1", "precision", "recall", "accuracy", "loss"),
 }
 """The metrics that can choose the best weights, by task."""
-LESS_IS_BETTER = frozenset(("loss", "log_loss", "hamming_loss", "mse", "rmse", "mae"))
 
 
 def chosen_metric(asked: str | None, task: TaskName) -> str:

@@ -9,18 +9,18 @@ import torch
 
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.kernels import quick_kernels
+from toughen.machine.modes import Memory, Precision
 from toughen.machine.process_wide import process_wide
 from toughen.machine.runtime import best_device, resolve_precision
-from toughen.recipe.training import Training
 
 
 @contextmanager
-def full_speed(training: Training) -> Iterator[None]:
+def full_speed(precision: Precision = "auto", memory: Memory = "normal") -> Iterator[None]:
     """Train inside with quick kernels, freed memory kept (but for ``memory: low``) and bfloat16 in attention too."""
     device = best_device()
     cpu = device.type == "cpu"
-    half = cpu and resolve_precision(training.precision, device) == "bf16"
-    with freed_memory_kept(training.memory == "normal"), half_attention(half), quick_kernels(cpu):
+    half = cpu and resolve_precision(precision, device) == "bf16"
+    with freed_memory_kept(memory == "normal"), half_attention(half), quick_kernels(cpu):
         yield
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from toughen.errors import InputError
-from toughen.recipe.training import Precision
+from toughen.machine.modes import Precision
 
 
 class Runtime(Protocol):

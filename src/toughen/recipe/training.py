@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toughen.data.tokens.encode import Truncation
+from toughen.machine.modes import Memory, Precision
 from toughen.settings import require, setting
 
-Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Schedule = Literal["cosine", "linear", "constant"]
 Threshold = Literal["fixed", "tuned"]
-Memory = Literal["normal", "low"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Chart, Note, Page, Pair, Pairs, Section, Table
 from toughen.report.sentences import count, ends, few, named, number, percent, share_with_interval, value_with_interval
-from toughen.runs.folder import read_json
 
 Result = Mapping[str, Any]
 MOST_PAIRS = 30

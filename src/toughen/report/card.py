@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.files import read_json, write_whole
 from toughen.report.names import hub_id, model_name, source_label
 from toughen.report.sentences import LOWER_IS_BETTER, few, named, number, scores, value_with_interval
-from toughen.runs.folder import METRICS, MODEL, RECIPE, read_json, write_whole
+from toughen.runs.folder import METRICS, MODEL, RECIPE
 
 CARD = "README.md"
 _MARK = re.compile(r"<!-- toughen wrote this card; it is not replaced once it is edited; ([0-9a-f]{16}) -->\n\Z")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Chart, Note, Page, Section, Table
 from toughen.report.sentences import LOWER_IS_BETTER, count, difference, few, named, number, value_with_interval
-from toughen.runs.folder import read_json
 
 Result = Mapping[str, Any]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Note, Page, Section, Table
@@ -23,7 +24,6 @@ from toughen.report.sentences import (
     share_with_interval,
     value_with_interval,
 )
-from toughen.runs.folder import read_json
 
 MAIN = "data"
 _CALIBRATED = ("ece", "ece_equal_width", "brier", "aurc")

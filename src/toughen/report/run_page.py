@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
-from toughen.runs.folder import METRICS, RECIPE, read_json
+from toughen.runs.folder import METRICS, RECIPE
 from toughen.runs.members import COMBINATION
 
 Log = Sequence[Mapping[str, Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toughen.compare.scores import LESS_IS_BETTER
+from toughen.assess.metrics import LESS_IS_BETTER
 
 LOWER_IS_BETTER = LESS_IS_BETTER | {"brier", "ece", "ece_equal_width", "aurc"}
 FEW = 100

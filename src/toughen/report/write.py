@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
-from toughen.runs.folder import METRICS, RECIPE, read_json, write_whole
+from toughen.files import read_json, write_whole
+from toughen.runs.folder import METRICS, RECIPE
 
 if TYPE_CHECKING:
     from toughen.report.page import Page

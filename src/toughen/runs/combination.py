@@ -11,8 +11,8 @@ import numpy as np
 
 from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
+from toughen.files import read_json
 from toughen.runs.ensemble import Ensemble, mean_thresholds
-from toughen.runs.folder import read_json
 from toughen.runs.members import COMBINATION, FORMAT
 from toughen.runs.rules import Outputs, Rule, Stacker
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from toughen.arrays import Floats
 from toughen.classifier.classifier import Classifier
-from toughen.classifier.core import Floats
 
 
 @dataclass

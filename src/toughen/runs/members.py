@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.errors import InputError
-from toughen.runs.folder import FOLDS, read_json
+from toughen.files import read_json
+from toughen.runs.folder import FOLDS, HASHES
 
 if TYPE_CHECKING:
     from toughen.run import Run
@@ -124,7 +125,6 @@ def trained_on(run: Run, rows: Any, own_validation: Any) -> NDArray[np.bool_]:
         own_validation: the rows that the run was selected on; None where they cannot be read again.
     """
     from toughen.data.divide.overlap import text_hashes
-    from toughen.training.pseudo_labels import seen_hashes
 
     hashes = text_hashes(rows)
     seen = np.isin(hashes, seen_hashes(run))
@@ -140,7 +140,6 @@ def refuse_seen_test(members: Members, rows: Any) -> None:
         InputError: naming the run.
     """
     from toughen.data.divide.overlap import text_hashes
-    from toughen.training.pseudo_labels import seen_hashes
 
     hashes = text_hashes(rows)
     for run in members.runs:
@@ -150,3 +149,22 @@ def refuse_seen_test(members: Members, rows: Any) -> None:
                 f"{run.path} was trained or selected on {shared:,} of the {len(rows):,} texts of the test split, so a "
                 "score on it would flatter; name other labelled texts with --test."
             )
+
+
+def seen_hashes(run: Run) -> NDArray[np.uint64]:
+    """Return the hashes of all texts that a run (any of its members) was trained or selected on, uint64 [M].
+
+    Raises:
+        InputError: if the run was made before they were kept.
+    """
+    hashes = []
+    for member in run.members:
+        path = member.path / HASHES
+        if not path.exists():
+            raise InputError(
+                f"the run in {member.path} does not say which texts it has seen (no {HASHES}: an older version made "
+                "it), so its labels cannot be trusted; make it again with toughen train --recipe "
+                f"{member.path / 'recipe.yaml'} --output NEW and give that one."
+            )
+        hashes.append(np.load(path))
+    return np.unique(np.concatenate(hashes))

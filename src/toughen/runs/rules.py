@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.runs.ensemble import mean_outputs
 from toughen.tasks import TaskName
 

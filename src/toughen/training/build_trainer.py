@@ -18,6 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
@@ -31,7 +32,7 @@ from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
 from toughen.huggingface.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.huggingface.trainer import ToughTrainer
-from toughen.huggingface.validation import LESS_IS_BETTER, Validation, chosen_metric, label_counts, owners_of
+from toughen.huggingface.validation import Validation, chosen_metric, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training

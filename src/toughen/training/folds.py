@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.errors import InputError
-from toughen.runs.folder import FOLDS, METRICS, RECIPE, Extras, read_json, start_folder, write_whole
+from toughen.files import read_json, write_whole
+from toughen.runs.folder import FOLDS, METRICS, RECIPE, start_folder
 from toughen.training import pseudo_labels
+from toughen.training.extras import Extras
 from toughen.training.one import train_one
 
 if TYPE_CHECKING:
@@ -100,8 +102,8 @@ def split_fold(plan: Plan, recipe: Recipe, fold: int) -> Splits:
 
 def _divide(rest: Any, plan: Plan, recipe: Recipe, fold: int) -> tuple[Any, Any]:
     """Hold out of the other folds' rows the part that selects."""
-    from toughen.classifier.answers import as_dataset
     from toughen.data.divide.hold_out import hold_out
+    from toughen.data.read.chunks import as_dataset
 
     table, share, where = rest.with_format("arrow")[:], recipe.data.validation_share, f"training of fold {fold + 1}"
     names, task = plan.splits.label_names, plan.splits.task

@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from toughen.arrays import Ints
 from toughen.attack.attack_recipes import RECIPES, Ingredients
 from toughen.attack.queries import Queries
 from toughen.attack.results import AttackResult
 from toughen.attack.run_attack import run_attack
 from toughen.attack.subject import Examples
-from toughen.classifier.answers import as_dataset, texts_dataset
+from toughen.classifier.answers import texts_dataset
 from toughen.classifier.classifier import Classifier
 from toughen.data import tokenise
 from toughen.data.batches import LengthBuckets, Rows
 from toughen.data.config import FRESH
 from toughen.data.divide.overlap import hashes_of, text_hashes
-from toughen.data.read.chunks import numbers_of, table_of_dataset
+from toughen.data.read.chunks import as_dataset, numbers_of, table_of_dataset
 from toughen.errors import InputError
-from toughen.runs.folder import write_whole
+from toughen.files import write_whole
 
 if TYPE_CHECKING:
     from toughen.data import Splits
@@ -42,7 +42,6 @@ FOLDER = "augment"
 """Of a run: what was found before each epoch, a file each."""
 _DRAW, _EDIT = 7, 8  # streams of the run's seed: which texts are attacked, and how
 
-Ints = npt.NDArray[np.int64]
 Say = Callable[[str], object]
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.runs.folder import HASHES, METRICS, MODEL, write_json, write_whole
+from toughen.files import write_json, write_whole
+from toughen.runs.folder import HASHES, METRICS, MODEL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +70,7 @@ def train_one(
         trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
-        with full_speed(recipe.training):
+        with full_speed(recipe.training.precision, recipe.training.memory):
             trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
         trainer.save_model(str(folder / MODEL))
         with main_process_alone() as is_main:
@@ -80,7 +81,8 @@ def train_one(
 
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
     """Score the saved model; ``metrics.json`` comes last, whole, and says that the run has finished."""
-    from toughen.classifier.classifier import Classifier, score
+    from toughen.assess.metrics import score
+    from toughen.classifier.classifier import Classifier
     from toughen.machine.environment import environment
     from toughen.training import fresh
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.runs.folder import METRICS, MODEL, OUT_OF_FOLD, SUBMISSION, write_json, write_whole
+from toughen.files import write_json, write_whole
+from toughen.runs.folder import METRICS, MODEL, OUT_OF_FOLD, SUBMISSION
 
 if TYPE_CHECKING:
-    from toughen.assess.metrics import Metrics
+    from toughen.assess.definition import Metrics
     from toughen.recipe.recipe import Recipe
     from toughen.tasks import TaskName
     from toughen.training.folds import Plan

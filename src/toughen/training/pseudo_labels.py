@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.errors import InputError
-from toughen.runs.folder import CHOSEN, HASHES, PSEUDO, Extras, read_json, write_json, write_whole
+from toughen.files import read_json, write_json, write_whole
+from toughen.runs.folder import CHOSEN, PSEUDO
+from toughen.runs.members import seen_hashes
+from toughen.training.extras import Extras
 
 if TYPE_CHECKING:
     from toughen.data import Splits
@@ -145,25 +148,6 @@ def _check_teacher(teacher: Run, lesson: Lesson) -> None:
             )
 
 
-def seen_hashes(run: Run) -> NDArray[np.uint64]:
-    """Return the hashes of all texts that a run (any of its members) was trained or selected on, uint64 [M].
-
-    Raises:
-        InputError: if the run was made before they were kept.
-    """
-    hashes = []
-    for member in run.members:
-        path = member.path / HASHES
-        if not path.exists():
-            raise InputError(
-                f"the run in {member.path} does not say which texts it has seen (no {HASHES}: an older version made "
-                "it), so its labels cannot be trusted; make it again with toughen train --recipe "
-                f"{member.path / 'recipe.yaml'} --output NEW and give that one."
-            )
-        hashes.append(np.load(path))
-    return np.unique(np.concatenate(hashes))
-
-
 def _label(teacher: Run, lesson: Lesson, confidence: float, batch_size: int) -> Chosen:
     from toughen.data.divide.overlap import text_hashes
 
@@ -226,7 +210,7 @@ def joined(splits: Splits, chosen: Chosen) -> Splits:
     """
     import pyarrow as pa
 
-    from toughen.classifier.answers import as_dataset
+    from toughen.data.read.chunks import as_dataset
 
     table = None if splits.unlabelled is None else splits.unlabelled.with_format("arrow")[:]
     rows = np.asarray(table["row"]) if table is not None else np.empty(0)

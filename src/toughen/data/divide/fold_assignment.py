@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from toughen.arrays import Ints
 from toughen.data.divide.overlap import unit_ids
-from toughen.data.divide.stratify import MOST_BINS, Ints, by_unit, deal, row_labels, strata
+from toughen.data.divide.stratify import MOST_BINS, by_unit, deal, row_labels, strata
 from toughen.data.read.chunks import table_of_dataset
 from toughen.errors import InputError
 from toughen.tasks import TaskName

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from toughen.arrays import Ints
 from toughen.data.divide.overlap import unit_ids
-from toughen.data.divide.stratify import MOST_BINS, Ints, by_unit, deal, row_labels, strata
+from toughen.data.divide.stratify import MOST_BINS, by_unit, deal, row_labels, strata
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.raw import listed
 from toughen.errors import InputError

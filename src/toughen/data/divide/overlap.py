@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.arrays import Ints
 from toughen.data.columns.find import is_string
-from toughen.data.read.chunks import ROWS, Ints, hash_texts, pieces, select_rows, table_of_dataset
+from toughen.data.read.chunks import ROWS, hash_texts, pieces, select_rows, table_of_dataset
 from toughen.tasks import TaskName
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from toughen.arrays import Ints
 from toughen.tasks import TaskName
 
 MOST_BINS = 10  # quantile bins that stand in for the classes of regression
-
-Ints = npt.NDArray[np.int64]
 
 
 def label_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:

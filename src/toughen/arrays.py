@@ -1,0 +1,9 @@
+"""The kinds of arrays that functions pass on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
