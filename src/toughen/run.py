@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from toughen.data.config import FRESH
 from toughen.errors import InputError
-from toughen.files import read_json
 from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe
-from toughen.runs.folder import FOLDS, METRICS, MODEL, RECIPE, is_finished, start_folder
+from toughen.runs.finished import FinishedRun
+from toughen.runs.folder import RECIPE, is_finished, start_folder
 from toughen.training.extras import Extras, extras_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from toughen.assess.questions import Asked
-    from toughen.classifier.classifier import Classifier
     from toughen.data import Splits
 
 
-class Run:
+class Run(FinishedRun):
     """A finished run folder.
 
     It holds ``model/`` (the scored weights, loads with transformers' ``Auto`` classes), ``recipe.yaml`` (resolved),
@@ -33,64 +32,6 @@ class Run:
     Attributes:
         path: the folder.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Open a run folder.
-
-        Raises:
-            InputError: if there is none, or training did not finish there.
-        """
-        path = Path(path)
-        if not (path / RECIPE).exists():
-            raise InputError(
-                f"{path} is not a run folder (it has no {RECIPE}); give what toughen train --output wrote."
-            )
-        if not (path / METRICS).exists():
-            raise InputError(f"the run in {path} has not finished (no {METRICS}); continue it with --resume.")
-        return cls(path)
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return load_recipe(self.path / RECIPE)
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``: validation, test, train, environment (in folds: out_of_fold, folds, ...)."""
-        return read_json(self.path / METRICS)
-
-    @cached_property
-    def folds(self) -> int | None:
-        """The number of folds; None for an ordinary run."""
-        found: int | None = read_json(self.path / FOLDS).get("folds")
-        return found
-
-    @cached_property
-    def members(self) -> tuple[Run, ...]:
-        """The runs whose outputs are averaged: those of the folds, in order; of an ordinary run, itself alone."""
-        if self.folds is None:
-            return (self,)
-        return tuple(Run.open(self.path / f"fold-{fold + 1}") for fold in range(self.folds))
-
-    @cached_property
-    def classifier(self) -> Classifier:
-        """The model with its tokenizer, or those of all folds or of a combination as one, loaded once."""
-        from toughen.classifier.classifier import Classifier
-        from toughen.runs.members import COMBINATION
-
-        if (self.path / COMBINATION).exists() and not (self.path / MODEL).exists():
-            from toughen.runs.combination import load
-
-            return load(self.path)
-        if self.folds is None:
-            return Classifier.load(self.path / MODEL, self.recipe.training.max_length)
-        from toughen.runs.ensemble import Ensemble
-
-        return Ensemble.of([member.classifier for member in self.members])
 
     def evaluate(
         self,
@@ -139,35 +80,11 @@ class Run:
 
         return calibrate(self, data)
 
-    def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
-        """Answer for each text (a pair of str; for tokens a list of words or a str) with a dict.
-
-        Single-label: ``label``, its probability as ``score``, and ``probabilities`` by label name. Multi-label:
-        ``labels`` and ``probabilities``. Regression: ``score``. Tokens: ``words``, ``tags`` and ``entities``.
-        """
-        if not len(texts):
-            return []
-        return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
-
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
         from toughen.assess.metrics import score
 
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
-
-    def labelled(self, data: object, columns: Mapping[str, str | None]) -> Any:
-        """Read labelled texts as this run's model takes them, from the columns text, text_pair and label (or found)."""
-        from toughen.data import load_labelled
-
-        return load_labelled(
-            data,
-            text=columns["text"],
-            text_pair=columns["text_pair"],
-            label=columns["label"],
-            label_names=self.classifier.label_names,
-            task=self.classifier.task,
-            pairs=self.classifier.pairs,
-        )
 
 
 def train(

@@ -27,9 +27,10 @@ from toughen.engine.adversaries import (
     WeightAdversary,
 )
 from toughen.engine.averages import Ema, Swa
-from toughen.engine.compose import RULES, TRAINER_RULES, Setup, TrainerSetup
+from toughen.engine.compose import RULES, Setup
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop
+from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup
 from toughen.recipe.recipe import Recipe
 
 OBJECTIVES = {

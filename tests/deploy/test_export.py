@@ -50,7 +50,7 @@ def run(pretrained, tmp_path, monkeypatch):
         save_classifier(pretrained, folder, task, names, **{"max_length": 24, **noted})
         recipe = SimpleNamespace(data=SimpleNamespace(source=""), training=SimpleNamespace(seed=0))
         made = SimpleNamespace(classifier=Classifier.load(folder), recipe=recipe, folds=None)
-        monkeypatch.setattr("toughen.run.Run.open", lambda path: made)
+        monkeypatch.setattr("toughen.runs.finished.FinishedRun.open", lambda path: made)
         return made
 
     return make

@@ -39,7 +39,7 @@ def difference(tokenizers, tmp_path, monkeypatch):
         classifier = Classifier(model.float().eval(), tokenizers(tokenizer), names, 24, task)
         recipe = SimpleNamespace(data=SimpleNamespace(source=""), training=SimpleNamespace(seed=0))
         run = SimpleNamespace(classifier=classifier, recipe=recipe, folds=None)
-        monkeypatch.setattr("toughen.run.Run.open", lambda path: run)
+        monkeypatch.setattr("toughen.runs.finished.FinishedRun.open", lambda path: run)
         spread = [answer["score"] for answer in classifier.predict(["a", "good", "the film was bad"])]
         assert len(set(spread)) == 3, "the texts cannot be told apart"
         return export("run", tmp_path / "out").variants[1].largest_difference

@@ -8,10 +8,10 @@ from torch import nn
 
 from engine.models import batch, distance, gradients, pin_dropout, tiny
 from toughen.engine.engine import Engine
+from toughen.engine.head_samples import HeadSamples
 from toughen.engine.likelihood import LIKELIHOODS, Target, bernoulli_kl, symmetric_bernoulli_kl
 from toughen.engine.objectives import CrossEntropy, RDrop, resolve_class_weights
 from toughen.errors import InputError
-from toughen.model.multi_sample import HeadSamples
 
 NAN = float("nan")
 

@@ -9,9 +9,10 @@ from engine.models import checkpointing, tiny
 from toughen import CrossEntropy, InputError, RDrop, Recipe, load_recipe
 from toughen.engine.adversaries import Awp, Fgm, GradientPenalty, Pgd, Rat, Smart
 from toughen.engine.averages import CheckpointSoup, Swa
-from toughen.engine.compose import RULES, TRAINER_RULES, Setup, TrainerSetup, check_trainer, smoothed_once
+from toughen.engine.compose import RULES, Setup
 from toughen.engine.engine import Engine
 from toughen.engine.inputs import Mixup, Neftune
+from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup, check_trainer, smoothed_once
 
 
 def setup(*, model=None, objective=None, adversary=None, inputs=None, task="single-label", **facts):

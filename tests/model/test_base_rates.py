@@ -8,10 +8,10 @@ import torch
 
 from engine.models import batch, tiny
 from tiny import save_tiny_model
+from toughen.engine.head_samples import output_layer
 from toughen.huggingface.pretrained import prepare
 from toughen.model.base_rates import set_bias, starting_bias
 from toughen.model.head_config import Head
-from toughen.model.multi_sample import output_layer
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
 

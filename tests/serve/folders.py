@@ -33,5 +33,5 @@ def save_exported(pretrained, folder, task="single-label", **noted):
     recipe = SimpleNamespace(data=SimpleNamespace(source=""), training=SimpleNamespace(seed=0))
     made = SimpleNamespace(classifier=classifier, recipe=recipe, folds=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("toughen.run.Run.open", lambda _: made)
+        patch.setattr("toughen.runs.finished.FinishedRun.open", lambda _: made)
         return classifier, export("run", folder / "exported").path

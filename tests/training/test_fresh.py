@@ -200,8 +200,8 @@ def test_seeking_leaves_model_and_generators_alone(seeker):
     modes = [module.training for module in model.modules()]
     before = copy.deepcopy(model.state_dict())
     states = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
-    seeker.fresh.before_epoch(1, model, begun=False)
-    assert (seeker.fresh.folder / "epoch-2.parquet").is_file()
+    seeker.epoch_hook.before_epoch(1, model, begun=False)
+    assert (seeker.epoch_hook.folder / "epoch-2.parquet").is_file()
     assert modes == [module.training for module in model.modules()]
     assert same(before, model.state_dict())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -212,27 +212,27 @@ def test_seeking_leaves_model_and_generators_alone(seeker):
 
 
 def test_buckets_know_the_lengths_of_what_was_found(seeker):
-    seeker.fresh.before_epoch(1, seeker.model, begun=False)
-    rows = seeker.fresh.rows
+    seeker.epoch_hook.before_epoch(1, seeker.model, begun=False)
+    rows = seeker.epoch_hook.rows
     lengths = [len(ids) for ids in rows.labelled["input_ids"]]
-    assert seeker.fresh.batches.lengths.tolist() == lengths
+    assert seeker.epoch_hook.batches.lengths.tolist() == lengths
     assert len(lengths) == 72
-    pairs = pq.read_table(seeker.fresh.folder / "epoch-2.parquet").to_pylist()
+    pairs = pq.read_table(seeker.epoch_hook.folder / "epoch-2.parquet").to_pylist()
     batch = rows.__getitems__([48 + pair["place"] for pair in pairs])
-    names = seeker.fresh.splits.label_names
+    names = seeker.epoch_hook.splits.label_names
     assert [names[row["labels"]] for row in batch] == [pair["label"] for pair in pairs]
     tokenizer = seeker.processing_class
     assert batch[0]["input_ids"] == tokenizer(pairs[0]["adversarial"])["input_ids"]
 
 
 def test_an_example_that_another_split_has_is_left_out(seeker, splits, monkeypatch):
-    seeker.fresh.before_epoch(1, seeker.model, begun=False)
-    pairs = pq.read_table(seeker.fresh.folder / "epoch-2.parquet").to_pylist()
+    seeker.epoch_hook.before_epoch(1, seeker.model, begun=False)
+    pairs = pq.read_table(seeker.epoch_hook.folder / "epoch-2.parquet").to_pylist()
     made = as_dataset(pa.table({"text": [pairs[0]["adversarial"]]}))
-    seeker.fresh._taken = np.append(seeker.fresh._taken, text_hashes(made))
-    (seeker.fresh.folder / "epoch-2.parquet").unlink()
-    seeker.fresh.before_epoch(1, seeker.model, begun=False)
-    again = pq.read_table(seeker.fresh.folder / "epoch-2.parquet").to_pylist()
+    seeker.epoch_hook._taken = np.append(seeker.epoch_hook._taken, text_hashes(made))
+    (seeker.epoch_hook.folder / "epoch-2.parquet").unlink()
+    seeker.epoch_hook.before_epoch(1, seeker.model, begun=False)
+    again = pq.read_table(seeker.epoch_hook.folder / "epoch-2.parquet").to_pylist()
     assert [pair["adversarial"] for pair in again] == [pair["adversarial"] for pair in pairs[1:]]
 
 

@@ -16,13 +16,13 @@ from toughen.files import read_json, write_json
 from toughen.runs.folder import FOLDS, HASHES, MODEL
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 CALIBRATION = "calibration.json"
 _NEAR = 1.001
 
 
-def calibrate(run: Run, data: object = None) -> dict[str, Any]:
+def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
     """Fit one temperature on validation rows and write it into the model's config, as ``toughen.temperature``.
 
     From then on every probability of this run is softened by it; no answer changes. Fitted anew each time.
@@ -61,7 +61,7 @@ def calibrate(run: Run, data: object = None) -> dict[str, Any]:
     return found
 
 
-def _check(run: Run) -> None:
+def _check(run: FinishedRun) -> None:
     if run.folds is not None:
         raise InputError(
             f"the run in {run.path} is in folds: its probabilities are means over models, which no temperature of one "
@@ -82,7 +82,7 @@ def _check(run: Run) -> None:
         raise InputError("regression predicts no probabilities, so there is nothing to calibrate.")
 
 
-def _own_validation(run: Run, classifier: Classifier) -> Any:
+def _own_validation(run: FinishedRun, classifier: Classifier) -> Any:
     """Read the run's data again, and check that its validation split is the one that training saw."""
     from toughen.data import load_splits
     from toughen.data.divide.overlap import text_hashes
@@ -103,7 +103,7 @@ def _own_validation(run: Run, classifier: Classifier) -> Any:
     return rows
 
 
-def _given(run: Run, classifier: Classifier, data: object) -> Any:
+def _given(run: FinishedRun, classifier: Classifier, data: object) -> Any:
     from toughen.data import load_labelled
 
     return load_labelled(

@@ -23,7 +23,7 @@ from toughen.errors import InputError
 from toughen.statistics.shares import Interval
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 MAIN = "data"
 _CALIBRATED = ("ece", "ece_equal_width", "brier", "aurc")
@@ -45,7 +45,7 @@ class Assessed:
 
 
 def evaluate(
-    run: Run,
+    run: FinishedRun,
     data: object,
     *,
     also: Mapping[str, object] | None,
@@ -101,7 +101,7 @@ def _check(questions: Questions) -> None:
         parse(one, [] if ":" in one else [one.strip()])
 
 
-def _folder(run: Run, data: object, questions: Questions) -> Path | None:
+def _folder(run: FinishedRun, data: object, questions: Questions) -> Path | None:
     if not questions.save and questions.output is None:
         return None
     from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder

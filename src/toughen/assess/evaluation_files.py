@@ -15,7 +15,7 @@ from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 FORMAT = 1
 EVALUATIONS, RESULT, PREDICTIONS = "evaluations", "evaluation.json", "predictions.parquet"
@@ -67,7 +67,7 @@ def source_name(source: object) -> str:
 
 def save(
     folder: Path,
-    run: Run,
+    run: FinishedRun,
     sources: Mapping[str, object],
     sets: Mapping[str, Scorable],
     results: Mapping[str, Any],

@@ -60,9 +60,9 @@ def threshold_of(classifier: Any) -> float | None:
 def classifier_of(given: Any) -> tuple[Any, Mapping[str, str | None]]:
     """Return the classifier of a run, a run's folder or itself, and the columns that a run's recipe names."""
     if isinstance(given, (str, Path)):
-        from toughen.run import Run
+        from toughen.runs.finished import FinishedRun
 
-        given = Run.open(given)
+        given = FinishedRun.open(given)
     if isinstance(given, TextClassifier):
         return given, {}
     if not hasattr(given, "classifier"):

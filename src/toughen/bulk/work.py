@@ -135,9 +135,9 @@ def _run(folder: Path, graph: str | None) -> Predictor:
     from toughen.deploy.files import require_run
 
     require_run(folder, graph)
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
-    return Run.open(folder)
+    return FinishedRun.open(folder)
 
 
 @contextmanager

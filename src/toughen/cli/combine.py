@@ -10,6 +10,8 @@ import typer
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.files import read_json
+from toughen.runs.folder import COMBINATION
 
 if TYPE_CHECKING:
     from toughen.run import Run
@@ -68,9 +70,7 @@ def combine(
 
 
 def _print(run: Run, as_json: bool) -> None:
-    from toughen.runs.combination import told
-
-    metrics, content = run.metrics, told(run.path)
+    metrics, content = run.metrics, read_json(run.path / COMBINATION)
     if as_json:
         show.print_json({"run": str(run.path), **metrics, "details": content})
         return

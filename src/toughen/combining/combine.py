@@ -13,8 +13,8 @@ import numpy as np
 
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
-from toughen.runs.folder import HASHES, METRICS, MODEL, RECIPE
-from toughen.runs.members import COMBINATION, DISTIL, FORMAT, OUTPUTS, Members, leaves, refuse_seen_test
+from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE
+from toughen.runs.members import DISTIL, OUTPUTS, Members, leaves, refuse_seen_test
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -266,7 +266,7 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
     ]
     fitted = job.how in FITTED
     return {
-        "format": FORMAT,
+        "format": COMBINATION_FORMAT,
         "how": job.how,
         "task": first.task,
         "label_names": list(first.label_names),
@@ -290,7 +290,7 @@ def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> No
     from toughen.assess.metrics import score
     from toughen.combining.evidence import test_rows
     from toughen.recipe.recipe import dump
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
     first = job.members.runs[0]
     metrics = content.pop("metrics")
@@ -303,7 +303,7 @@ def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> No
     else:
         refuse_seen_test(job.members, rows)
         size = first.recipe.training.eval_batch_size
-        metrics["test"] = dict(score(Run(part).classifier, rows, batch_size=size))
+        metrics["test"] = dict(score(FinishedRun(part).classifier, rows, batch_size=size))
     environment = first.members[0].metrics.get("environment", {})
     metrics |= {"train": job.members.train_cost(), "environment": environment, "combination": _short(content)}
     write_json(part / METRICS, metrics)

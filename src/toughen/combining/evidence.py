@@ -15,7 +15,7 @@ from toughen.runs.folder import OUT_OF_FOLD
 from toughen.runs.members import trained_on
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
     from toughen.runs.members import Members
     from toughen.runs.rules import Outputs
 
@@ -92,7 +92,7 @@ def selection_rows(members: Members, data: object) -> tuple[Kind, Any] | None:
     return ("validation" if seen else "held_out"), rows
 
 
-def own_validation(run: Run, data: object = None) -> Any:
+def own_validation(run: FinishedRun, data: object = None) -> Any:
     """Read again the rows by which a run was selected; None where they are gone or have changed.
 
     Args:
@@ -113,7 +113,7 @@ def own_validation(run: Run, data: object = None) -> Any:
     return rows if same else None
 
 
-def _validation_of(run: Run, data: object) -> Any:
+def _validation_of(run: FinishedRun, data: object) -> Any:
     from toughen.data import load_splits
 
     config = run.recipe.data
@@ -128,7 +128,7 @@ def _validation_of(run: Run, data: object) -> Any:
     return load_splits(config, seed=run.recipe.training.seed, data=source).validation
 
 
-def _selected_on(run: Run) -> int | None:
+def _selected_on(run: FinishedRun) -> int | None:
     """Return how many validation rows a run had; None where its metrics do not say."""
     leaf = run.members[0].metrics
     selection = leaf.get("combination", {}).get("rows")
@@ -175,7 +175,7 @@ def _labelled(members: Members, source: object, split: str) -> Any:
     return _read(members.runs[0], source if part is None else part, split)
 
 
-def _read(run: Run, source: object, split: str) -> Any:
+def _read(run: FinishedRun, source: object, split: str) -> Any:
     from toughen.data import load_labelled
 
     config, classifier = run.recipe.data, run.classifier

@@ -148,7 +148,7 @@ def _check_slot(slot: str, over: Sequence[str], recipe: Recipe, baseline: Recipe
 
 def _check_arms(plan: Plan) -> None:
     """Refuse before any training a combination whose parts do not work together."""
-    from toughen.engine.compose import TrainerSetup, check_trainer
+    from toughen.huggingface.composition import TrainerSetup, check_trainer
 
     for arm in plan.arms:
         try:

@@ -18,7 +18,7 @@ from toughen.statistics.bootstrap import hierarchical
 from toughen.statistics.seeds import McNemar, holm, mcnemar
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 RESULT, TABLE = "comparison.json", "table.md"
 
@@ -141,7 +141,7 @@ class Scoring:
 
     @classmethod
     def on(
-        cls, run: Run, data: object, metric: str | None, columns: Mapping[str, str], samples: int, seed: int
+        cls, run: FinishedRun, data: object, metric: str | None, columns: Mapping[str, str], samples: int, seed: int
     ) -> Scoring:
         """Read the texts with a run's labels."""
         from toughen.assess.intervals import MAIN_METRICS
@@ -158,7 +158,7 @@ class Scoring:
         metrics = (chosen, *(name for name in MAIN_METRICS[task] if name != chosen))
         return cls(rows, run.path, task, names, chosen, metrics, samples, seed)
 
-    def score(self, run: Run) -> Scores:
+    def score(self, run: FinishedRun) -> Scores:
         """Score one run, and let go of its model."""
         from toughen.assess.intervals import task_values
         from toughen.assess.metrics import task_metrics
@@ -183,7 +183,7 @@ def _right(outputs: Any, labels: Any, thresholds: Any) -> Any:
     return scored.predictions == scored.labels
 
 
-def _seen(run: Run, rows: Any) -> int | None:
+def _seen(run: FinishedRun, rows: Any) -> int | None:
     """Return how many of the texts the run has seen, None where it has not kept that."""
     from toughen.data.divide.overlap import text_hashes
 
@@ -250,13 +250,13 @@ class _Drawn:
             "relative_seconds": _ratio(group.cost["seconds"], self.base.cost["seconds"]),
         }
 
-    def _runs(self, group: Group, seeds: Sequence[int]) -> list[Run]:
+    def _runs(self, group: Group, seeds: Sequence[int]) -> list[FinishedRun]:
         """Return the runs of the seeds that both recipes have; all where they have no two in common."""
         if len(seeds) < 2:
             return list(group.runs)
         return [run for run, seed in zip(group.runs, group.seeds, strict=True) if seed in seeds]
 
-    def _mean(self, runs: Sequence[Run], metric: str) -> float | None:
+    def _mean(self, runs: Sequence[FinishedRun], metric: str) -> float | None:
         values = [self.scores[run.path].metrics[metric] for run in runs]
         return None if None in values else float(np.mean(values))
 
@@ -278,7 +278,7 @@ def _mcnemar(groups: Sequence[Group], base: Group, scores: Mapping[Path, Scores]
     return tests
 
 
-def _pairs(group: Group, base: Group) -> list[tuple[Run, Run]]:
+def _pairs(group: Group, base: Group) -> list[tuple[FinishedRun, FinishedRun]]:
     """Return the runs of the same seed, or the only run of each."""
     if len(group.runs) == len(base.runs) == 1:
         return [(group.runs[0], base.runs[0])]

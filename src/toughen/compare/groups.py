@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json
-from toughen.runs.folder import PSEUDO
-from toughen.runs.members import COMBINATION
+from toughen.runs.folder import COMBINATION, PSEUDO
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Group:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     seeds: tuple[int, ...]
 
     @property
@@ -39,13 +38,13 @@ class Group:
         return {name: _mean([cost.get(name) for cost in costs]) for name in names}
 
 
-def open_runs(paths: Sequence[str | Path]) -> list[Run]:
+def open_runs(paths: Sequence[str | Path]) -> list[FinishedRun]:
     """Open runs that can be scored on the same texts.
 
     Raises:
         InputError: if there are fewer than two, one is named twice, or their tasks or labels differ.
     """
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
     if len(paths) < 2:
         raise InputError("a comparison takes at least two runs; name another one.")
@@ -53,7 +52,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     twice = next((path for i, path in enumerate(paths) if where[i] in where[:i]), None)
     if twice is not None:
         raise InputError(f"{twice} is named twice; name each run once.")
-    return [Run.open(path) for path in paths]
+    return [FinishedRun.open(path) for path in paths]
 
 
 def check_alike(first: Any, run: Path, other: Any) -> None:
@@ -77,16 +76,16 @@ def check_alike(first: Any, run: Path, other: Any) -> None:
         )
 
 
-def group_by_recipe(runs: Sequence[Run]) -> list[Group]:
+def group_by_recipe(runs: Sequence[FinishedRun]) -> list[Group]:
     """Put the seeds of one recipe together, in the order in which the runs were named.
 
     Runs of one recipe and one seed are not repetitions of each other (their data must differ, which a recipe does not
     say of data in memory): they stay apart.
     """
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[FinishedRun]] = {}
     for run in runs:
         found.setdefault(_without_seed(run), []).append(run)
-    parts: list[list[Run]] = []
+    parts: list[list[FinishedRun]] = []
     for alike in found.values():
         seeds = [run.recipe.training.seed for run in alike]
         parts += [alike] if len(set(seeds)) == len(seeds) else [[run] for run in alike]
@@ -94,12 +93,12 @@ def group_by_recipe(runs: Sequence[Run]) -> list[Group]:
     return [_group(name, part) for name, part in zip(names, parts, strict=True)]
 
 
-def _group(name: str, runs: Sequence[Run]) -> Group:
+def _group(name: str, runs: Sequence[FinishedRun]) -> Group:
     ordered = tuple(sorted(runs, key=lambda run: run.recipe.training.seed))
     return Group(name, ordered, tuple(run.recipe.training.seed for run in ordered))
 
 
-def _without_seed(run: Run) -> str:
+def _without_seed(run: FinishedRun) -> str:
     """Return what two runs have in common if they differ in nothing but the seed."""
     from toughen.recipe.recipe import as_tree
 
@@ -112,7 +111,7 @@ def _without_seed(run: Run) -> str:
     return json.dumps([tree, run.folds, teacher, joined], sort_keys=True, default=str)
 
 
-def _names(parts: Sequence[Sequence[Run]]) -> list[str]:
+def _names(parts: Sequence[Sequence[FinishedRun]]) -> list[str]:
     """Name each group by its common folder where several runs have one of their own, else by the first run."""
     short, full = [], []
     for runs in parts:
@@ -139,7 +138,7 @@ def baseline_of(groups: Sequence[Group], asked: str | Path | None) -> Group:
     raise InputError(f"--baseline {asked} is none of the runs compared; name one of them.")
 
 
-def _cost_of(run: Run) -> Mapping[str, float]:
+def _cost_of(run: FinishedRun) -> Mapping[str, float]:
     """Return what a run's training cost; of a run in folds the sum of their seconds and steps."""
     parts = [member.metrics.get("train", {}) for member in run.members]
     summed = {name: sum(part.get(name, 0.0) for part in parts) for name in ("seconds", "steps")}

@@ -13,7 +13,7 @@ from toughen.cost.passes import PLAIN, Forecast, Passes, forecast
 from toughen.cost.plan_line import number
 from toughen.cost.workload import Measured, Workload, is_plain, tensor_floats
 from toughen.data.config import FRESH
-from toughen.engine.compose import TrainerSetup, check_trainer
+from toughen.huggingface.composition import TrainerSetup, check_trainer
 from toughen.machine.full_speed import full_speed
 from toughen.machine.launch import quiet_libraries
 from toughen.recipe.recipe import Recipe

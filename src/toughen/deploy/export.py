@@ -18,7 +18,7 @@ from toughen.errors import InputError
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
     from toughen.deploy.parity import Bench, Variant
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 LARGEST_DIFFERENCE = 1e-4  # of fp32, in probability (regression: relative to the largest value, if above 1)
 _MOST_TEXTS = 2000  # of the validation split, evenly spaced
@@ -69,10 +69,10 @@ def export(
         InputError: if the run has no model that can be exported, the target is taken, ONNX Runtime's answers differ
             from PyTorch's, or a variant changes too many labels; the target is as it was then.
     """
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
     _check(Path(target), max_changed, overwrite)
-    run, target = Run.open(run_folder), Path(target)
+    run, target = FinishedRun.open(run_folder), Path(target)
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -113,7 +113,7 @@ def _check(target: Path, max_changed: float, overwrite: bool) -> None:
         raise InputError(f"{target} exists and is no exported model (no {DESCRIPTION}), so it is not replaced.")
 
 
-def _fill(part: Path, run: Run, files: Sequence[str], data: object, limit: float) -> tuple[list[Variant], int]:
+def _fill(part: Path, run: FinishedRun, files: Sequence[str], data: object, limit: float) -> tuple[list[Variant], int]:
     from toughen.deploy import graph, joint
     from toughen.deploy.parity import Bench
 
@@ -180,7 +180,7 @@ def _refuse_changed(variant: Variant, limit: float) -> None:
         )
 
 
-def _validation(run: Run, classifier: Classifier, data: object, *, needed: bool) -> Any:
+def _validation(run: FinishedRun, classifier: Classifier, data: object, *, needed: bool) -> Any:
     """Return labelled rows, at most `_MOST_TEXTS`; None where there are none and none are needed."""
     from toughen.data import load_labelled, load_splits
 

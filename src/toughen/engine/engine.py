@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from toughen.engine.adversaries import AnyAdversary, WeightAdversary
 from toughen.engine.compose import Setup, check_composition, checkpointed, warn_of_idle_parts
 from toughen.engine.counters import Cost, Tally
+from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
@@ -33,7 +34,6 @@ from toughen.machine.runtime import (
     let_lengths_vary,
     unwrap,
 )
-from toughen.model.multi_sample import HeadSamples
 from toughen.tasks import TaskName
 
 

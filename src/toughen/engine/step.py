@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from toughen.engine.adversaries.base import Adversary, Loss
 from toughen.engine.counters import Cost
+from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange, counted_positions
 from toughen.engine.likelihood import Likelihood, Target
 from toughen.engine.objectives import CrossEntropy
@@ -22,7 +23,6 @@ from toughen.engine.recompute import recomputed
 from toughen.engine.site import Site
 from toughen.engine.space import Space
 from toughen.machine.runtime import forget_casts
-from toughen.model.multi_sample import HeadSamples
 
 FACTS = ("labels", "label", "weight", "row", "length")
 """Batch entries that describe the rows and are no inputs of the model."""

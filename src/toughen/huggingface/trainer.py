@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,6 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from toughen.engine.averages import CheckpointSoup
-from toughen.engine.compose import TrainerSetup, check_trainer, smoothed_once
 from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy, resolve_class_weights, weights_per_class
@@ -25,6 +24,7 @@ from toughen.errors import InputError
 from toughen.huggingface import checkpoint, training_state
 from toughen.huggingface.bridge import Bridge, TrainerRuntime
 from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
+from toughen.huggingface.composition import TrainerSetup, check_trainer, smoothed_once
 from toughen.huggingface.loaders import on_device, own_loader, sharded_batches
 from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
@@ -35,7 +35,19 @@ from toughen.tasks import TaskName, task_of
 if TYPE_CHECKING:
     from toughen.data.batches import LengthBuckets
     from toughen.recipe.recipe import Recipe
-    from toughen.training.fresh import Fresh
+
+
+class EpochHook(Protocol):
+    """What may change the training rows between two epochs."""
+
+    def before_epoch(self, epoch: int, model: nn.Module, *, begun: bool) -> None:
+        """Act before an epoch.
+
+        Args:
+            epoch: from 0.
+            model: as it is now.
+            begun: whether steps of this epoch have been taken already, by a run that is resumed.
+        """
 
 
 class ToughTrainer(Trainer):
@@ -87,7 +99,7 @@ class ToughTrainer(Trainer):
         self.engine: Engine | None = None
         self.clock = Clock()
         self._window: Window | None = None
-        self.fresh: Fresh | None = None
+        self.epoch_hook: EpochHook | None = None
         self.stopped = False
         self.restored: dict[str, Any] | None = None
         # A second forward would otherwise overwrite buffers that the first backward still needs.
@@ -197,10 +209,10 @@ class ToughTrainer(Trainer):
             # The run was stopped early before it was saved: nothing is left to train.
             self.control.should_training_stop = True
             return
-        if self.fresh is not None:
+        if self.epoch_hook is not None:
             bare = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
             begun = self.state.global_step > kwargs["epoch"] * kwargs["num_update_steps_per_epoch"]
-            self.fresh.before_epoch(kwargs["epoch"], bare, begun=begun)
+            self.epoch_hook.before_epoch(kwargs["epoch"], bare, begun=begun)
         if self._batches is not None:
             self._batches.set_epoch(kwargs["epoch"])
         loop: Any = super()

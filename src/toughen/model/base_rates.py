@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from toughen.engine.head_samples import output_layer
 from toughen.model.head_config import Bias
-from toughen.model.multi_sample import output_layer
 from toughen.tasks import TaskName
 
 if TYPE_CHECKING:

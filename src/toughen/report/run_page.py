@@ -11,8 +11,7 @@ from toughen.report import charts
 from toughen.report.augmented import augmented
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
-from toughen.runs.folder import METRICS, RECIPE
-from toughen.runs.members import COMBINATION
+from toughen.runs.folder import COMBINATION, METRICS, RECIPE
 
 Log = Sequence[Mapping[str, Any]]
 PREFERRED = ("f1", "f1_micro", "pearson", "accuracy")

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from toughen.classifier.classifier import Classifier
-from toughen.errors import InputError
-from toughen.files import read_json
 from toughen.runs.ensemble import Ensemble, mean_thresholds
-from toughen.runs.members import COMBINATION, FORMAT
 from toughen.runs.rules import Outputs, Rule, Stacker
-
-if TYPE_CHECKING:
-    from toughen.run import Run
 
 
 @dataclass
@@ -67,44 +60,3 @@ def rule_of(content: dict[str, Any]) -> Rule:
         stacker = Stacker(rows, tuple(stack["intercept"]))
     weights = content.get("weights")
     return Rule(content["how"], None if weights is None else tuple(weights), stacker)
-
-
-def parts(folder: Path) -> tuple[Run, ...]:
-    """Open the runs that a combination asks: its own copies, or those that it refers to.
-
-    Raises:
-        InputError: if one is not there any more.
-    """
-    from toughen.run import Run
-
-    found = []
-    for member in read_json(folder / COMBINATION)["members"]:
-        path = folder / member["folder"] if member["folder"] else Path(member["source"])
-        if not path.exists():
-            raise InputError(
-                f"the run {member['source']} that {folder} refers to is gone; put it back, or combine again without "
-                "--link, which keeps a copy."
-            )
-        found.append(Run.open(path))
-    return tuple(found)
-
-
-def load(folder: Path) -> Combination:
-    """Load the runs of a combination as one classifier.
-
-    Raises:
-        InputError: if a newer version wrote it, or a run is gone.
-    """
-    content = read_json(folder / COMBINATION)
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{folder / COMBINATION} has format {content.get('format')!r}, and this version reads {FORMAT}; open it "
-            "with the version that wrote it."
-        )
-    classifiers = [run.classifier for run in parts(folder)]
-    return Combination.by(rule_of(content), classifiers)
-
-
-def told(folder: Path) -> dict[str, Any]:
-    """Return what ``combination.json`` says."""
-    return read_json(folder / COMBINATION)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RECIPE, METRICS, MODEL, HASHES = "recipe.yaml", "metrics.json", "model", "train_hashes.npy"
 FOLDS, PSEUDO, CHOSEN = "folds.json", "pseudo.json", "pseudo.parquet"
 OUT_OF_FOLD, SUBMISSION = "oof.parquet", "submission.csv"
+COMBINATION, COMBINATION_FORMAT = "combination.json", 1
 BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN)
 """What may be written before the recipe, with which a run begins."""
 

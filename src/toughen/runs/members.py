@@ -15,10 +15,8 @@ from toughen.files import read_json
 from toughen.runs.folder import FOLDS, HASHES
 
 if TYPE_CHECKING:
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
-COMBINATION = "combination.json"
-FORMAT = 1
 OUTPUTS = ("mean-probabilities", "mean-logits", "vote", "weights", "stack")
 SOUPS = ("uniform-soup", "greedy-soup")
 DISTIL = "distil"
@@ -33,7 +31,7 @@ class Members:
         runs: at least one.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
 
     @classmethod
     def open(cls, paths: Sequence[str | Path], how: str) -> Members:
@@ -42,7 +40,7 @@ class Members:
         Raises:
             InputError: if there are too few, one is no finished run, or they do different things.
         """
-        from toughen.run import Run
+        from toughen.runs.finished import FinishedRun
 
         if how not in HOWS:
             raise InputError(f"--how must be one of {', '.join(HOWS)}, got {how!r}.")
@@ -53,7 +51,7 @@ class Members:
         twice = next((path for path, whole in zip(paths, resolved, strict=True) if resolved.count(whole) > 1), None)
         if twice is not None:
             raise InputError(f"{twice} is named twice; name every run once.")
-        found = cls(tuple(Run.open(path) for path in paths))
+        found = cls(tuple(FinishedRun.open(path) for path in paths))
         found._check_alike()
         found._check_task(how)
         return found
@@ -116,7 +114,7 @@ def _said(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def trained_on(run: Run, rows: Any, own_validation: Any) -> NDArray[np.bool_]:
+def trained_on(run: FinishedRun, rows: Any, own_validation: Any) -> NDArray[np.bool_]:
     """Return [N], whether the run was trained on a text: one that it has seen, and not merely to select by.
 
     Args:
@@ -151,7 +149,7 @@ def refuse_seen_test(members: Members, rows: Any) -> None:
             )
 
 
-def seen_hashes(run: Run) -> NDArray[np.uint64]:
+def seen_hashes(run: FinishedRun) -> NDArray[np.uint64]:
     """Return the hashes of all texts that a run (any of its members) was trained or selected on, uint64 [M].
 
     Raises:

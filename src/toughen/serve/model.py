@@ -40,9 +40,9 @@ def open_model(folder: Path, model: str | None = None) -> Served:
 
         return Served(load(folder, model=model or MODEL), folder.resolve().name, "onnxruntime")
     require_run(folder, model)
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
-    return Served(Run.open(folder).classifier, folder.resolve().name, "pytorch")
+    return Served(FinishedRun.open(folder).classifier, folder.resolve().name, "pytorch")
 
 
 class Served:

@@ -24,9 +24,9 @@ from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
 from toughen.data.read.chunks import numbers_of
 from toughen.data.tokens.tokenise import cut_share
-from toughen.engine.compose import TrainerSetup, check_trainer
 from toughen.engine.objectives import CrossEntropy, resolve_class_weights
 from toughen.errors import InputError
+from toughen.huggingface.composition import TrainerSetup, check_trainer
 from toughen.huggingface.pretrained import Prepared
 from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
@@ -153,7 +153,7 @@ def make_trainer(
     )
     if isinstance(rows, fresh.FreshRows):
         say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-        trainer.fresh = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
+        trainer.epoch_hook = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
     trainer.remove_callback(PrinterCallback)
     if training.early_stopping is not None:
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)

@@ -18,7 +18,7 @@ from toughen.training.extras import Extras
 
 if TYPE_CHECKING:
     from toughen.data import Splits
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
 T = TypeVar("T")
 
@@ -112,11 +112,11 @@ def _check_confidence(confidence: float, names: Sequence[str]) -> None:
         )
 
 
-def _teachers(path: Path, students: int) -> list[Run]:
+def _teachers(path: Path, students: int) -> list[FinishedRun]:
     """Return the run that teaches each student."""
-    from toughen.run import Run
+    from toughen.runs.finished import FinishedRun
 
-    teacher = Run.open(path)
+    teacher = FinishedRun.open(path)
     if students == 1 or teacher.folds is None:
         return [teacher] * students
     if teacher.folds != students:
@@ -127,7 +127,7 @@ def _teachers(path: Path, students: int) -> list[Run]:
     return list(teacher.members)
 
 
-def _check_teacher(teacher: Run, lesson: Lesson) -> None:
+def _check_teacher(teacher: FinishedRun, lesson: Lesson) -> None:
     """Refuse a teacher with other labels, or one that has seen a text on which its student is scored."""
     from toughen.data.divide.overlap import text_hashes
 
@@ -148,7 +148,7 @@ def _check_teacher(teacher: Run, lesson: Lesson) -> None:
             )
 
 
-def _label(teacher: Run, lesson: Lesson, confidence: float, batch_size: int) -> Chosen:
+def _label(teacher: FinishedRun, lesson: Lesson, confidence: float, batch_size: int) -> Chosen:
     from toughen.data.divide.overlap import text_hashes
 
     splits = lesson.splits
