@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from toughen.arrays import Floats
-from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood
+from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood, LossSettings
 from toughen.errors import InputError
 from toughen.settings import require
 from toughen.tasks import TaskName
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from toughen.classifier.classifier import Classifier
     from toughen.data import Splits
-    from toughen.engine.objectives import CrossEntropy
     from toughen.huggingface.trainer import ToughTrainer
     from toughen.recipe.recipe import Recipe
 
@@ -74,7 +73,7 @@ class Distilled(Likelihood):
             return hard, soft
         return (hard[:, 0].long() if self._base.task == "single-label" else hard[:, 0]), soft
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """See the class; [B]."""
         hard, soft = self.split(labels)
         heat, alpha = self._lesson.temperature, self._lesson.alpha

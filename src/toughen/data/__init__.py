@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from toughen.data.batches import Collator, LengthBuckets, Rows, padding_share
     from toughen.data.divide.fold_assignment import fold_assignment
     from toughen.data.divide.overlap import text_hashes
+    from toughen.data.divide.summary import Summary
     from toughen.data.splits import Splits, load_labelled, load_splits, load_texts
-    from toughen.data.summary import Summary
     from toughen.data.tokens.tokenise import cut_share, effective_max_length, tokenise
 
 __all__ = [

@@ -20,11 +20,11 @@ from toughen.data.columns.texts import pick, read_texts, text_columns
 from toughen.data.config import Data
 from toughen.data.divide.division import Facts, divide, scored
 from toughen.data.divide.overlap import sketch, without
+from toughen.data.divide.summary import Summary
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.raw import Raw, listed
 from toughen.data.read.sources import read_source
-from toughen.data.summary import Summary
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,11 +10,23 @@ from torch.nn import functional as F
 
 from toughen.tasks import TaskName
 
-if TYPE_CHECKING:
-    from toughen.engine.objectives import CrossEntropy
-
 IGNORED = -100
 """The label of a row, or of a word, without one: it joins only the terms that need no label (a word: none)."""
+
+
+class LossSettings(Protocol):
+    """What an objective says of the loss of a row; see :class:`toughen.engine.objectives.CrossEntropy`."""
+
+    @property
+    def label_smoothing(self) -> float:
+        """Share of the target spread evenly over all classes."""
+
+    @property
+    def focal_gamma(self) -> float:
+        """Exponent of focal loss; 0 is off."""
+
+    def weights_like(self, loss: Tensor) -> Tensor | None:
+        """Return the class weights [K] as a tensor of the loss's kind, or None."""
 
 
 class Mixing(NamedTuple):
@@ -39,11 +51,11 @@ class Likelihood:
 
     task: ClassVar[TaskName]
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """Return the loss of each row; exactly 0 where there is no label."""
         raise NotImplementedError
 
-    def mixed_loss(self, logits: Tensor, labels: Tensor, mixing: Mixing, objective: CrossEntropy) -> Tensor:
+    def mixed_loss(self, logits: Tensor, labels: Tensor, mixing: Mixing, objective: LossSettings) -> Tensor:
         """Return the loss against the soft labels of mixed rows."""
         # Cross-entropy is linear in its target, so the soft label's loss is the mix of the two labels' losses.
         own, other = self.loss(logits, labels, objective), self.loss(logits, labels[mixing.partner], objective)
@@ -75,7 +87,7 @@ class SingleLabel(Likelihood):
 
     task = "single-label"
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """See :class:`toughen.engine.objectives.CrossEntropy`."""
         smoothing = objective.label_smoothing
         loss = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
@@ -112,7 +124,7 @@ class MultiLabel(Likelihood):
 
     task = "multi-label"
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """Binary cross-entropy; smoothing moves targets towards 1/2; class weights multiply the positive part."""
         known = self.known(labels)
         target = torch.where(known.unsqueeze(-1), labels, 0).to(logits.dtype)
@@ -146,12 +158,12 @@ class Regression(Likelihood):
 
     task = "regression"
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """Squared error."""
         known = self.known(labels)
         return (logits.squeeze(-1) - torch.where(known, labels, 0)) ** 2 * known
 
-    def mixed_loss(self, logits: Tensor, labels: Tensor, mixing: Mixing, objective: CrossEntropy) -> Tensor:
+    def mixed_loss(self, logits: Tensor, labels: Tensor, mixing: Mixing, objective: LossSettings) -> Tensor:
         """Squared error against the mixed number."""
         return self.loss(logits, mixing.of(labels), objective)
 
@@ -176,7 +188,7 @@ class Tokens(Likelihood):
 
     task = "tokens"
 
-    def loss(self, logits: Tensor, labels: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """See :class:`SingleLabel`, at each labelled token."""
         per_token = SingleLabel().loss(logits.flatten(0, 1), labels.flatten(), objective)
         return per_token.view(labels.shape).sum(-1)
@@ -211,7 +223,7 @@ class Target:
     def __init__(self, likelihood: Likelihood, labels: Tensor, mixing: Mixing | None = None) -> None:
         self.likelihood, self.labels, self.mixing = likelihood, labels, mixing
 
-    def loss(self, logits: Tensor, objective: CrossEntropy) -> Tensor:
+    def loss(self, logits: Tensor, objective: LossSettings) -> Tensor:
         """Return the task loss [B] of logits [B, ...]."""
         if self.mixing is None:
             return self.likelihood.loss(logits, self.labels, objective)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toughen.engine.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
 from toughen.engine.step import Step
@@ -15,13 +15,30 @@ from toughen.errors import InputError
 from toughen.machine.runtime import forget_casts
 
 if TYPE_CHECKING:
-    from toughen.engine.engine import Engine
+    from toughen.engine.counters import Cost, Tally
+    from toughen.machine.runtime import Runtime
+
+
+class Owner(Protocol):
+    """What a reduction asks of the engine that it works for."""
+
+    runtime: Runtime
+    ascents: int
+    cost: Cost
+    tally: Tally
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The weights that learn, by name."""
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Add a reduced, detached scalar to the log."""
 
 
 class Reduction:
     """One micro-batch on its way into the parameters' gradients."""
 
-    def __init__(self, engine: Engine, weight: Tensor | None, examples: Tensor | float) -> None:
+    def __init__(self, engine: Owner, weight: Tensor | None, examples: Tensor | float) -> None:
         """Prepare.
 
         Args:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from toughen.engine.adversaries.base import Adversary, Direction, Norm
+from toughen.engine.choices import Direction, Norm, Scope, Unit
 from toughen.engine.randomness import Noise
 from toughen.engine.site import Site
 
 TINY = 1e-8
+
+
+class Perturbing(Protocol):
+    """What a space asks of the adversary whose perturbations live in it."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whether each example has a perturbation, or each token of the vocabulary."""
+
+    @property
+    def radius_unit(self) -> Unit:
+        """The unit of its lengths."""
+
+    @property
+    def special_tokens(self) -> bool:
+        """Whether special tokens are perturbed too."""
 
 
 class Space:
@@ -23,7 +41,7 @@ class Space:
         length: what one unit of the adversary's lengths is, in embedding units.
     """
 
-    def __init__(self, adversary: Adversary, site: Site, ids: Tensor, keep: Tensor, noise: Noise) -> None:
+    def __init__(self, adversary: Perturbing, site: Site, ids: Tensor, keep: Tensor, noise: Noise) -> None:
         """Prepare.
 
         Args:

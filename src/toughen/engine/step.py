@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from toughen.engine.adversaries.base import Adversary, Loss
+from toughen.engine.choices import Loss
 from toughen.engine.counters import Cost
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange, counted_positions
@@ -21,7 +21,7 @@ from toughen.engine.objectives import CrossEntropy
 from toughen.engine.randomness import Noise
 from toughen.engine.recompute import recomputed
 from toughen.engine.site import Site
-from toughen.engine.space import Space
+from toughen.engine.space import Perturbing, Space
 from toughen.machine.runtime import forget_casts
 
 FACTS = ("labels", "label", "weight", "row", "length")
@@ -181,7 +181,7 @@ class Step:
         finally:
             self._replaying = before
 
-    def space(self, adversary: Adversary) -> Space:
+    def space(self, adversary: Perturbing) -> Space:
         """Return the space of perturbations of this batch: 0 on padding and, if so configured, on special tokens."""
         if self._context.site is None:
             raise RuntimeError("this engine has no adversary, so it has no site for a perturbation")

@@ -17,13 +17,13 @@ from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
 
 if TYPE_CHECKING:
-    from toughen.huggingface.trainer import ToughTrainer
+    from toughen.huggingface.engine_trainer import EngineTrainer
 
 
 class TrainerRuntime:
     """The engine's view of a Trainer: accelerate runs, scales and communicates. See :mod:`toughen.machine.runtime`."""
 
-    def __init__(self, trainer: ToughTrainer) -> None:
+    def __init__(self, trainer: EngineTrainer) -> None:
         self._trainer = trainer
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -56,7 +56,7 @@ class TrainerRuntime:
 class Bridge(TrainerCallback):
     """Moves average and counters after each step that was taken, and watches for collapse."""
 
-    def __init__(self, trainer: ToughTrainer) -> None:
+    def __init__(self, trainer: EngineTrainer) -> None:
         self._trainer = trainer
         self._scale = 1.0
         self._training = False

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from toughen.huggingface.trainer import ToughTrainer
+    from transformers import Trainer
 
 Weights = dict[str, Tensor]
 
@@ -154,7 +154,7 @@ def _lerp(first: Tensor, second: Tensor, share: float) -> Tensor:
     return first.to(wide).lerp(second.to(wide), share).to(first.dtype)
 
 
-def cook(trainer: ToughTrainer, candidates: Candidates) -> Cooked | None:
+def cook(trainer: Trainer, candidates: Candidates) -> Cooked | None:
     """Put the greedy soup of a training's candidates into its model; they are scored on the validation rows."""
     metric = str(trainer.args.metric_for_best_model)
     name = metric if metric.startswith("eval_") else f"eval_{metric}"

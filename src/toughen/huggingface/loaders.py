@@ -12,10 +12,10 @@ from toughen.data.batches import LengthBuckets
 from toughen.engine.rows import FillerRows
 
 if TYPE_CHECKING:
-    from toughen.huggingface.trainer import ToughTrainer
+    from transformers import Trainer
 
 
-def own_loader(trainer: ToughTrainer, batches: LengthBuckets) -> DataLoader[Any]:
+def own_loader(trainer: Trainer, batches: LengthBuckets) -> DataLoader[Any]:
     """Return a loader whose batches are the row numbers that ``batches`` deals."""
     args = trainer.args
     dataset: Any = trainer.train_dataset
@@ -28,11 +28,12 @@ def own_loader(trainer: ToughTrainer, batches: LengthBuckets) -> DataLoader[Any]
     )
 
 
-def sharded_batches(trainer: ToughTrainer) -> LengthBuckets:
+def sharded_batches(trainer: Trainer) -> LengthBuckets:
     """Return batches in the Trainer's random order, of which each process gets its share."""
     args, accelerator = trainer.args, trainer.accelerator
+    dataset: Any = trainer.train_dataset
     return LengthBuckets(
-        [0] * len(trainer.train_dataset),
+        [0] * len(dataset),
         args.per_device_train_batch_size,
         seed=args.data_seed if args.data_seed is not None else args.seed,
         world_size=accelerator.num_processes,
@@ -50,7 +51,7 @@ def on_device(batch: Any, device: torch.device) -> Any:
     return send_to_device(batch, device, non_blocking=device.type == "cuda")
 
 
-def _with_fillers(trainer: ToughTrainer) -> Any:
+def _with_fillers(trainer: Trainer) -> Any:
     import datasets
 
     dataset = trainer.train_dataset

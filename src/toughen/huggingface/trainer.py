@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from toughen.engine.averages import CheckpointSoup
@@ -19,12 +19,13 @@ from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy, resolve_class_weights, weights_per_class
 from toughen.engine.rows import Window, count_rows, rows_per_class
-from toughen.engine.weight_average import WeightAverage, make_average
+from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
 from toughen.huggingface import checkpoint, training_state
 from toughen.huggingface.bridge import Bridge, TrainerRuntime
 from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
 from toughen.huggingface.composition import TrainerSetup, check_trainer, smoothed_once
+from toughen.huggingface.engine_trainer import EngineTrainer
 from toughen.huggingface.loaders import on_device, own_loader, sharded_batches
 from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
@@ -50,7 +51,7 @@ class EpochHook(Protocol):
         """
 
 
-class ToughTrainer(Trainer):
+class ToughTrainer(EngineTrainer):
     """Transformers' ``Trainer`` plus ``recipe=``: its objective, adversary, average and layer-wise rate decay.
 
     Everything else is as the ``TrainingArguments`` say. The weights that are scored are the weights that are saved and
@@ -60,9 +61,6 @@ class ToughTrainer(Trainer):
 
     # The engine reduces once; the Trainer must neither divide again nor pass counts into the model.
     loss_is_scaled_for_ga = False
-    model: Any
-    model_init: Any
-    train_dataset: Any
 
     def __init__(
         self,
@@ -93,15 +91,15 @@ class ToughTrainer(Trainer):
         self.recipe: Recipe | None = None if recipe is None else _load(recipe)
         self._batches = batches
         self._task = task
-        self.average: WeightAverage | None = None
-        self.soup: Candidates | None = None
+        self.average = None
+        self.soup = None
         self.cooked: Cooked | None = None
-        self.engine: Engine | None = None
+        self.engine = None
         self.clock = Clock()
         self._window: Window | None = None
         self.epoch_hook: EpochHook | None = None
         self.stopped = False
-        self.restored: dict[str, Any] | None = None
+        self.restored = None
         # A second forward would otherwise overwrite buffers that the first backward still needs.
         args.ddp_broadcast_buffers = False
         super().__init__(model, args, *positional, **kwargs)
@@ -160,12 +158,6 @@ class ToughTrainer(Trainer):
         if self.args.fp16 and self.accelerator.device.type == "cpu":  # it would silently train in fp32
             self.accelerator.native_amp = True
             self.accelerator.scaler = torch.amp.GradScaler("cpu")
-
-    def the_engine(self) -> Engine:
-        """Return the engine, made when it is first needed (with ``model_init`` there is no model before training)."""
-        if self.engine is None:
-            self.engine = self._make_engine()
-        return self.engine
 
     def _make_engine(self) -> Engine:
         tokenizer = self.processing_class

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from toughen.machine.launch import mean_over_processes
 
 if TYPE_CHECKING:
-    from toughen.huggingface.trainer import ToughTrainer
+    from toughen.huggingface.engine_trainer import EngineTrainer
 
 
-def state_of(trainer: ToughTrainer) -> dict[str, Any]:
+def state_of(trainer: EngineTrainer) -> dict[str, Any]:
     """Return what a checkpoint must know beside weights, optimiser and generators; every process must ask."""
     engine = trainer.the_engine()
     log = engine.log_state()
@@ -33,7 +33,7 @@ def state_of(trainer: ToughTrainer) -> dict[str, Any]:
     }
 
 
-def take_over(trainer: ToughTrainer, state: dict[str, Any]) -> None:
+def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     """Continue with the numbers of a checkpoint; the losses among them wait for :func:`restore_losses`."""
     engine = trainer.the_engine()
     engine.updates = state["updates"]
@@ -47,7 +47,7 @@ def take_over(trainer: ToughTrainer, state: dict[str, Any]) -> None:
     trainer.restored = state
 
 
-def restore_losses(trainer: ToughTrainer) -> None:
+def restore_losses(trainer: EngineTrainer) -> None:
     """Put the unlogged loss of a checkpoint back: the Trainer has just zeroed it."""
     state, trainer.restored = trainer.restored, None
     if state is not None:

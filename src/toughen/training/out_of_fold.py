@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toughen.assess.definition import Metrics
     from toughen.recipe.recipe import Recipe
     from toughen.tasks import TaskName
-    from toughen.training.folds import Plan
+    from toughen.training.fold_plan import Plan
 
 RANKED = ("roc_auc", "average_precision", "log_loss")
 """Metrics that read probabilities, which no threshold moves."""
@@ -63,7 +63,7 @@ def assemble(plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapp
 def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> Answers:
     """Load one fold's model after another and ask it about the rows it never saw, and about other datasets."""
     from toughen.classifier.classifier import Classifier
-    from toughen.training.folds import fold_name
+    from toughen.training.fold_plan import fold_name
 
     found = Answers(others={name: [] for name in others})
     size = recipe.training.eval_batch_size
@@ -79,7 +79,7 @@ def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> 
 def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, Any]) -> dict[str, Any]:
     from toughen.assess.metrics import task_metrics
     from toughen.runs.ensemble import mean_outputs, mean_thresholds
-    from toughen.training.folds import fold_name
+    from toughen.training.fold_plan import fold_name
 
     task, names, test = plan.splits.task, plan.splits.label_names, plan.splits.test
     per_fold = [

@@ -10,8 +10,8 @@ import pyarrow as pa
 from toughen.data.config import Data
 from toughen.data.divide.hold_out import HOW, hold_out
 from toughen.data.divide.overlap import count_repeats, count_shared, count_shared_groups, without
+from toughen.data.divide.summary import Summary, count_bare, count_labels, measure, spread_of
 from toughen.data.read.raw import listed
-from toughen.data.summary import Summary, count_bare, count_labels, measure, spread_of
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 

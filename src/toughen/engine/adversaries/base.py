@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor
 
+from toughen.engine.choices import Norm, Scope, Unit
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:
     from toughen.engine.step import Step
 
-Norm = Literal["l2", "linf"]
-Unit = Literal["relative", "absolute"]
-Scope = Literal["example", "vocabulary"]
-Loss = Literal["objective", "task"]
-Direction = Literal["l2", "sign", "max"]
 
 SITE = re.compile(r"embeddings|layer [1-9][0-9]*")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
 
-from toughen.engine.adversaries.base import Adversary, Ascent, Norm, Scope, Search, Teach
+from toughen.engine.adversaries.base import Adversary, Ascent, Search, Teach
+from toughen.engine.choices import Norm, Scope
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from toughen.engine.adversaries.base import Timing, Unit
+from toughen.engine.adversaries.base import Timing
+from toughen.engine.choices import Unit
 from toughen.settings import require, setting
 
 TINY = 1e-12

@@ -1,0 +1,11 @@
+"""The words that the settings of an adversary may take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Norm = Literal["l2", "linf"]
+Unit = Literal["relative", "absolute"]
+Scope = Literal["example", "vocabulary"]
+Loss = Literal["objective", "task"]
+Direction = Literal["l2", "sign", "max"]
