@@ -58,12 +58,16 @@ Arguments parse(int count, char** values) {
     return made;
 }
 
-// False at the end of the input. A line ends with \n alone; the last one may lack it.
+// False at the end of the input. A line ends with LF, CRLF or CR; the last one may lack it.
 bool read_line(std::string& line) {
     line.clear();
     std::streambuf* in = std::cin.rdbuf();
     for (int c; (c = in->sbumpc()) != std::char_traits<char>::eof();) {
         if (c == '\n') return true;
+        if (c == '\r') {
+            if (in->sgetc() == '\n') in->sbumpc();
+            return true;
+        }
         if (line.size() == longest_line) throw Error("the line is longer than 16 MiB");
         line += static_cast<char>(c);
     }
@@ -158,6 +162,7 @@ void stream(const Arguments& arguments, bool words, bool pairs, Check check, Han
     const auto next = [&] {
         try {
             if (!read_line(line)) return false;
+            if (count == 0 && line.rfind("\xEF\xBB\xBF", 0) == 0) line.erase(0, 3);  // a byte order mark
             from_utf8(line);
             texts.push_back(arguments.json ? from_json(line, words) : from_line(line, words, pairs));
             check(texts.back());

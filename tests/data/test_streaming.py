@@ -189,12 +189,13 @@ def test_a_text_longer_than_a_block_is_streamed(tmp_path, at):
         assert read_file(tmp_path / name).table["text"].to_pylist() == [long]
 
 
-def test_lines_are_divided_as_ever(tmp_path, at):
+def test_a_line_ends_at_lf_crlf_or_cr_and_nowhere_else(tmp_path, at):
     content = "one\r\ntwo\x0bthree\n\n four\u2028five\rsix"
+    wanted = ["one", "two\x0bthree", "", " four\u2028five", "six"]
     (tmp_path / "texts.txt").write_bytes(content.encode())
     for size in (NOTHING, EVERYTHING):
         at(size)
-        assert read_lines(tmp_path / "texts.txt", "texts").table["text"].to_pylist() == content.splitlines()
+        assert read_lines(tmp_path / "texts.txt", "texts").table["text"].to_pylist() == wanted
 
 
 def test_texts_to_predict_are_streamed(tmp_path, at):

@@ -31,6 +31,7 @@ def other_value(setting: slots.Setting) -> Any:
     """A valid value that is not the default."""
     special = {
         "adversary.site": "layer 2",
+        "data.encoding": "gbk",
         "objective.class_weights": (1.0, 2.5),
         "average.rate": "schedule",
         "data.validation_share": 0.25,

@@ -35,7 +35,8 @@ def _read(path: Path) -> dict[str, tuple[str, ...]]:
         raise InputError(f"the word list {path} cannot be read ({error}); give a UTF-8 file of words.") from error
     if path.suffix == ".json":
         return _from_json(content, path)
-    lines = (line.split("\t") if "\t" in line else line.split() for line in content.splitlines())
+    filled = (line for line in content.split("\n") if line.strip())
+    lines = (line.split("\t") if "\t" in line else line.split() for line in filled)
     return _merged((word, others) for word, *others in lines if word)
 
 

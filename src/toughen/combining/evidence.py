@@ -159,6 +159,7 @@ test_rows.__test__ = False  # type: ignore[attr-defined]  # no test, whatever it
 def part_of(source: object, split: str) -> Any:
     """Return one split of a folder or a mapping without reading the others; None where that cannot be done."""
     from toughen.data.read.in_memory import split_of
+    from toughen.data.read.plain import inner, kind_of
     from toughen.data.read.readers import READERS
 
     if isinstance(source, Mapping):
@@ -166,7 +167,7 @@ def part_of(source: object, split: str) -> Any:
     if not isinstance(source, (str, Path)) or not Path(source).expanduser().is_dir():
         return None
     files = sorted(Path(source).expanduser().iterdir())
-    found = [path for path in files if path.suffix.lower() in READERS and split_of(path.stem) == split]
+    found = [path for path in files if kind_of(path) in READERS and split_of(inner(path).stem) == split]
     return found[0] if len(found) == 1 else None
 
 

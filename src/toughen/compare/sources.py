@@ -25,13 +25,14 @@ def splits_without_test(source: str) -> Any:
         InputError: if there is nothing to read.
     """
     from toughen.data.read.in_memory import WHOLE, split_of
+    from toughen.data.read.plain import inner, kind_of
     from toughen.data.read.readers import READERS
     from toughen.data.read.sources import read_source
 
     path = Path(source).expanduser()
     if path.is_dir():
-        files = [entry for entry in sorted(path.iterdir()) if entry.is_file() and entry.suffix.lower() in READERS]
-        named = {split: str(entry) for entry in files if (split := split_of(entry.stem)) and split != "test"}
+        files = [entry for entry in sorted(path.iterdir()) if entry.is_file() and kind_of(entry) in READERS]
+        named = {split: str(entry) for entry in files if (split := split_of(inner(entry).stem)) and split != "test"}
         if "train" in named:
             return named
     splits = read_source(source)

@@ -11,6 +11,8 @@ FRESH = "attack"
 """What stands in `data.augment` for examples that are sought while the model trains."""
 FreshAttack = Literal["deepwordbug", "textfooler", "pwws", "beam"]
 Task = Literal["auto", "single-label", "multi-label", "regression", "tokens"]
+Labels = Literal["folded", "exact"]
+BadRows = Literal["refuse", "drop"]
 COLUMNS = ("text", "text_pair", "label", "group")
 ONE_LABEL = ("auto", "single-label")
 
@@ -32,6 +34,11 @@ class Data:
     drop_shared: bool = setting(True, "drop from train the texts that also stand in validation or test")
     unlabelled: str | None = setting(None, "source of texts without labels, for the terms that need none")
     unlabelled_ratio: float = setting(1.0, "unlabelled rows per labelled row in a batch")
+    encoding: str | None = setting(None, "encoding of text files, such as gbk, utf-16 or latin-1; null = UTF-8")
+    labels: Labels = setting(
+        "folded", "spellings of a label that differ in case or outer space: folded into the commonest, or exact"
+    )
+    bad_rows: BadRows = setting("refuse", "rows that cannot be read, or have no text or no label: refuse or drop")
     augment: str | None = setting(
         None, "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch"
     )
@@ -43,8 +50,21 @@ class Data:
         for name in (*COLUMNS, "positive_label", "unlabelled", "augment"):
             value = getattr(self, name)
             require(value is None or bool(value.strip()), f"data.{name}", value, "must be null or a name, not empty")
+        for name, choices in (("labels", Labels), ("bad_rows", BadRows)):
+            value, known = getattr(self, name), get_args(choices)
+            require(value in known, f"data.{name}", value, f"must be one of {', '.join(known)}")
+        self._check_encoding()
         self._check_columns()
         self._check_task()
+
+    def _check_encoding(self) -> None:
+        try:
+            known = self.encoding is None or bool("a".encode(self.encoding))
+        except LookupError:
+            known = False
+        require(
+            known, "data.encoding", self.encoding, "must name an encoding of text, such as gbk or utf-16, or be null"
+        )
 
     def _check_columns(self) -> None:
         """Refuse one column in two parts."""

@@ -64,7 +64,8 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
     Raises:
         InputError: in one sentence, at the first thing that is wrong with the data.
     """
-    raws = read_source(config.source if data is None else data)
+    source, drop = config.source if data is None else data, config.bad_rows == "drop"
+    raws = read_source(source, encoding=config.encoding, drop=drop)
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
@@ -74,7 +75,8 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
     sketches = {split: sketch(table) for split, table in tables.items()}
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _read_unlabelled(config, divided, columns)
-    notes = (*_said(task, names, columns), *notes, *summary.notes, *more)
+    read = [note for raw in raws.values() for note in raw.notes]
+    notes = (*read, *_said(task, names, columns), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
@@ -116,6 +118,7 @@ def load_labelled(
     task: TaskName = "single-label",
     text_pair: str | None = None,
     pairs: bool | None = None,
+    encoding: str | None = None,
 ) -> datasets.Dataset:
     """Read labelled texts to score a model on: the asked split, or the whole of undivided data.
 
@@ -128,6 +131,7 @@ def load_labelled(
         task: what the model does.
         text_pair: column of the second text; None = found.
         pairs: whether the model takes pairs; None = whatever is found in the data.
+        encoding: of text files; None = UTF-8.
 
     Returns:
         A dataset with the columns ``text``, ``text_pair`` (of pairs), ``label`` and ``row``, as in :class:`Splits`.
@@ -135,7 +139,7 @@ def load_labelled(
     Raises:
         InputError: in one sentence, also at a label that the model does not know.
     """
-    raws = read_source(source)
+    raws = read_source(source, encoding=encoding)
     raw = raws.get(WHOLE) or raws.get(split)
     if raw is None:
         raise InputError(f"The data has no {split} split, only {listed(list(raws))}; give a single file or name one.")

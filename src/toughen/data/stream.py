@@ -17,9 +17,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toughen.data.read.delimited import Delimited, delimited
 from toughen.data.read.diagnose import json_records, refuse_bad_utf8
+from toughen.data.read.layouts import table_of_records
+from toughen.data.read.plain import kind_of, plain
 from toughen.data.read.raw import Raw, table_of
-from toughen.data.read.readers import LINES, Delimited, delimited, first_character, read_file, table_of_records
+from toughen.data.read.readers import LINES, is_json_lines, read_file
 from toughen.errors import InputError
 
 HEAD_ROWS, HEAD_BYTES = 10_000, 32 << 20
@@ -27,7 +30,6 @@ HEAD_ROWS, HEAD_BYTES = 10_000, 32 << 20
 _BLOCK, _LARGEST = 32 << 10, 2**31 - 1
 """Bytes of a block of CSV, which holds whole rows; Arrow reads some 36 of them ahead, whatever it is told."""
 _BUFFER, _RELEASE = 64 << 10, 8
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 class Stream(Protocol):
@@ -51,26 +53,27 @@ class Stream(Protocol):
         """Return a hash of the content."""
 
 
-def open_stream(source: str | Path) -> Stream:
-    """Open a file of any kind that can be read, a folder or a hub id.
+def open_stream(source: str | Path, encoding: str | None = None) -> Stream:
+    """Open a file of any kind that can be read, a folder or a hub id; ``encoding`` is that of text, None = UTF-8.
 
     Raises:
         InputError: in one sentence, if it is missing, empty or damaged where that shows at once.
     """
     path, name = Path(source).expanduser(), str(source)
-    kind = path.suffix.lower()
+    kind = kind_of(path)
     if not (path.is_file() and path.stat().st_size):
-        return _whole(source)
+        return _whole(source, encoding)
     try:
-        if kind in _SEPARATORS:
-            return _Csv(path.absolute(), name, delimited(path.absolute(), name, _SEPARATORS[kind]))
+        found = plain(path.absolute(), name, encoding)
+        if kind in (".csv", ".tsv"):
+            return _Csv(found, name, delimited(found, name))
         if kind in (".json", ".jsonl"):
-            refuse_bad_utf8(path, name)
-            return _whole(source) if first_character(path) in ("", "[") else _JsonLines(path.absolute(), name)
+            refuse_bad_utf8(found, name)
+            return _JsonLines(found, name) if is_json_lines(found) else _Whole(read_file(path, name, encoding=encoding))
         if kind == ".txt":
-            refuse_bad_utf8(path, name)
-            return _TextLines(path.absolute(), name)
-        return _Parquet(path.absolute(), name) if kind == ".parquet" else _whole(source)
+            refuse_bad_utf8(found, name)
+            return _TextLines(found, name)
+        return _Parquet(found, name) if kind == ".parquet" else _whole(source, encoding)
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
 
@@ -196,8 +199,7 @@ class _JsonLines(_File):
 class _TextLines(_Table):
     def _tables(self) -> Iterator[pa.Table]:
         with self.path.open(encoding="utf-8-sig") as file:
-            # A line may hold characters at which splitlines divides and files do not.
-            lines = (line for whole in file for line in whole.splitlines())
+            lines = (line.removesuffix("\n") for line in file)
             while part := list(islice(lines, LINES)):
                 yield pa.table({"text": pa.array(part, pa.string())})
 
@@ -230,10 +232,7 @@ class _Whole:
         return found.hexdigest()
 
 
-def _whole(source: str | Path) -> _Whole:
+def _whole(source: str | Path, encoding: str | None) -> _Whole:
     from toughen.data.columns.texts import pick
 
-    path: Any = Path(source).expanduser()
-    if path.is_file() and path.suffix.lower() in (".json", ".jsonl"):
-        return _Whole(read_file(path, str(source)))
-    return _Whole(pick(source, None))
+    return _Whole(pick(source, None, encoding))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from toughen.data.columns.find import all_numbers, is_list
 from toughen.data.columns.labels import Labels, first_row
 from toughen.data.read.chunks import mapped, pieces
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, brief, listed
 from toughen.errors import InputError
 
 
@@ -49,7 +49,9 @@ def _as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     if not (binary or text or pa.types.is_null(kind)):
-        raise InputError(f"The text column {column!r} of {raw.name} holds {kind}, not text; choose with --data.{role}.")
+        raise InputError(
+            f"The text column {column!r} of {raw.name} holds {brief(kind)}, not text; choose with --data.{role}."
+        )
     try:
         if text:
             texts.validate(full=True)  # Arrow trusts what a file calls a string
@@ -82,7 +84,8 @@ def check_words(raw: Raw, column: str) -> pa.ChunkedArray:
     if not is_list(raw, column, of_text=True):
         kind = raw.column(column).type
         raise InputError(
-            f"The text column {column!r} of {raw.name} holds {kind}, not lists of words; choose with --data.text."
+            f"The text column {column!r} of {raw.name} holds {brief(kind)}, not lists of words; choose "
+            "with --data.text."
         )
     words = raw.column(column)
     bare = pc.or_kleene(pc.is_null(words), pc.equal(pc.list_value_length(words), 0))
@@ -120,7 +123,9 @@ def check_groups(raw: Raw, column: str) -> pa.ChunkedArray:
     """
     values = raw.column(column)
     if pa.types.is_nested(values.type):
-        raise InputError(f"The group column {column!r} of {raw.name} holds {values.type}; give one group per row.")
+        raise InputError(
+            f"The group column {column!r} of {raw.name} holds {brief(values.type)}; give one group per row."
+        )
     groups = values.cast(pa.string())
     missing = pc.or_kleene(pc.is_null(groups), pc.equal(pc.utf8_trim_whitespace(groups), ""))
     row = first_row(missing)

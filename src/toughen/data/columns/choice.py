@@ -23,7 +23,7 @@ from toughen.data.columns.find import (
     usual_label,
 )
 from toughen.data.config import Data
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, brief, listed
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -178,8 +178,9 @@ def _tagged(raw: Raw, config: Data, group: str | None) -> Columns:
     text, label = config.text, config.label
     if text is not None and not is_list(raw, present(raw, text, "text"), of_text=True):
         raise InputError(
-            f"data.task is tokens, but the text column {text!r} of {raw.name} holds {raw.table[text].type}, not lists "
-            "of words; give JSON lines or parquet with lists, or name another task."
+            f"data.task is tokens, but the text column {text!r} of {raw.name} holds "
+            f"{brief(raw.table[text].type)}, not lists of words; give JSON lines or parquet with lists, or name "
+            "another task."
         )
     tags = None if label is None else present(raw, label, "label")
     words = text or _words(raw, (tags, group))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, brief, listed
 from toughen.errors import InputError
 
 WHOLE_NUMBER = r"^-?(0|[1-9]\d*)(\.0+)?$"
@@ -52,7 +52,8 @@ def read_labels(raw: Raw, column: str) -> Labels:
         values = _whole(values, raw, column)
     elif not _is_plain(kind):
         raise InputError(
-            f"The label column {column!r} of {raw.name} holds {kind}; give one class per row, as a number or a word."
+            f"The label column {column!r} of {raw.name} holds {brief(kind)}; give one class per row, as a "
+            "number or a word."
         )
     names = pc.utf8_trim_whitespace(values.cast(pa.string()))
     names = pc.if_else(pc.equal(names, ""), pa.scalar(None, pa.string()), names)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import Labels, first_row
-from toughen.data.read.raw import Raw
+from toughen.data.read.raw import Raw, brief
 from toughen.errors import InputError
 
 SEPARATORS = ("|", ",")  # the first that a column has divides its labels
@@ -169,8 +169,8 @@ def read_label_sets(raw: Raw, columns: Sequence[str]) -> NameLists:
     if is_string(column.type):
         return read_separated(raw, columns[0])
     raise InputError(
-        f"data.task is multi-label, but the label column {columns[0]!r} of {raw.name} holds {column.type}; give lists, "
-        "words with commas between them, or name several 0/1 columns (data.label: a,b,c)."
+        f"data.task is multi-label, but the label column {columns[0]!r} of {raw.name} holds {brief(column.type)}; give "
+        "lists, words with commas between them, or name several 0/1 columns (data.label: a,b,c)."
     )
 
 

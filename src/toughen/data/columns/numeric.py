@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from toughen.data.columns.find import is_string
 from toughen.data.columns.labels import NULL_WORDS, first_row
-from toughen.data.read.raw import Raw
+from toughen.data.read.raw import Raw, brief
 from toughen.errors import InputError
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -29,8 +29,8 @@ def read_numbers(raw: Raw, column: str) -> npt.NDArray[np.float64]:
         values = _parsed(values, raw, column)
     elif not (_is_number(kind) or pa.types.is_null(kind)):
         raise InputError(
-            f"data.task is regression, but the label column {column!r} of {raw.name} holds {kind}; give one number per "
-            "row."
+            f"data.task is regression, but the label column {column!r} of {raw.name} holds {brief(kind)}; give one "
+            "number per row."
         )
     numbers = np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
     infinite = np.flatnonzero(np.isinf(numbers))

@@ -16,13 +16,13 @@ from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 
-def pick(source: object, split: str | None) -> Raw:
+def pick(source: object, split: str | None, encoding: str | None = None) -> Raw:
     """Return the split that holds texts without labels, if there are several.
 
     Raises:
         InputError: if the source cannot be read or has no such split.
     """
-    raws = read_source(source, lines=True)
+    raws = read_source(source, lines=True, encoding=encoding)
     wanted = (split,) if split else (WHOLE, "unlabelled", "train", *(raws if len(raws) == 1 else ()))
     raw = next((raws[name] for name in wanted if name in raws), None)
     if raw is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from toughen.data.read.raw import refuse_duplicate_columns
+from toughen.data.read.plain import looks_like, two_bytes
+from toughen.data.read.raw import Damage, refuse_duplicate_columns
 from toughen.errors import InputError
 
 CHUNK = 64 << 10  # bytes
 LONGEST_FIELD = 2**31 - 1
+SEPARATOR_LINE = re.compile(r'"?sep=[,;|\t]?"?', re.I)
 
 
 def refuse_bad_utf8(path: Path, name: str) -> None:
@@ -26,15 +29,25 @@ def refuse_bad_utf8(path: Path, name: str) -> None:
         InputError: naming the first bad line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
+    sample = b""
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
+                sample = sample or chunk
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        line = _bad_line(path)
+        line, bad = _bad_line(path)
         where = f"{name}, line {line}{_row_at(path, line)}"
-        raise InputError(f"{where}: invalid UTF-8; save the file as UTF-8.") from error
+        raise InputError(f"{where}: invalid UTF-8{_remedy(two_bytes(sample) or looks_like(bad))}.") from error
+    if two_bytes(sample):  # may be UTF-8 as well, every other letter a NUL
+        raise InputError(f"{name} is no UTF-8{_remedy(two_bytes(sample))}.")
+
+
+def _remedy(encoding: str | None) -> str:
+    if encoding is None:
+        return "; save the file as UTF-8, or name its encoding with --data.encoding"
+    return f": it looks like {encoding.upper()}; give --data.encoding {encoding}, or save the file as UTF-8"
 
 
 def _row_at(path: Path, line: int) -> str:
@@ -49,20 +62,28 @@ def _row_at(path: Path, line: int) -> str:
     return ""
 
 
-def _bad_line(path: Path) -> int:
+def _bad_line(path: Path) -> tuple[int, bytes]:
+    """Return the number of the first line that is not UTF-8, and what surrounds the bad bytes."""
+    number = 1
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for line in file:
             try:
                 line.decode()
-            except UnicodeDecodeError:
-                return number
+            except UnicodeDecodeError as error:
+                return number + _ends(line[: error.start]), line[:CHUNK] + file.read(CHUNK)
+            number += _ends(line)
     raise AssertionError("unreachable: some line is not UTF-8")
+
+
+def _ends(part: bytes) -> int:
+    """Return how many lines end in it: at LF, CRLF or CR."""
+    return part.count(b"\n") + part.count(b"\r") - part.count(b"\r\n")
 
 
 def _csv_row_at(path: Path, line: int) -> int:
     """Return the data row (from 1; 0 is the header) that spans a line."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = enumerate(_rows(path, delimiter, quoted=delimiter == ","))
+    rows = enumerate(table_rows(path, delimiter, quoted=delimiter == ","))
     return next((row for row, (_, last) in rows if last >= line), 0)
 
 
@@ -82,18 +103,25 @@ def _reader(file: Any, delimiter: str, quoted: bool, strict: bool = False) -> An
     return csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
 
 
-def _rows(path: Path, delimiter: str, *, quoted: bool) -> Iterator[tuple[list[str], int]]:
+def header_rows(path: Path) -> int:
+    """Return 1 where a spreadsheet wrote a line such as ``sep=;`` before the header, else 0."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return int(bool(SEPARATOR_LINE.fullmatch(file.readline(16).strip())))
+
+
+def table_rows(path: Path, delimiter: str, *, quoted: bool) -> Iterator[tuple[list[str], int]]:
     """Yield every row that is not blank, header included, with the number of its last line."""
+    before = header_rows(path)
     with _long_fields(), path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = _reader(file, delimiter, quoted)
-        for row in reader:
+        for row in islice(reader, before, None):
             if row:
                 yield row, reader.line_num
 
 
 def headers(path: Path, delimiter: str, quoted: bool) -> list[str]:
     """Return the column names of a delimited file; empty if it has no line."""
-    return next((row for row, _ in _rows(path, delimiter, quoted=quoted)), [])
+    return next((row for row, _ in table_rows(path, delimiter, quoted=quoted)), [])
 
 
 def misused_quote(path: Path, delimiter: str) -> int:
@@ -122,30 +150,35 @@ def _line_of_bad_quote(path: Path, delimiter: str) -> int:
     return last + 1
 
 
-def csv_fault(path: Path, name: str, delimiter: str, quoted: bool) -> str | None:
-    """Return the sentence about the first row with too many or too few fields."""
-    rows = _rows(path, delimiter, quoted=quoted)
+def csv_faults(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield every row (from 1) that has more or fewer fields than the header, its last line, and how many it has."""
+    rows = table_rows(path, delimiter, quoted=quoted)
     expected = len(next(rows)[0])
     for number, (row, line) in enumerate(rows, start=1):
         if len(row) != expected:
-            much = "many" if len(row) > expected else "few"
-            return (
-                f"{name}, line {line} (row {number}): too {much} fields, {len(row)} where the header has "
-                f"{expected}; quote fields that contain the separator."
-            )
-    return None
+            yield number, line, len(row)
 
 
-def json_records(path: Path, name: str) -> Iterator[dict[str, Any]]:
+def json_records(path: Path, name: str, damage: list[Damage] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of JSON lines one by one.
+
+    ``damage``, where given, takes the lines that are wrong, which are left out then.
 
     Raises:
         InputError: naming the first line that is malformed, no record, or names a key twice.
     """
     with path.open(encoding="utf-8-sig") as file:
+        row = 0
         for number, line in enumerate(file, start=1):
-            if line.strip():
+            if not line.strip():
+                continue
+            row += 1
+            try:
                 yield _record(line, f"{name}, line {number}")
+            except InputError as error:
+                if damage is None:
+                    raise
+                damage.append(Damage(row, str(error)))
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

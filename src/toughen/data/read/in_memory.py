@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from toughen.data.read.chunks import table_of_dataset
+from toughen.data.read.layouts import read_object, table_of_records
 from toughen.data.read.raw import Raw, refuse_duplicate_columns, table_of
 from toughen.data.read.readers import read_file
 from toughen.errors import InputError
@@ -26,23 +27,30 @@ SPLITS = {
 ACCEPTED = "a DataFrame, a Dataset, a list of (text, label) or of dicts, or a dict of splits of those"
 
 
+class How(TypedDict, total=False):
+    """How files are read: arguments of :func:`toughen.data.read.readers.read_file`."""
+
+    encoding: str | None
+    drop: bool
+
+
 def split_of(name: str) -> str | None:
     """Return the split that a file or key is named after, or None."""
     return next((split for split, names in SPLITS.items() if name.lower() in names), None)
 
 
-def read_memory(data: object) -> dict[str, Raw]:
+def read_memory(data: object, how: How | None = None) -> dict[str, Raw]:
     """Return the splits of an in-memory object; undivided data under ``WHOLE``.
 
     Raises:
         InputError: if the object is of another kind, or a row does not fit.
     """
     if isinstance(data, Mapping) and any(split_of(str(key)) for key in data):
-        return read_mapping(data, "of the data")
+        return read_mapping(data, "of the data", how or How())
     return {WHOLE: read_rows(data, "the data")}
 
 
-def read_mapping(data: Mapping[Any, object], owner: str) -> dict[str, Raw]:
+def read_mapping(data: Mapping[Any, object], owner: str, how: How) -> dict[str, Raw]:
     """Return the splits of a dict of splits, each an object or a file; keys that name no split are left out."""
     named = [(split_of(str(key)), str(key), value) for key, value in data.items()]
     splits: dict[str, Raw] = {}
@@ -51,7 +59,7 @@ def read_mapping(data: Mapping[Any, object], owner: str) -> dict[str, Raw]:
             raise InputError(f"Several keys {owner} name the {split} split; keep one.")
         if split:
             path = isinstance(value, str | Path)
-            splits[split] = read_file(Path(str(value))) if path else read_rows(value, f"split {key!r} {owner}")
+            splits[split] = read_file(Path(str(value)), **how) if path else read_rows(value, f"split {key!r} {owner}")
     return splits
 
 
@@ -62,7 +70,7 @@ def read_rows(data: Any, name: str) -> Raw:
     if _is_a(data, "pandas", "DataFrame"):
         return _from_frame(data, name)
     if isinstance(data, Mapping):
-        return _from_columns(data, name)
+        return read_object(data, name)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return _from_list(data, name)
     raise InputError(f"Cannot read data of type {type(data).__name__}: give {ACCEPTED}.")
@@ -93,16 +101,6 @@ def _from_frame(data: pd.DataFrame, name: str) -> Raw:
     return table_of({str(column): data[column].array for column in data.columns}, name)
 
 
-def _from_columns(data: Mapping[Any, object], name: str) -> Raw:
-    columns = {str(key): value for key, value in data.items()}
-    if not columns or not all(isinstance(values, Sequence) for values in columns.values()):
-        raise InputError(f"Cannot read {name}: give {ACCEPTED}.")
-    lengths = {key: len(values) for key, values in columns.items() if isinstance(values, Sequence)}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"The columns of {name} differ in length ({lengths}); give every row a value.")
-    return table_of({key: values for key, values in columns.items() if isinstance(values, Sequence)}, name)
-
-
 def _from_list(data: Sequence[Any], name: str) -> Raw:
     if not data:
         raise InputError(f"{name} is empty: it has no rows, so give a source with texts in it.")
@@ -110,8 +108,7 @@ def _from_list(data: Sequence[Any], name: str) -> Raw:
         return table_of({"text": data}, name)
     if isinstance(data[0], Mapping):
         _require_all(data, name, Mapping, "a dict like row 1")
-        keys = dict.fromkeys(str(key) for row in data for key in row)
-        return table_of({key: [row.get(key) for row in data] for key in keys}, name)
+        return table_of_records(data, name)
     _require_all(data, name, tuple | list, "a (text, label) pair")
     names = ("text", "text_pair", "label") if len(data[0]) == 3 else ("text", "label")
     wrong = next((row for row, values in enumerate(data) if len(values) != len(names)), None)

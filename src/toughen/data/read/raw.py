@@ -13,6 +13,19 @@ from toughen.errors import InputError
 
 
 @dataclass(frozen=True)
+class Damage:
+    """A row that could not be read.
+
+    Attributes:
+        row: its number, from 1.
+        sentence: what is wrong with it, where, and what to do.
+    """
+
+    row: int
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Raw:
     """One split before its columns are chosen.
 
@@ -21,9 +34,11 @@ class Raw:
         name: what the user calls it ("reviews.csv", "split 'train' of imdb").
         typed: false where the format has no types (CSV), so that numbers arrive as text.
         class_names: names of the classes of a column that holds ids, where the source keeps them.
-        mixed: per column whose values have several types, a phrase that names two of them and their rows.
+        mixed: per column that cannot be held, a phrase that says why, where, and what to do.
         files: the file of each row, where every row is a file of its own.
         first: number of the first row, where this is a piece of a split.
+        notes: what had to be told from the file, as sentences.
+        damage: rows that were left out because they could not be read.
     """
 
     table: pa.Table
@@ -33,6 +48,8 @@ class Raw:
     mixed: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] | None = None
     first: int = 0
+    notes: Sequence[str] = ()
+    damage: Sequence[Damage] = ()
 
     def __post_init__(self) -> None:
         refuse_duplicate_columns(self.table.column_names, self.name)
@@ -57,7 +74,7 @@ class Raw:
         if name not in self.columns:
             raise InputError(f"{self.name} has no column {name!r}; its columns are {listed(self.columns)}.")
         if name in self.mixed:
-            raise InputError(f"Column {name!r} of {self.name} mixes types: {self.mixed[name]}; use one type.")
+            raise InputError(f"Column {name!r} of {self.name} {self.mixed[name]}.")
         column = self.table[name]
         if not pa.types.is_dictionary(column.type):
             return column
@@ -78,8 +95,14 @@ def refuse_duplicate_columns(names: Sequence[str], where: str) -> None:
 
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Return names as quoted prose, cut after ``most``."""
-    shown = ", ".join(repr(str(name)) for name in names[:most])
+    shown = ", ".join(repr(brief(name)) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "") or "none"
+
+
+def brief(value: object, most: int = 60) -> str:
+    """Return a value as text, of a long one the beginning."""
+    text = str(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def table_of(columns: Mapping[str, Sequence[Any]], name: str, **facts: Any) -> Raw:
@@ -90,9 +113,26 @@ def table_of(columns: Mapping[str, Sequence[Any]], name: str, **facts: Any) -> R
         try:
             arrays[key] = pa.array(values, from_pandas=True)
         except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError, ValueError) as error:
-            mixed[key] = _two_types(values) or f"Arrow cannot hold them ({str(error).splitlines()[0]})"
+            mixed[key] = _half_pair(values) or _two_types(values) or _unheld(error)
             arrays[key] = pa.nulls(len(values))
     return Raw(pa.table(arrays), name, mixed=mixed, **facts)
+
+
+def _unheld(error: Exception) -> str:
+    return f"holds what Arrow cannot hold ({brief(str(error).splitlines()[0], 160)}); use texts and numbers"
+
+
+def _half_pair(values: Sequence[Any]) -> str | None:
+    """Name a text that is no Unicode: half of a surrogate pair is what cutting an escaped emoji leaves."""
+    lists = ((row, value if isinstance(value, list | tuple) else [value]) for row, value in enumerate(values))
+    for row, value in ((row, value) for row, parts in lists for value in parts if isinstance(value, str)):
+        found = next((c for c in value if "\ud800" <= c <= "\udfff"), None)
+        if found is not None:
+            return (
+                f"holds half of a surrogate pair ({found!a}) in row {row + 1}: a character that was cut in two; write "
+                "it whole or remove it"
+            )
+    return None
 
 
 def _two_types(values: Sequence[Any]) -> str | None:
@@ -105,7 +145,7 @@ def _two_types(values: Sequence[Any]) -> str | None:
         if first is None:
             first = (row, value)
         elif type(value) is not type(first[1]):
-            return f"{_shown(*first)} but {_shown(row, value)}"
+            return f"mixes types: {_shown(*first)} but {_shown(row, value)}; use one type"
     return None
 
 
@@ -116,6 +156,4 @@ def _is_null(value: Any) -> bool:
 
 
 def _shown(row: int, value: Any) -> str:
-    text = repr(value)
-    text = text if len(text) <= 40 else text[:37] + "..."
-    return f"row {row + 1} holds {text} ({type(value).__name__})"
+    return f"row {row + 1} holds {brief(repr(value), 40)} ({type(value).__name__})"

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
 from toughen.data.read import spill
-from toughen.data.read.diagnose import (
-    csv_fault,
-    headers,
-    json_records,
-    misused_quote,
-    parse_json,
-    refuse_bad_utf8,
-)
-from toughen.data.read.raw import Raw, refuse_duplicate_columns, table_of
+from toughen.data.read.delimited import delimited, empty, unread
+from toughen.data.read.diagnose import json_records, parse_json, refuse_bad_utf8
+from toughen.data.read.layouts import read_object, table_of_records
+from toughen.data.read.plain import PACKED, inner, kind_of, plain
+from toughen.data.read.raw import Damage, Raw
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
 
@@ -34,126 +29,60 @@ BLOCK = 8 << 20  # bytes per Arrow block; a record must fit into one
 LINES = 1000  # rows that are read at once where blocks are not counted in bytes
 
 
-def read_file(path: Path, name: str | None = None) -> Raw:
-    """Read ``.csv .tsv .jsonl .json .parquet`` into a split.
+def read_file(path: Path, name: str | None = None, *, encoding: str | None = None, drop: bool = False) -> Raw:
+    """Read ``.csv .tsv .jsonl .json .parquet`` into a split, also packed (``.csv.gz``).
+
+    Args:
+        path: the file.
+        name: what the user calls it.
+        encoding: of its text; None = UTF-8.
+        drop: whether rows that are damaged are left out, and named in ``Raw.damage``.
 
     Raises:
-        InputError: if the file is missing, empty, malformed, not UTF-8 or of another kind.
+        InputError: if the file is missing, empty, malformed, of another encoding or of another kind.
     """
     name = name or str(path)
-    reader = READERS.get(path.suffix.lower())
+    reader = READERS.get(kind_of(path))
     if reader is None:
-        raise InputError(f"Cannot read {name}: the extension must be one of {' '.join(READERS)}.")
+        raise InputError(f"Cannot read {name}: the extension must be one of {' '.join(READERS)}{_also(path)}.")
     if not path.is_file():
         raise InputError(f"The file {name} is missing; check the path.")
     try:
         if path.stat().st_size == 0:
-            raise _empty(name)
-        return reader(path, name)
+            raise empty(name)
+        return reader(plain(path, name, encoding), name, drop)
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
 
 
+def _also(path: Path) -> str:
+    return f" (packed as {' '.join(PACKED)}, too)" if inner(path) != path else ""
+
+
 def read_lines(path: Path, name: str) -> Raw:
-    """Read a text file with one text per line (for texts without labels)."""
+    """Read a plain text file with one text per line (for texts without labels); a line ends at LF, CRLF or CR."""
     refuse_bad_utf8(path, name)
     schema = pa.schema([("text", pa.string())])
     with path.open(encoding="utf-8-sig") as file:
-        # A line may hold characters at which splitlines divides and files do not.
-        lines = iter(line for whole in file for line in whole.splitlines())
+        lines = (line.removesuffix("\n") for line in file)
         parts = iter(lambda: list(islice(lines, LINES)), [])
         return Raw(collect((pa.record_batch([part], schema=schema) for part in parts), schema), name)
 
 
-def _empty(name: str) -> InputError:
-    return InputError(f"{name} is empty: it holds no rows, so give a file with texts in it.")
-
-
-def _read_csv(path: Path, name: str) -> Raw:
-    return _read_delimited(path, name, ",")
-
-
-def _read_tsv(path: Path, name: str) -> Raw:
-    return _read_delimited(path, name, "\t")
-
-
-@dataclass(frozen=True)
-class Delimited:
-    """A file of separated values that was looked at and can be read.
-
-    Attributes:
-        path: the file.
-        name: what the user calls it.
-        delimiter: between fields.
-        quoted: whether fields may stand in quotes.
-        names: of the columns, as the header has them.
-    """
-
-    path: Path
-    name: str
-    delimiter: str
-    quoted: bool
-    names: tuple[str, ...]
-
-    def batches(self, block: int) -> pa.csv.CSVStreamingReader:
-        """Return Arrow's reader of it, all columns as text, in blocks of so many bytes."""
-        convert = pa.csv.ConvertOptions(
-            column_types={column: pa.string() for column in self.names}, strings_can_be_null=False
-        )
-        parse = pa.csv.ParseOptions(
-            delimiter=self.delimiter,
-            quote_char='"' if self.quoted else False,
-            newlines_in_values=self.quoted,
-            ignore_empty_lines=True,
-        )
-        how = pa.csv.ReadOptions(block_size=block)
-        return pa.csv.open_csv(self.path, read_options=how, parse_options=parse, convert_options=convert)
-
-    def fault(self, error: pa.ArrowInvalid) -> InputError:
-        """Return what to say where Arrow fails."""
-        if "Empty CSV" in str(error):
-            return _empty(self.name)
-        found = csv_fault(self.path, self.name, self.delimiter, self.quoted)
-        return InputError(found or _unread(self.name, error))
-
-    def tidied(self, table: pa.Table) -> pa.Table:
-        """Return a table without the columns that have no name."""
-        table = table.rename_columns([column.strip() for column in table.column_names])
-        return table.select([i for i, column in enumerate(table.column_names) if column])
-
-
-def delimited(path: Path, name: str, delimiter: str) -> Delimited:
-    """Look at a file of separated values.
-
-    Raises:
-        InputError: if it is not UTF-8, its quotes are broken, or it has no columns or two of one name.
-    """
-    refuse_bad_utf8(path, name)
-    # Many .tsv files (GLUE's among them) put quotes in texts and know no quoting; a .csv that does so is broken.
-    stray = misused_quote(path, delimiter)
-    if stray and delimiter == ",":
-        raise InputError(f"{name}, line {stray}: a quoted field is not closed properly; double the quotes inside it.")
-    quoted = not stray
-    names = headers(path, delimiter, quoted)
-    if not names:
-        raise _empty(name)
-    # Spreadsheets leave columns without a name behind the last one: they are not read.
-    refuse_duplicate_columns([column.strip() for column in names if column.strip()], name)
-    return Delimited(path, name, delimiter, quoted, tuple(names))
-
-
-def _read_delimited(path: Path, name: str, delimiter: str) -> Raw:
-    file = delimited(path, name, delimiter)
+def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
+    file = delimited(path, name)
+    damage: list[Damage] = []
 
     def read(block: int) -> pa.Table:
-        with file.batches(block) as batches:
+        with file.batches(block, (lambda _row: "skip") if drop else None) as batches:
             return collect(batches, batches.schema)
 
     try:
         table = _with_blocks(read, path)
+        damage = file.damage() if drop else []
     except pa.ArrowInvalid as error:
         raise file.fault(error) from error
-    return Raw(file.tidied(table), name, typed=False)
+    return Raw(file.tidied(table), name, typed=False, notes=file.note, damage=damage)
 
 
 def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
@@ -166,17 +95,52 @@ def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
         return read(min(path.stat().st_size + 1, 2**31 - 1))
 
 
-def _unread(name: str, error: Exception) -> str:
-    first = str(error).splitlines()[0].rstrip(".")
-    return f"{name} cannot be read ({first}); check that its content fits its extension."
-
-
-def _read_json(path: Path, name: str) -> Raw:
+def _read_json(path: Path, name: str, drop: bool) -> Raw:
     refuse_bad_utf8(path, name)
-    start = first_character(path)
-    if not start:
-        raise _empty(name)
-    return _json_list(path, name) if start == "[" else _json_lines(path, name)
+    if not first_character(path):
+        raise empty(name)
+    if drop and is_json_lines(path):
+        damage: list[Damage] = []
+        found = table_of_records(list(json_records(path, name, damage)), name)
+        return replace(found, damage=damage)
+    return _json_lines(path, name) if is_json_lines(path) else _json_whole(path, name)
+
+
+def is_json_lines(path: Path) -> bool:
+    """Tell JSON lines from one value that is the whole file: a list, or an object that holds the rows.
+
+    One line is a record of its own, unless it holds columns (values that are all lists or objects, under no name that
+    words have) or a list of records.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        lines = (line for line in file if line.strip())
+        first, second = next(lines, ""), next(lines, "")
+    if first.lstrip().startswith("["):
+        return False
+    try:
+        record = json.loads(first)
+    except ValueError:
+        return not _is_object(path)
+    if second or not isinstance(record, dict) or not record:
+        return True
+    return not (_holds_columns(record) or any(_is_rows(value) for value in record.values()))
+
+
+def _holds_columns(record: dict[str, Any]) -> bool:
+    words = any(key.lower() in ("tokens", "words") for key in record)
+    return not words and all(isinstance(value, list | dict) for value in record.values())
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _is_object(path: Path) -> bool:
+    """Tell one object over several lines from JSON lines of which the first is damaged."""
+    try:
+        return isinstance(json.loads(path.read_text("utf-8-sig")), dict)
+    except ValueError:
+        return False
 
 
 def first_character(path: Path) -> str:
@@ -226,31 +190,27 @@ def _text_fields(path: Path) -> pa.Schema:
     return pa.schema([(key, pa.string()) for key, value in first.items() if isinstance(value, str)])
 
 
-def _json_list(path: Path, name: str) -> Raw:
+def _json_whole(path: Path, name: str) -> Raw:
     try:
         records = parse_json(path.read_text("utf-8-sig"), name)
     except json.JSONDecodeError as error:
         raise InputError(f"{name}, line {error.lineno}: malformed JSON ({error.msg}); mend it there.") from error
+    if isinstance(records, dict):
+        return read_object(records, name)
     for row, record in enumerate(records):
         if not isinstance(record, dict):
             raise InputError(f'{name}, row {row + 1} is not a record such as {{"text": ..., "label": ...}}.')
     return table_of_records(records, name)
 
 
-def table_of_records(records: list[dict[str, Any]], name: str) -> Raw:
-    """Build a split from JSON objects; what one of them lacks is null."""
-    keys = dict.fromkeys(key for record in records for key in record)
-    return table_of({key: [record.get(key) for record in records] for key in keys}, name)
-
-
-def _read_parquet(path: Path, name: str) -> Raw:
+def _read_parquet(path: Path, name: str, _drop: bool) -> Raw:
     try:
         with pa.parquet.ParquetFile(path, memory_map=True) as file:
             table = _parquet_table(file)
     except InputError:
         raise
     except (pa.ArrowException, ValueError) as error:
-        raise InputError(_unread(name, error)) from error
+        raise InputError(unread(name, error)) from error
     return Raw(table, name, class_names=class_names_of(table.schema))
 
 
@@ -278,9 +238,9 @@ def _inner_feature(feature: Any) -> Any:
     return feature.get("feature") if lists else feature
 
 
-READERS: dict[str, Callable[[Path, str], Raw]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+READERS: dict[str, Callable[[Path, str, bool], Raw]] = {
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
     ".jsonl": _read_json,
     ".json": _read_json,
     ".parquet": _read_parquet,

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from toughen.data.read.in_memory import SPLITS, WHOLE, read_mapping, read_memory, split_of
+import pyarrow as pa
+
+from toughen.data.read.in_memory import SPLITS, WHOLE, How, read_mapping, read_memory, split_of
+from toughen.data.read.plain import inner, kind_of, plain
+from toughen.data.read.printed import with_lists
 from toughen.data.read.raw import Raw, listed, table_of
 from toughen.data.read.readers import READERS, read_file, read_lines
 from toughen.errors import InputError
 from toughen.machine.hub import hub_answers
 
+SAVED = ("dataset_dict.json", "state.json")
 UNLABELLED_FOLDERS = SPLITS["unlabelled"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?")
 FILE_LIKE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|txt|xlsx?|arrow|feather|pkl|xml|gz|zip|bz2|xz|tar)$", re.I)
 
 
-def read_source(source: object, *, lines: bool = False) -> dict[str, Raw]:
+def read_source(
+    source: object, *, lines: bool = False, encoding: str | None = None, drop: bool = False
+) -> dict[str, Raw]:
     """Return the splits of a source by name; undivided data under ``WHOLE``.
 
     Args:
         source: hub id (``imdb``, ``glue:sst2``), file, folder, or an object in memory.
         lines: whether a ``.txt`` file with one text per line will do (texts without labels).
+        encoding: of files; None = UTF-8.
+        drop: whether rows of files that are damaged are left out, and named in ``Raw.damage``.
 
     Raises:
         InputError: in one sentence, whatever is wrong with the source.
     """
+    raws = _read(source, lines, How(encoding=encoding, drop=drop))
+    return {split: with_lists(raw) for split, raw in raws.items()}
+
+
+def _read(source: object, lines: bool, how: How) -> dict[str, Raw]:
     if not isinstance(source, str | Path):
-        return read_memory(source)
+        return read_memory(source, how)
     text = str(source).strip()
     if not text:
         raise InputError("No data given: name a hub id, a file or a folder with --data.")
     path = Path(text).expanduser()
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, how)
     if path.exists() or _looks_local(text, path):
-        as_lines = lines and path.suffix.lower() == ".txt" and path.is_file() and path.stat().st_size
-        return {WHOLE: read_lines(path, text) if as_lines else _read_existing(path, text)}
+        if lines and kind_of(path) == ".txt" and path.is_file() and path.stat().st_size:
+            return {WHOLE: read_lines(plain(path, text, how["encoding"]), text)}
+        return {WHOLE: _read_existing(path, text, how)}
     return _read_hub(text)
 
 
@@ -49,17 +66,19 @@ def _looks_local(text: str, path: Path) -> bool:
     return not HUB_ID.fullmatch(text) or bool(FILE_LIKE.search(text)) or in_known_folder
 
 
-def _read_existing(path: Path, name: str) -> Raw:
+def _read_existing(path: Path, name: str, how: How) -> Raw:
     if not path.exists():
         raise InputError(f"The file or folder {name} is missing; check the path.")
-    return read_file(path, name)
+    return read_file(path, name, **how)
 
 
 # ---------------------------------------------------------------- folders
 
 
-def _read_folder(folder: Path) -> dict[str, Raw]:
-    splits = _split_files(folder) or _split_folders(folder)
+def _read_folder(folder: Path, how: How) -> dict[str, Raw]:
+    if any((folder / name).is_file() for name in SAVED):
+        return _read_saved(folder, how)
+    splits = _split_files(folder, how) or _split_folders(folder, how["encoding"])
     if not splits:
         raise InputError(
             f"The folder {folder} holds no data: it needs train{{{','.join(READERS)}}} (and validation, test), "
@@ -68,42 +87,55 @@ def _read_folder(folder: Path) -> dict[str, Raw]:
     return splits
 
 
-def _split_files(folder: Path) -> dict[str, Raw]:
+def _read_saved(folder: Path, how: How) -> dict[str, Raw]:
+    """Read what the `datasets` library's ``save_to_disk`` wrote."""
+    import datasets
+
+    try:
+        found: Any = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, pa.ArrowException, json.JSONDecodeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"The folder {folder} looks like a saved dataset, but cannot be read: {reason}.") from error
+    return read_memory(found, how)
+
+
+def _split_files(folder: Path, how: How) -> dict[str, Raw]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        split = split_of(path.stem) if path.is_file() and path.suffix.lower() in READERS else None
+        split = split_of(inner(path).stem) if path.is_file() and kind_of(path) in READERS else None
         if split in found:
             raise InputError(f"Both {found[split]} and {path} could be the {split} split; remove or rename one.")
         if split:
             found[split] = path
-    return {split: read_file(path) for split, path in found.items()}
+    return {split: read_file(path, **how) for split, path in found.items()}
 
 
-def _split_folders(folder: Path) -> dict[str, Raw]:
+def _split_folders(folder: Path, encoding: str | None) -> dict[str, Raw]:
     """Read the aclImdb layout: ``split/label/*.txt``, and ``train/unsup/*.txt`` without labels."""
     splits: dict[str, Raw] = {}
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         split = split_of(part.name)
         labels = [path for path in sorted(part.iterdir()) if path.is_dir()] if split else []
         if split and (labelled := [path for path in labels if path.name not in UNLABELLED_FOLDERS]):
-            splits[split] = _read_texts(labelled, f"the folder {part}")
+            splits[split] = _read_texts(labelled, f"the folder {part}", encoding)
         for path in labels:
             if path.name in UNLABELLED_FOLDERS:
-                splits["unlabelled"] = _read_texts([path], f"the folder {path}")
+                splits["unlabelled"] = _read_texts([path], f"the folder {path}", encoding)
     return splits
 
 
-def _read_texts(folders: Sequence[Path], name: str) -> Raw:
+def _read_texts(folders: Sequence[Path], name: str, encoding: str | None) -> Raw:
     files = [(path, folder.name) for folder in folders for path in sorted(folder.glob("*.txt"))]
-    columns = {"text": [_read_text(path) for path, _ in files], "label": [label for _, label in files]}
+    columns = {"text": [_read_text(path, encoding) for path, _ in files], "label": [label for _, label in files]}
     return table_of(columns, name, files=[str(path) for path, _ in files])
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, encoding: str | None) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"The file {path} is invalid UTF-8; save it as UTF-8.") from error
+        what = f"not in the encoding {encoding} (--data.encoding)" if encoding else "invalid UTF-8"
+        raise InputError(f"The file {path} is {what}; save it as UTF-8.") from error
 
 
 # ---------------------------------------------------------------- the hub
@@ -118,7 +150,7 @@ def _read_hub(name: str) -> dict[str, Raw]:
             data = datasets.load_dataset(repository, configuration or None)
     except (ConnectionError, FileNotFoundError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(_hub_fault(repository, error)) from error
-    splits = read_mapping(data, f"of {name}")
+    splits = read_mapping(data, f"of {name}", How())
     if not splits:
         raise InputError(f"The dataset {name} has no train, validation or test split, only {listed(list(data))}.")
     return splits
