@@ -10,6 +10,7 @@ from torch import nn
 from contract.table import ADVERSARIES, AVERAGES, INPUTS, OBJECTIVES
 from engine.models import BOS, EOS, gradients, tiny
 from toughen.engine.engine import Engine
+from toughen.engine.radius import AutoRadius
 from toughen.engine.weight_average import make_average
 
 P = 0.2
@@ -140,8 +141,10 @@ class Bench:
         return sum(self.backward(b, sync=i == last, **reduction) for i, b in enumerate(batches))
 
     def gradients(self, *batches, **reduction):
-        """Return the gradients of one optimiser step."""
+        """Return the gradients of one optimiser step; a radius that adjusts itself is where it starts."""
         self.model.zero_grad()
+        if self.engine.radius is not None:
+            self.engine.radius = AutoRadius(self.engine.adversary.label_free)
         self.accumulate(batches, **reduction)
         return gradients(self.model)
 

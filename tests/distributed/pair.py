@@ -14,6 +14,7 @@ from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIV
 from engine.models import batch, tiny
 from huggingface.trials import make_rows, trainer, weights
 from toughen.data.batches import LengthBuckets
+from toughen.engine.adversaries import Fgm
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average
 from toughen.huggingface.trainer import ToughTrainer
@@ -45,7 +46,7 @@ TRIALS = {
         "training": Training(memory="low"),
     },
     "vat+swa": {"adversary": ADVERSARIES["vat"], "average": AVERAGES["swa"]},
-    "freelb": {"adversary": ADVERSARIES["freelb"]},
+    "freelb": {"adversary": ADVERSARIES["freelb-auto"]},
     "smart+neftune+ema": {
         "adversary": ADVERSARIES["smart"],
         "inputs": INPUTS["neftune"],
@@ -53,6 +54,8 @@ TRIALS = {
     },
 }
 TASK_TRIALS = {task: {"adversary": ADVERSARIES["fgm"]} for task in TASKS if task != "single-label"}
+TASK_TRIALS["regression"] = {"adversary": Fgm(radius="auto")}  # whose ranks exchange each row's losses
+ADVERSARY = ("scale", "flipped", "accuracy")
 ACCUMULATION = {"equal windows": 2, "a window of one row": 3}
 
 
@@ -137,7 +140,7 @@ def run_trainer(folder, recipe, accumulation, world=1, rows=ROWS, task="single-l
 def log_of(made):
     """Return the numbers that were logged, by step."""
     terms = ("loss/task", "loss/rdrop", "loss/adversarial", "loss/bregman")
-    wanted = ("loss", "grad_norm", "perturbation_norm", *terms)
+    wanted = ("loss", "grad_norm", "perturbation_norm", *(f"adversary/{n}" for n in ADVERSARY), *terms)
     lines = made.state.log_history
     return {f"{line['step']} {name}": torch.tensor(line[name]) for line in lines for name in wanted if name in line}
 

@@ -26,6 +26,7 @@ RECIPES = {
     },
     "freelb+swa": {"adversary": FreeLb(radius=0.4), "average": Swa(start=0.4)},
     "vat": {"adversary": Vat(radius=0.4)},
+    "freelb that adjusts itself": {"adversary": FreeLb(radius="auto", steps=2)},
     # the teacher of the proximal term is the restored average
     "smart+neftune+ema": {
         "inputs": Neftune(alpha=2.0),
@@ -63,6 +64,7 @@ def end_of(made, folder):
         "schedule": made.lr_scheduler.state_dict()["last_epoch"],
         "generator": torch.get_rng_state(),
         "updates": made.engine.updates,
+        "radius": made.engine.radius and made.engine.radius.state(),
         "log": [_without_times(line) for line in made.state.log_history],
     }
 

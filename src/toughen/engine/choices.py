@@ -9,3 +9,7 @@ Unit = Literal["relative", "absolute"]
 Scope = Literal["example", "vocabulary"]
 Loss = Literal["objective", "task"]
 Direction = Literal["l2", "sign", "max"]
+Radius = float | Literal["auto"]
+
+AUTO_RADIUS: dict[Norm, float] = {"l2": 0.2, "linf": 0.002}
+"""What ``radius: auto`` stands for before it is scaled; other lengths keep their proportion to it."""

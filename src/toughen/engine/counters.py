@@ -88,7 +88,11 @@ class Cost:
 
 
 class Tally:
-    """Training accuracy since the last reset, kept on the device until it is asked for."""
+    """Training accuracy since the last reset, kept on the device until it is asked for.
+
+    Attributes:
+        perturbed: [right, counted] answers of the passes that were perturbed, or None if there were none.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -97,6 +101,11 @@ class Tally:
         """Start again."""
         self._hits: Tensor | None = None
         self._classes: Tensor | None = None
+        self.perturbed: Tensor | None = None
+
+    def add_perturbed(self, right_of_counted: Tensor) -> None:
+        """Take in [right, counted] answers of a perturbed pass."""
+        self.perturbed = right_of_counted if self.perturbed is None else self.perturbed + right_of_counted
 
     def add(self, right: Tensor, labels: Tensor, classes: int, weight: Tensor | None) -> None:
         """Take in right [N] bool of labels [N] class ids (``IGNORED`` does not count), weight [N] or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
+from toughen.engine.radius import AutoRadius
 from toughen.engine.randomness import Noise, torch_noise
 from toughen.engine.reduction import Reduction
 from toughen.engine.rows import count_rows
@@ -36,6 +37,9 @@ from toughen.machine.runtime import (
 )
 from toughen.tasks import TaskName
 
+_RIGHT, _COUNTED = "adversary/right", "adversary/counted"
+"""In the log: the two sums whose quotient is the accuracy on perturbed texts."""
+
 
 class Engine:
     """Replaces ``loss.backward()``: ``engine.backward(batch)`` leaves the gradient of the whole recipe in ``.grad``.
@@ -50,6 +54,7 @@ class Engine:
         ascents: perturbations found so far.
         cost: passes so far.
         tally: training accuracy since it was last reset.
+        radius: the scale of ``adversary.radius: auto``, else None.
     """
 
     def __init__(
@@ -133,11 +138,13 @@ class Engine:
         self._checkpointed = bool(checkpointed(self._setup.model))
 
     def restart(self) -> None:
-        """Count from 0 again: optimiser steps, perturbations, passes, hits and the log."""
+        """Start again: optimiser steps, perturbations, passes, hits, the log, and the radius that adjusts itself."""
         self.updates = 0
         self.ascents = 0
         self.cost = Cost()
         self.tally = Tally()
+        auto = getattr(self.adversary, "radius", None) == "auto"
+        self.radius = AutoRadius(self.adversary.label_free) if self.adversary is not None and auto else None
         self._log: dict[str, Tensor] = {}
         self._logged_updates = 0
 
@@ -169,10 +176,21 @@ class Engine:
         with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compiling():
             total = self._parts(batch, scale, examples, sync)
         if sync:
+            self._adjust_radius()
             self.updates += 1
             self.cost.steps += 1
             self._logged_updates += 1
         return total
+
+    def _adjust_radius(self) -> None:
+        radius = self.radius
+        if radius is None:
+            return
+        scale = radius.scale  # of this step's perturbations
+        if radius.adjust(self.runtime):
+            # float32, as the log of a resumed run is
+            self.record("adversary/scale", scale.float())
+            self.record("adversary/flipped", radius.flipped.nan_to_num(0.0).float())
 
     def _compiling(self) -> AbstractContextManager[None]:
         kept = self._compiled and getattr(self.adversary, "keeps_graph", False)
@@ -238,16 +256,29 @@ class Engine:
         """Take back the count of the last step: the scaler skipped it."""
         self.updates -= 1
 
-    def terms(self) -> dict[str, float]:
+    def terms(self, mean: Callable[[dict[str, float]], dict[str, float]] = dict) -> dict[str, float]:
         """Return each loss term's mean over the optimiser steps since the last call; they add up to the loss.
 
         ``task`` and the objective's other terms are those of the clean pass (absent where the adversary has none),
-        ``adversarial`` is the adversary's; ``perturbation_norm`` is the mean L2 norm of delta per example.
+        ``adversarial`` is the adversary's; ``perturbation_norm`` is the mean L2 norm of delta per example. Of the
+        adversary: ``adversary/accuracy``, of the answers on perturbed texts, and under ``radius: auto``
+        ``adversary/scale`` and ``adversary/flipped`` (see :class:`toughen.engine.radius.AutoRadius`).
+
+        Args:
+            mean: takes the mean over processes, where there are several.
         """
         count = max(self._logged_updates, 1)
-        means = {name: float(value) / count for name, value in self._log.items()}
+        means = mean({name: float(value) / count for name, value in self._log.items()})
         self._log, self._logged_updates = {}, 0
-        return means
+        right, counted = means.pop(_RIGHT, 0.0), means.pop(_COUNTED, 0.0)
+        return means | ({"adversary/accuracy": right / counted} if counted else {})
+
+    def count_perturbed(self, right_of_counted: Tensor) -> None:
+        """Take in [right, counted] answers of a perturbed pass, for the log and the watch over an epoch."""
+        right_of_counted = right_of_counted.float()
+        self.tally.add_perturbed(right_of_counted)
+        self.record(_RIGHT, right_of_counted[0])
+        self.record(_COUNTED, right_of_counted[1])
 
     def close(self) -> None:
         """Remove the hook from the model."""
@@ -291,6 +322,7 @@ class Engine:
             teacher=self._teacher,
             special_ids=self._special_ids,
             cost=self.cost,
+            factor=1.0 if self.radius is None else self.radius.factor(next(self._bare.parameters()).device),
             bare=self._bare,
             low_memory=self._low_memory,
             twice=getattr(self.adversary, "differentiates_twice", False),

@@ -81,6 +81,18 @@ class Likelihood:
         """Return what an accuracy counts, (right [N] bool, class ids [N], -100 = none), or None where it has none."""
         return None
 
+    def counted(self, labels: Tensor) -> Tensor:
+        """Return [N] bool, whether each answer has a label that it can be compared with."""
+        return self.known(labels)
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return [N] bool, whether each answer is right: a row's, or for tokens a token's; where it is counted."""
+        raise NotImplementedError
+
+    def same(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return [N] bool, whether two passes give the same answer."""
+        raise NotImplementedError
+
 
 class SingleLabel(Likelihood):
     """One class per row: soft-max. logits [B, K], labels [B] class ids."""
@@ -112,7 +124,15 @@ class SingleLabel(Likelihood):
 
     def hits(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """See :class:`Likelihood`."""
-        return logits.argmax(-1) == labels, labels
+        return self.right(logits, labels), labels
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return logits.argmax(-1) == labels
+
+    def same(self, first: Tensor, second: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return first.argmax(-1) == second.argmax(-1)
 
 
 class MultiLabel(Likelihood):
@@ -147,6 +167,14 @@ class MultiLabel(Likelihood):
     def known(self, labels: Tensor) -> Tensor:
         """See :class:`Likelihood`; a row without labels is -100 in every class."""
         return labels[:, 0] != IGNORED
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See :class:`Likelihood`; an answer is the whole set of classes whose probability is above 1/2."""
+        return self.same(logits, labels - 0.5)
+
+    def same(self, first: Tensor, second: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return ((first > 0) == (second > 0)).all(-1)
 
 
 class Regression(Likelihood):
@@ -211,7 +239,19 @@ class Tokens(Likelihood):
 
     def hits(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """See :class:`Likelihood`."""
-        return (logits.argmax(-1) == labels).flatten(), labels.flatten()
+        return self.right(logits, labels), labels.flatten()
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return (labels != IGNORED).flatten()
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return (logits.argmax(-1) == labels).flatten()
+
+    def same(self, first: Tensor, second: Tensor) -> Tensor:
+        """See :class:`Likelihood`."""
+        return (first.argmax(-1) == second.argmax(-1)).flatten()
 
 
 LIKELIHOODS: dict[TaskName, Likelihood] = {c.task: c() for c in (SingleLabel, MultiLabel, Regression, Tokens)}

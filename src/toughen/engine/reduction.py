@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from toughen.engine.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
+from toughen.engine.radius import by_row
 from toughen.engine.step import Step
 from toughen.errors import InputError
 from toughen.machine.runtime import forget_casts
 
 if TYPE_CHECKING:
     from toughen.engine.counters import Cost, Tally
+    from toughen.engine.radius import AutoRadius
     from toughen.machine.runtime import Runtime
 
 
@@ -26,6 +28,7 @@ class Owner(Protocol):
     ascents: int
     cost: Cost
     tally: Tally
+    radius: AutoRadius | None
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -33,6 +36,9 @@ class Owner(Protocol):
 
     def record(self, name: str, value: Tensor) -> None:
         """Add a reduced, detached scalar to the log."""
+
+    def count_perturbed(self, right_of_counted: Tensor) -> None:
+        """Take in [right, counted] answers of a perturbed pass."""
 
 
 class Reduction:
@@ -63,6 +69,7 @@ class Reduction:
         for name, value in step.recorded.items():
             self._record(name, value)
         self._count_hits(step)
+        self._count_perturbed(step)
         assert self._total is not None  # every branch teaches
         return self._total
 
@@ -78,6 +85,8 @@ class Reduction:
             self._record(name, value)
         losses = [*terms.values()] if adversary.replaces_task else [step.clean(), *terms.values()]
         self._teach(sum(losses[1:], start=losses[0]))
+        if self._engine.radius is not None:
+            self._engine.radius.observe(step, self._weight)
 
     def _silent(self, sync: bool) -> Any:
         # The outer context of a micro-batch that does not communicate is already local, and need not nest.
@@ -178,6 +187,14 @@ class Reduction:
         if weight is not None:
             weight = weight.repeat_interleave(len(labels) // len(weight))
         self._engine.tally.add(right, labels, step.first_logits.shape[-1], weight)
+
+    def _count_perturbed(self, step: Step) -> None:
+        likelihood = step.target.likelihood
+        if step.after is None or step.target.mixing is not None or likelihood.task == "regression":
+            return
+        counts = by_row(likelihood.counted(step.labels), self._weight)
+        right = (likelihood.right(step.after, step.labels) * counts).sum()
+        self._engine.count_perturbed(torch.stack([right, counts.sum()]))
 
 
 @contextmanager

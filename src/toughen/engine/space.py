@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -41,7 +41,15 @@ class Space:
         length: what one unit of the adversary's lengths is, in embedding units.
     """
 
-    def __init__(self, adversary: Perturbing, site: Site, ids: Tensor, keep: Tensor, noise: Noise) -> None:
+    def __init__(
+        self,
+        adversary: Perturbing,
+        site: Site,
+        ids: Tensor,
+        keep: Tensor,
+        noise: Noise,
+        factor: Tensor | float = 1.0,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -50,9 +58,10 @@ class Space:
             ids: [B, T] token ids.
             keep: [B, T] bool, False where nothing may be perturbed (padding, perhaps special tokens).
             noise: source of random starts.
+            factor: [] on all lengths, what ``radius: auto`` is at now.
         """
         self._noise = noise
-        self.length = site.unit if adversary.radius_unit == "relative" else 1.0
+        self.length = (site.unit if adversary.radius_unit == "relative" else 1.0) * factor
         self._keep = keep.unsqueeze(-1).to(site.dtype)
         self._rows: Tensor | None = None
         self._active = self._keep
@@ -110,12 +119,12 @@ class Space:
 
     def projected(self, leaf: Tensor, radius: float, norm: Norm) -> Tensor:
         """Return the nearest leaf in the ball of this radius around 0."""
-        radius = radius * self.length
+        bound: Any = radius * self.length
         leaf = leaf.detach()
         if norm == "linf":
-            return leaf.clamp(-radius, radius).requires_grad_()
+            return leaf.clamp(-bound, bound).requires_grad_()
         size = leaf.norm(dim=self._dims, keepdim=True)
-        return torch.where(size > radius, leaf * (radius / size.clamp(min=TINY)), leaf).requires_grad_()
+        return torch.where(size > bound, leaf * (bound / size.clamp(min=TINY)), leaf).requires_grad_()
 
 
 def _row_of_each_token(ids: Tensor) -> Tensor:

@@ -47,6 +47,8 @@ class Context:
     """The bare model and the average's weights by name."""
     special_ids: tuple[int, ...]
     cost: Cost
+    factor: Tensor | float
+    """[] on all lengths of the adversary."""
     bare: nn.Module
     """The model without what communicates around it, and not compiled."""
     low_memory: bool = False
@@ -66,6 +68,8 @@ class Step:
             mean over labelled rows while label-free terms are means over all rows. 1 where every row has a label.
         recorded: loss terms [B] of the clean pass, for the log.
         first_logits: [B, ...], detached, of the first pass of the objective, for the training accuracy.
+        before: [B, ...], detached logits of the step's first pass, before the adversary has had its way.
+        after: [B, ...], detached logits of its latest perturbed pass.
     """
 
     def __init__(self, context: Context, batch: Mapping[str, Tensor], label_scale: Tensor | float = 1.0) -> None:
@@ -83,6 +87,8 @@ class Step:
         self.label_scale = label_scale
         self.recorded: dict[str, Tensor] = {}
         self.first_logits: Tensor | None = None
+        self.before: Tensor | None = None
+        self.after: Tensor | None = None
         self._rng: _Rng | None = None
         self._replaying = False
         self._reference: Tensor | None = None
@@ -94,6 +100,7 @@ class Step:
     def forward(self, delta: Tensor | None = None) -> Tensor:
         """Run a new pass over the batch: delta [B, T, D] -> logits [B, ...], float32 or wider."""
         (logits,) = self._run(delta, copies=1)
+        self._note(logits, perturbed=delta is not None)
         return logits
 
     def objective(self, delta: Tensor | None = None) -> Tensor:
@@ -191,7 +198,7 @@ class Step:
             keep = keep & (self._weight > 0).unsqueeze(1)
         if not adversary.special_tokens:
             keep = keep & ~torch.isin(self._ids, _on_device(self._context.special_ids, self._ids.device))
-        return Space(adversary, self._context.site, self._ids, keep, self._context.noise)
+        return Space(adversary, self._context.site, self._ids, keep, self._context.noise, self._context.factor)
 
     def _mix(self, inputs: InputChange) -> None:
         countable = self._context.likelihood.known(self.labels)
@@ -211,6 +218,7 @@ class Step:
         logits = self._run(delta, objective.copies, sampled=True, waits=keep)
         samples = [sample.chunk(objective.copies) for sample in logits]
         first = samples[0][0]
+        self._note(first, perturbed=not clean)
         if objective.copies == 1 and (delta is None or clean):
             self._reference = first.detach()
             self._student = first if keep else None
@@ -220,6 +228,11 @@ class Step:
         if len(found) == 1:
             return found[0]
         return {name: torch.stack([terms[name] for terms in found]).mean(0) for name in found[0]}
+
+    def _note(self, logits: Tensor, *, perturbed: bool) -> None:
+        logits = logits.detach()
+        self.before = logits if self.before is None else self.before
+        self.after = logits if perturbed else self.after
 
     def _scaled(self, name: str, value: Tensor) -> Tensor:
         return value * self.label_scale if name == "task" else value

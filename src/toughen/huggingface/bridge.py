@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from toughen.engine.adversaries import AnyAdversary
 from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
+from toughen.machine.runtime import gathered_from, summed_over
 
 if TYPE_CHECKING:
     from toughen.huggingface.engine_trainer import EngineTrainer
@@ -51,6 +52,14 @@ class TrainerRuntime:
     def outer(self, sync: bool) -> AbstractContextManager[Any]:
         """Nothing: the Trainer's loop has already entered no_sync for a micro-batch that does not communicate."""
         return nullcontext()
+
+    def summed(self, numbers: Tensor) -> Tensor:
+        """Add up over accelerate's processes."""
+        return summed_over(None, numbers) if self._trainer.accelerator.num_processes > 1 else numbers
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Gather from accelerate's processes."""
+        return gathered_from(None, rows) if self._trainer.accelerator.num_processes > 1 else rows
 
 
 class Bridge(TrainerCallback):

@@ -58,7 +58,7 @@ class ProgressLog(TrainerCallback):
             return
         where = f"step {state.global_step}/{state.max_steps}"
         if "loss" in logs:
-            names = [name for name in logs if name == "loss" or name.startswith("loss/")]
+            names = [name for name in logs if name == "loss" or name.startswith(("loss/", "adversary/"))]
             terms = "  ".join(f"{name.removeprefix('loss/')} {logs[name]:.4f}" for name in names)
             line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {self._left(state):.0f} s left"
             self._console.print(line, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -353,8 +354,9 @@ class ToughTrainer(EngineTrainer):
         super().log(logs, start_time)
 
     def _log_terms(self, engine: Engine) -> dict[str, float]:
-        terms = mean_over_processes(self.accelerator, engine.terms())
-        named = {name if name in ("perturbation_norm",) else f"loss/{name}": value for name, value in terms.items()}
+        terms = engine.terms(partial(mean_over_processes, self.accelerator))
+        facts = ("perturbation_norm", "adversary/scale", "adversary/flipped", "adversary/accuracy")
+        named = {name if name in facts else f"loss/{name}": value for name, value in terms.items()}
         if self.average is not None:
             named["average_decay"] = self.average.decay
         return named

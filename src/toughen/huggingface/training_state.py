@@ -26,6 +26,7 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
         # A run that merely reached its last step can be prolonged; one that was stopped early is over.
         "stopped": trainer.control.should_training_stop and trainer.state.global_step < trainer.state.max_steps,
         "unit": engine.site.unit if engine.site else None,
+        "radius": engine.radius.state() if engine.radius else None,
         "log": log,
         "loss_since_log": loss,
         "logged_loss": trainer._total_loss_scalar,
@@ -42,6 +43,8 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     engine.ascents = state["ascents"]
     if engine.site is not None:
         engine.site.unit = state["unit"]
+    if engine.radius is not None and state.get("radius"):
+        engine.radius.restore(state["radius"])
     trainer.stopped = state["stopped"]
     trainer.clock.before = (state["seconds"], state["rows"])
     trainer.restored = state

@@ -32,6 +32,12 @@ class Runtime(Protocol):
     def outer(self, sync: bool) -> AbstractContextManager[Any]:
         """Return the context of a whole micro-batch: :meth:`local` where it must not communicate (``sync`` false)."""
 
+    def summed(self, numbers: Tensor) -> Tensor:
+        """Return the sum of all processes' numbers, of one shape; every process must ask."""
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Return all processes' rows [N, ...], in one order everywhere; every process must ask, N may differ."""
+
 
 class PlainRuntime:
     """A hand-written PyTorch loop, with or without DDP around the model.
@@ -50,6 +56,7 @@ class PlainRuntime:
         if dtype is not None:
             self._autocast = partial(torch.autocast, device.type, dtype=dtype)
         self._no_sync: Callable[[], AbstractContextManager[Any]] = getattr(model, "no_sync", nullcontext)
+        self._group: Any = getattr(model, "process_group", None)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """See :class:`Runtime`."""
@@ -70,6 +77,35 @@ class PlainRuntime:
     def outer(self, sync: bool) -> AbstractContextManager[Any]:
         """See :class:`Runtime`."""
         return nullcontext() if sync else self._no_sync()
+
+    def summed(self, numbers: Tensor) -> Tensor:
+        """See :class:`Runtime`."""
+        return numbers if self._group is None else summed_over(self._group, numbers)
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """See :class:`Runtime`."""
+        return rows if self._group is None else gathered_from(self._group, rows)
+
+
+def summed_over(group: Any, numbers: Tensor) -> Tensor:
+    """Return the sum of the numbers of all processes of a group."""
+    numbers = numbers.clone()
+    torch.distributed.all_reduce(numbers, group=group)
+    return numbers
+
+
+def gathered_from(group: Any, rows: Tensor) -> Tensor:
+    """Return the rows [N, ...] of all processes of a group, by rank; N may differ."""
+    world = torch.distributed.get_world_size(group)
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.empty_like(count) for _ in range(world)]
+    torch.distributed.all_gather(counts, count, group=group)
+    sizes = [int(n) for n in counts]
+    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    torch.distributed.all_gather(parts, padded, group=group)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
 
 def casts_kept(device: torch.device) -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import Tensor
 
 from toughen.engine.adversaries.base import Adversary, Ascent, Search, Teach
-from toughen.engine.choices import Direction, Loss, Norm, Scope
+from toughen.engine.choices import Direction, Loss, Norm, Radius, Scope
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class _CleanFirst(Adversary):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.radius > 0, "adversary.radius", self.radius, "must be above 0")
+        require(self.reach > 0, "adversary.radius", self.radius, "must be above 0")
         require(self.weight > 0, "adversary.weight", self.weight, "must be above 0")
         if self.scope == "vocabulary":
             rule = "must be embeddings with scope: vocabulary, because only the embedding table has rows to share"
@@ -38,7 +38,7 @@ class _CleanFirst(Adversary):
         space = step.space(self)
         leaf = space.zeros()
         gradient = yield Teach(step.clean(space.expand(leaf)), leaf)
-        return space.expand(space.moved(leaf, gradient, self.radius, self.direction))
+        return space.expand(space.moved(leaf, gradient, self.reach, self.direction))
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
         """See :class:`Adversary`."""
@@ -72,7 +72,7 @@ class Fgsm(_CleanFirst):
     """
 
     name: Literal["fgsm"] = "fgsm"
-    radius: float = setting(0.002, "largest change of any coordinate")
+    radius: Radius = setting(0.002, "largest change of any coordinate; auto = adjusts itself while training")
     norm: ClassVar[Norm] = "linf"
     direction: ClassVar[Direction] = "sign"
 
@@ -106,7 +106,7 @@ class Pgd(_CleanFirst):
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
         space = step.space(self)
-        leaf = space.zeros() if self.start == "zero" else space.uniform(self.radius, self.norm)
+        leaf = space.zeros() if self.start == "zero" else space.uniform(self.reach, self.norm)
         gradient: Tensor | None = None
         if self.clean and self.start == "zero":
             gradient = yield Teach(step.clean(space.expand(leaf)), leaf)
@@ -117,7 +117,7 @@ class Pgd(_CleanFirst):
             if gradient is None:
                 gradient = yield Search(step.loss(self.search_loss, space.expand(leaf)), leaf)
             moved = space.moved(leaf, gradient, self.step_size, direction)
-            leaf, gradient = space.projected(moved, self.radius, self.norm), None
+            leaf, gradient = space.projected(moved, self.reach, self.norm), None
         return space.expand(leaf)
 
 
@@ -135,7 +135,7 @@ class FreeLb(Adversary):
     """
 
     name: Literal["freelb"] = "freelb"
-    radius: float = setting(0.2, "ball that delta is pulled back into; 0 = none")
+    radius: Radius = setting(0.2, "ball that delta is pulled back into; 0 = none; auto = adjusts itself while training")
     step_size: float = setting(0.1, "length of each step")
     steps: int = setting(3, "passes, each of which teaches")
     start_size: float = setting(0.2, "size of the random start; 0 starts at zero")
@@ -147,6 +147,13 @@ class FreeLb(Adversary):
         require(self.step_size > 0, "adversary.step_size", self.step_size, "must be above 0")
         require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
         require(self.start_size >= 0, "adversary.start_size", self.start_size, "must not be negative")
+        if self.radius == "auto":
+            rule = "must be at least 2 with radius auto, which compares the first pass with the last"
+            require(self.steps >= 2, "adversary.steps", self.steps, rule)
+            rule = (
+                f"must be at most {self.reach} with radius auto and norm {self.norm} (a start as large as the radius)"
+            )
+            require(self.start_size <= self.reach, "adversary.start_size", self.start_size, rule)
 
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
@@ -155,7 +162,7 @@ class FreeLb(Adversary):
         for _ in range(self.steps - 1):
             gradient = yield Teach(self.term(step, space.expand(leaf)), leaf, clean=False)
             moved = space.moved(leaf, gradient, self.step_size, "l2" if self.norm == "l2" else "max")
-            leaf = space.projected(moved, self.radius, self.norm) if self.radius else moved
+            leaf = space.projected(moved, self.reach, self.norm) if self.reach else moved
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:

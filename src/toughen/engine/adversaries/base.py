@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from toughen.engine.choices import Norm, Scope, Unit
+from toughen.engine.choices import AUTO_RADIUS, Norm, Radius, Scope, Unit
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:
@@ -67,9 +67,15 @@ class Adversary(Timing):
     All lengths (radius, step_size, ...) are in one unit. ``relative``: times the mean L2 norm of the rows of the
     model's input-embedding table when training starts; ``absolute``: the embedding's own units. Norms are taken per
     example over (tokens, width); delta is exactly 0 on padding. An example whose gradient is not finite gets delta 0.
+
+    ``radius: auto`` is 0.2 times a factor (linf: 0.002 times it) that the engine moves after every optimiser step, so
+    that a fifth of the right answers are turned (see :class:`toughen.engine.radius.AutoRadius`). It multiplies all
+    lengths: a ``step_size`` of 0.1 stays half of the radius, however large that is now.
     """
 
-    radius: float = setting(0.2, "size of the perturbation: L2 norm per example, or largest coordinate with linf")
+    radius: Radius = setting(
+        0.2, "L2 norm of the perturbation per text (largest coordinate with linf); auto = adjusts itself while training"
+    )
     radius_unit: Unit = setting("relative", "relative = times the mean embedding-row norm; absolute = embedding units")
     site: str = setting("embeddings", "where the perturbation is added: embeddings, or 'layer k' (k from 1)")
     special_tokens: bool = setting(True, "perturb special tokens ([CLS], </s>, ...) too")
@@ -84,11 +90,16 @@ class Adversary(Timing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.radius >= 0, "adversary.radius", self.radius, "must not be negative")
+        require(self.reach >= 0, "adversary.radius", self.radius, "must not be negative")
         require(0 < self.share <= 1, "adversary.share", self.share, "must be above 0 and at most 1")
         require(
             bool(SITE.fullmatch(self.site)), "adversary.site", self.site, "must be embeddings or 'layer k' (k >= 1)"
         )
+
+    @property
+    def reach(self) -> float:
+        """The radius as a number; under ``auto`` the one that the engine scales."""
+        return AUTO_RADIUS[self.norm] if isinstance(self.radius, str) else self.radius
 
     def ascend(self, step: Step) -> Ascent:
         """Find the perturbation of this micro-batch.

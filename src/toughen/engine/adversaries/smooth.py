@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import Tensor
 
 from toughen.engine.adversaries.base import Adversary, Ascent, Search, Teach
-from toughen.engine.choices import Norm, Scope
+from toughen.engine.choices import Norm, Radius, Scope
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Vat(Adversary):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("radius", "probe_size", "weight"):
+        require(self.reach > 0, "adversary.radius", self.radius, "must be above 0")
+        for name in ("probe_size", "weight"):
             require(getattr(self, name) > 0, f"adversary.{name}", getattr(self, name), "must be above 0")
         require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
 
@@ -49,7 +50,7 @@ class Vat(Adversary):
         with step.frozen():
             yield Teach(step.clean())
             for k in range(self.steps):
-                length = self.radius if k == self.steps - 1 else self.probe_size
+                length = self.reach if k == self.steps - 1 else self.probe_size
                 gradient = yield Search(self._divergence(step, space.expand(leaf)), leaf)
                 leaf = space.moved(space.zeros(), gradient, length, "l2")
         return space.expand(leaf)
@@ -83,7 +84,7 @@ class Smart(Adversary):
     name: Literal["smart"] = "smart"
     label_free: ClassVar[bool] = True
     replaces_task: ClassVar[bool] = False
-    radius: float = setting(0.002, "largest change of any coordinate")
+    radius: Radius = setting(0.002, "largest change of any coordinate; auto = adjusts itself while training")
     start_size: float = setting(0.001, "standard deviation of the random start's coordinates")
     step_size: float = setting(0.002, "largest coordinate of each step")
     steps: int = setting(1, "ascent steps")
@@ -94,7 +95,8 @@ class Smart(Adversary):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("radius", "start_size", "step_size", "weight"):
+        require(self.reach > 0, "adversary.radius", self.radius, "must be above 0")
+        for name in ("start_size", "step_size", "weight"):
             require(getattr(self, name) > 0, f"adversary.{name}", getattr(self, name), "must be above 0")
         require(self.bregman >= 0, "adversary.bregman", self.bregman, "must not be negative")
         require(self.steps >= 1, "adversary.steps", self.steps, "must be at least 1")
@@ -102,14 +104,14 @@ class Smart(Adversary):
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
         space = step.space(self)
-        leaf = space.projected(space.normal(self.start_size), self.radius, "linf")
+        leaf = space.projected(space.normal(self.start_size), self.reach, "linf")
         with step.frozen():
             step.clean(keep=True)
             reference = step.student.detach()
             for _ in range(self.steps):
                 climbed = step.symmetric_kl(reference, step.forward(space.expand(leaf)))
                 gradient = yield Search(climbed, leaf)
-                leaf = space.projected(space.moved(leaf, gradient, self.step_size, "max"), self.radius, "linf")
+                leaf = space.projected(space.moved(leaf, gradient, self.step_size, "max"), self.reach, "linf")
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
@@ -149,7 +151,7 @@ class Rat(Adversary):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.radius > 0, "adversary.radius", self.radius, "must be above 0")
+        require(self.reach > 0, "adversary.radius", self.radius, "must be above 0")
         require(self.alpha >= 0, "adversary.alpha", self.alpha, "must not be negative")
 
     @property
@@ -168,7 +170,7 @@ class Rat(Adversary):
         leaf = space.zeros()
         clean = step.clean(space.expand(leaf), keep=not self.detached, share=0.5)
         gradient = yield Teach(clean, leaf) if self.detached else Search(clean, leaf, kept=True)
-        return space.expand(space.moved(leaf, gradient, self.radius, "l2"))
+        return space.expand(space.moved(leaf, gradient, self.reach, "l2"))
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
         """See :class:`Adversary`."""
