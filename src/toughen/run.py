@@ -204,7 +204,7 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
         splits = pseudo_labels.joined(splits, chosen)
         extra["pseudo_labels"] = pseudo_labels.account(extras, chosen)
         before = partial(pseudo_labels.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
-    start = partial(start_folder, folder, recipe, keep=resume, before=before)
+    start = partial(start_folder, folder, keep=resume, before=before)
     train_one(recipe, splits, folder, console, resume=resume, start=start, extra=extra)
 
 

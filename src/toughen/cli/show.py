@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from toughen.assess.headline import headlines
+
 
 def is_main_process() -> bool:
     """Tell whether this process speaks for all of a launcher's."""
@@ -76,7 +78,10 @@ def print_run(metrics: Mapping[str, Any]) -> None:
     """Print what a run scored: validation and test, or out of fold, mean and spread of the folds, and test."""
     folds = metrics.get("folds")
     if folds is None:
-        print_metrics({name: metrics[name] for name in ("validation", "test") if metrics.get(name)})
+        scored = {name: metrics[name] for name in ("validation", "test") if metrics.get(name)}
+        print_metrics(scored)
+        for line in headlines(metrics.get("baselines") or {}, scored):
+            print(line)
         return
     spread = metrics["mean_sd"]
     columns = {

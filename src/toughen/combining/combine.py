@@ -360,8 +360,8 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
     content.pop("metrics")
     content["selection"] = _noted((kind, splits.validation))
 
-    def start() -> None:
-        start_folder(job.output, resolved, keep=False)
+    def start(recipe: Any, probe: Mapping[str, Any]) -> None:
+        start_folder(job.output, recipe, probe, keep=False)
         write_json(job.output / COMBINATION, content)
 
     extra = {"combination": _short(content)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from toughen.cost.passes import forecast
@@ -43,6 +44,13 @@ def attack_lines(recipe: Recipe, attacked: int) -> list[str]:
         f"training texts with at most {settings.queries:,} queries each: up to {attacked * settings.queries:,} texts "
         "forward"
     ]
+
+
+def probe_line(rows: Mapping[str, int], batch_size: int) -> str:
+    """Say what the probe costs: one forward pass of so many rows of each split."""
+    texts = " + ".join(f"{count:,} {name}" for name, count in rows.items())
+    units = sum(rows.values()) / batch_size
+    return f"plan: the probe passes {texts} rows through the encoder as it is, {units:,.0f} units"
 
 
 def number(value: float) -> str:

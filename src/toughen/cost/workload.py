@@ -70,6 +70,7 @@ class Workload:
         self._task = task_of(recipe)
         names = ("value",) if self._task == "regression" else ("0", "1")
         prepared = prepare(self._recipe, names, self._task)
+        self._recipe = prepared.recipe
         self.rows, self.length = rows, prepared.max_length
         self.device = best_device()
         self.precision = resolve_precision(recipe.training.precision, self.device)
@@ -134,7 +135,7 @@ class Workload:
         """Make warm steps of the plain kind and of the recipe's kinds in turn, on one batch with one optimiser."""
         recipe, batch = self._recipe, self.batch(self.rows)
         training = recipe.training
-        groups = parameter_groups(self.model, training.learning_rate, training.weight_decay)
+        groups = parameter_groups(self.model, training.peak_rate, training.weight_decay)
         optimizer = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))
         average = None
         if recipe.average is not None and not isinstance(recipe.average, CheckpointSoup):

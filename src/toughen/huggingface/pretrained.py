@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,13 @@ from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
 from toughen.machine.hub import hub_answers
+from toughen.machine.runtime import best_device
 from toughen.model.base_rates import Numbers, set_bias
 from toughen.model.head import apply_head, check_head, load_encoder, pooled
+from toughen.model.learning_rate import learning_rate
 from toughen.model.lora import AdapterConfig, apply_lora
+from toughen.model.pooling import stated_pooling
+from toughen.recipe.auto import filled, is_open
 from toughen.recipe.recipe import Recipe
 from toughen.tasks import PROBLEM_TYPES, TaskName
 
@@ -35,11 +41,19 @@ PREFIX_SPACE = ('"add_prefix_space":false', '"add_prefix_space":true')
 
 @dataclass
 class Prepared:
-    """A model with a new head, its tokenizer, and the tokens it may read at most."""
+    """A model with a new head, its tokenizer, and the tokens it may read at most.
+
+    Attributes:
+        model: with the head (and the adapters) of the recipe.
+        tokenizer: its own.
+        max_length: tokens per text (or pair), special tokens included.
+        recipe: the one asked for, with what it left to the run settled.
+    """
 
     model: Any
     tokenizer: Any
     max_length: int
+    recipe: Recipe
 
 
 def prepare(
@@ -63,10 +77,8 @@ def prepare(
         InputError: if the model cannot be found, or the recipe cannot be applied to it.
     """
     _check_adapter(recipe)
+    recipe = filled(settled(recipe, task), {"head.pooling": "model"})
     tokenizer, model, fresh = _load(recipe, label_names, task)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     model.config.toughen = _note(recipe, task, length) | {"pairs": pairs}
     apply_head(model, recipe.head, recipe.training.seed)
@@ -75,7 +87,38 @@ def prepare(
     if recipe.adapter is not None:
         model = apply_lora(model, recipe.adapter, recipe.training.seed, fresh)
     _try_out(recipe, model, tokenizer, task)
-    return Prepared(model, tokenizer, length)
+    return Prepared(model, tokenizer, length, recipe)
+
+
+def settled(recipe: Recipe, task: TaskName) -> Recipe:
+    """Return the recipe with what the pretrained model's files decide: the learning rate, and maybe the pooling.
+
+    The pooling stays `auto` where they leave it open.
+
+    Raises:
+        InputError: if the model cannot be found.
+    """
+    if not is_open(recipe):
+        return recipe
+    with _finding(recipe.model) as cached_only:
+        config = AutoConfig.from_pretrained(recipe.model, local_files_only=cached_only)
+        values = {"training.learning_rate": learning_rate(config, adapter=recipe.adapter is not None)}
+        pooling = "model" if task == "tokens" else stated_pooling(recipe.model, config, local_files_only=cached_only)
+    return filled(recipe, values | ({} if pooling is None else {"head.pooling": pooling}))
+
+
+def load_frozen(recipe: Recipe, label_names: tuple[str, ...], task: TaskName, *, pairs: bool) -> Prepared:
+    """Load tokenizer and model to look at as they are: in evaluation mode, on this machine's best device.
+
+    A pooling that is still open counts as the model's own head.
+
+    Raises:
+        InputError: if the model cannot be found, or cannot have the recipe's head.
+    """
+    recipe = filled(recipe, {"head.pooling": "model"})
+    tokenizer, model, _ = _load(recipe, label_names, task)
+    length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
+    return Prepared(model.to(best_device()).eval(), tokenizer, length, recipe)
 
 
 def _check_adapter(recipe: Recipe) -> None:
@@ -97,23 +140,31 @@ def _note(recipe: Recipe, task: TaskName, length: int) -> dict[str, Any]:
 
 def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str]]:
     """Return tokenizer, model, and the names of the parameters that were not in the pretrained checkpoint."""
-    local = Path(recipe.model).exists()
-    if Path(recipe.model).is_file():
-        raise InputError(
-            f"model {recipe.model!r} is a file; give the folder of a saved transformers model, or a hub id."
-        )
-    cached_only = not local and not hub_answers("model", recipe.model)
-    set_seed(recipe.training.seed)  # the new head's weights
-    try:
+    with _finding(recipe.model) as cached_only:
+        set_seed(recipe.training.seed)  # the new head's weights
         config = AutoConfig.from_pretrained(recipe.model, local_files_only=cached_only)
         _check_config(recipe, task, config)
         tokenizer = _load_tokenizer(recipe.model, task, cached_only)
         model, fresh = _load_model(recipe, names, task, cached_only)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer, model, fresh
+
+
+@contextmanager
+def _finding(name: str) -> Iterator[bool]:
+    """Say whether only what is on this machine can be loaded, and in a sentence why loading failed."""
+    local = Path(name).exists()
+    if Path(name).is_file():
+        raise InputError(f"model {name!r} is a file; give the folder of a saved transformers model, or a hub id.")
+    cached_only = not local and not hub_answers("model", name)
+    try:
+        yield cached_only
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(_fault(recipe.model, local, cached_only, error)) from error
-    return tokenizer, model, fresh
+        raise InputError(_fault(name, local, cached_only, error)) from error
 
 
 def _check_config(recipe: Recipe, task: TaskName, config: Any) -> None:

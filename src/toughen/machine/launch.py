@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
 
 from toughen.errors import InputError
 from toughen.machine.runtime import best_device
+
+T = TypeVar("T")
 
 
 def one_device(args: Any) -> None:
@@ -67,6 +69,24 @@ def main_process_alone() -> Iterator[bool]:
         yield state.is_main_process
     finally:
         state.wait_for_everyone()
+
+
+def from_main_process(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns in the main process, in every process; what it raises there is raised in all."""
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Any] = [None, None]
+    with main_process_alone() as is_main:
+        if is_main:
+            try:
+                outcome[0] = make()
+            except Exception as raised:
+                outcome[1] = raised
+    broadcast_object_list(outcome)
+    made: T = outcome[0]
+    if outcome[1] is not None:
+        raise outcome[1]
+    return made
 
 
 @contextmanager

@@ -276,7 +276,7 @@ def pooled(encoder: Any, head: Head, **labels: Any) -> PooledForSequenceClassifi
     Raises:
         InputError: if the head takes the first token of an encoder whose first token sees no other.
     """
-    if head.pooling in ("cls", "last4") and not _first_token_sees(encoder):
+    if head.pooling in ("cls", "last4") and not first_token_sees(encoder):
         raise InputError(
             f"head.pooling {head.pooling} takes the first token, which in {type(encoder).__name__} sees no other "
             "token; use mean or attention."
@@ -293,7 +293,7 @@ def pooled(encoder: Any, head: Head, **labels: Any) -> PooledForSequenceClassifi
 
 
 @torch.no_grad()
-def _first_token_sees(encoder: Any) -> bool:
+def first_token_sees(encoder: Any) -> bool:
     """Say whether a later token changes the first one's state, whatever the family."""
     training = encoder.training
     encoder.eval()

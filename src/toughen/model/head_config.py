@@ -7,7 +7,7 @@ from typing import Literal
 
 from toughen.settings import require, setting
 
-Pooling = Literal["model", "cls", "mean", "attention", "last4"]
+Pooling = Literal["auto", "model", "cls", "mean", "attention", "last4"]
 
 
 Bias = Literal["auto", "zero", "base-rate"]
@@ -17,15 +17,19 @@ Bias = Literal["auto", "zero", "base-rate"]
 class Head:
     """How the model decides, and which of its layers start afresh or stand still.
 
-    ``model`` is the architecture's own head. ``cls`` takes the first token, ``mean`` the mean over the tokens,
-    ``attention`` their learned weighted mean, ``last4`` the first token after each of the last four layers, side by
-    side. Cost: no pass; ``attention`` adds H^2 weights to an encoder of width H.
+    ``auto`` is what the model's files say (sentence-transformers' ``modules.json``), else the pooling that the probe
+    found better (see :mod:`toughen.training.probe`), else ``model``, the architecture's own head. ``cls`` takes the
+    first token, ``mean`` the mean over the tokens, ``attention`` their learned weighted mean, ``last4`` the first token
+    after each of the last four layers, side by side. Cost: no pass; ``attention`` adds H^2 weights to an encoder of
+    width H.
 
     Source: re-initialising the top layers is Zhang et al., "Revisiting Few-sample BERT Fine-tuning" (2006.05987);
     the last four layers side by side are the strongest features of Devlin et al., "BERT" (1810.04805).
     """
 
-    pooling: Pooling = setting("model", "how tokens become one vector; model = the architecture's own head")
+    pooling: Pooling = setting(
+        "auto", "how tokens become one vector; model = the architecture's own head; auto = the model's files, the probe"
+    )
     dropout: float | None = setting(None, "dropout before the last layer (0 to below 1); null = the model's")
     bias: Bias = setting(
         "auto", "where a new last layer starts: base-rate = the training labels' rates; auto = for several and numbers"

@@ -16,7 +16,7 @@ from toughen.engine.objectives import CrossEntropy, Objective
 from toughen.errors import InputError
 from toughen.model.head_config import Head
 from toughen.model.lora_config import Lora
-from toughen.recipe import shipped, slots, yaml_core
+from toughen.recipe import defaults, shipped, slots, yaml_core
 from toughen.recipe.shipped import DEFAULT, shipped_recipes
 from toughen.recipe.slots import FlagText, Setting
 from toughen.recipe.training import Training
@@ -34,6 +34,7 @@ class Recipe:
     """Everything that decides what a run computes; equal recipes on equal data give equal weights."""
 
     description: str = setting("", "one line about the recipe")
+    defaults: int = setting(defaults.LATEST, "version of the defaults that it was written for")
     model: str = setting("roberta-base", "pretrained model: hub id or folder")
     data: Data = setting(Data(), "what does it learn from?")
     inputs: Inputs | None = setting(None, "what does the model see?")
@@ -43,6 +44,7 @@ class Recipe:
     head: Head = setting(Head(), "how does the model decide, and what of it learns?")
     adapter: Lora | None = setting(None, "do all weights learn, or a few beside them?")
     augment: Augment = setting(Augment(), "how are adversarial examples sought while it learns?")
+    probe: bool = setting(True, "one frozen pass before training: simple models to compare with, and the pooling")
     training: Training = setting(Training(), "how long, how fast, in what precision?")
 
 
@@ -64,10 +66,10 @@ def load_recipe(source: Source = DEFAULT, overrides: Mapping[str, object] | None
     Raises:
         InputError: if there is no such recipe, or one of its keys or values is wrong.
     """
-    draft = _Draft()
-    for where, tree in _layers(source):
+    layers = [*_layers(source), ("", _nested(overrides or {}))]
+    draft = _Draft(defaults.version_of(layers))
+    for where, tree in layers:
         draft.merge(tree, where)
-    draft.merge(_nested(overrides or {}), "")
     return Recipe(**slots.build(Recipe, draft.tree, draft.origins))
 
 
@@ -94,8 +96,9 @@ def fields_of(slot: str | None = None, name: str = "") -> list[Setting]:
 class _Draft:
     """The recipe being put together, layer by layer, and where each key was set last."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
         self.tree: dict[str, Any] = as_tree(Recipe())
+        defaults.lay_under(self.tree, version)
         self.origins: dict[str, str] = {}
 
     def merge(self, layer: Mapping[str, Any], where: str) -> None:

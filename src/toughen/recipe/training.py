@@ -25,7 +25,7 @@ class Training:
     max_length: int = setting(256, "tokens per text; longer texts are cut")
     truncation: Truncation = setting("head", "what is kept of a longer text; windows = all of it, answers averaged")
     overlap: int = setting(0, "tokens that a window shares with the one before")
-    learning_rate: float = setting(2e-5, "peak learning rate")
+    learning_rate: float | Literal["auto"] = setting("auto", "peak learning rate; auto = by the encoder's width")
     weight_decay: float = setting(0.01, "AdamW's decay, on matrices only")
     max_grad_norm: float = setting(1.0, "clip the gradient's L2 norm to this; 0 = never")
     schedule: Schedule = setting("cosine", "shape of the rate after warm-up")
@@ -48,9 +48,21 @@ class Training:
     workers: int = setting(0, "processes that load batches")
     seed: int = setting(42, "seed of the split, the batches, the new head and the dropout")
 
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate as a number.
+
+        Raises:
+            RuntimeError: if nobody has yet put a number in the place of `auto`.
+        """
+        if isinstance(self.learning_rate, str):
+            raise RuntimeError("training.learning_rate is still auto: take the recipe of toughen.huggingface.prepare")
+        return self.learning_rate
+
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "eval_batch_size", "accumulation", "max_length", "learning_rate")
-        for name in (*positive, "save_total_limit", "log_steps"):
+        positive = ("epochs", "batch_size", "eval_batch_size", "accumulation", "max_length")
+        rate = () if self.learning_rate == "auto" else ("learning_rate",)
+        for name in (*positive, *rate, "save_total_limit", "log_steps"):
             require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "must be above 0")
         natural = ("weight_decay", "max_grad_norm", "warmup", "early_stopping_threshold", "workers", "seed", "overlap")
         for name in natural:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
+from toughen.files import write_json
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -16,7 +17,8 @@ RECIPE, METRICS, MODEL, HASHES = "recipe.yaml", "metrics.json", "model", "train_
 FOLDS, PSEUDO, CHOSEN = "folds.json", "pseudo.json", "pseudo.parquet"
 OUT_OF_FOLD, SUBMISSION = "oof.parquet", "submission.csv"
 COMBINATION, COMBINATION_FORMAT = "combination.json", 1
-BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN)
+PROBE = "probe.json"
+BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN, PROBE)
 """What may be written before the recipe, with which a run begins."""
 
 
@@ -50,9 +52,11 @@ def _foreign(path: Path) -> bool:
 
 
 def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
-    from toughen.recipe.recipe import dump
+    from toughen.recipe.auto import as_begun
+    from toughen.recipe.recipe import dump, load_recipe
 
-    before, now = (folder / RECIPE).read_text().splitlines(), dump(recipe).splitlines()
+    begun = load_recipe(folder / RECIPE)
+    before, now = dump(begun).splitlines(), dump(as_begun(recipe, begun)).splitlines()
     changed = [line.strip() for line in now if line not in before]
     if before != now:
         raise InputError(
@@ -61,12 +65,20 @@ def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
         )
 
 
-def start_folder(folder: Path, recipe: Recipe, *, keep: bool, before: Callable[[Path], None] | None = None) -> None:
+def start_folder(
+    folder: Path,
+    recipe: Recipe,
+    probe: Mapping[str, Any] | None = None,
+    *,
+    keep: bool,
+    before: Callable[[Path], None] | None = None,
+) -> None:
     """Make the folder, replacing what stood there unless it is to be kept.
 
     Args:
         folder: to make.
-        recipe: written last, so that a folder with a recipe has everything that ``before`` writes.
+        recipe: written last, so that a folder with a recipe has everything that ``before`` writes, and the probe's.
+        probe: what the probe found, for a run that goes on; None or empty where there was none.
         keep: whether to go on with the run there, if one was begun.
         before: writes the other files that a run begins with.
     """
@@ -79,4 +91,6 @@ def start_folder(folder: Path, recipe: Recipe, *, keep: bool, before: Callable[[
     folder.mkdir(parents=True)
     if before is not None:
         before(folder)
+    if probe:
+        write_json(folder / PROBE, probe)
     (folder / RECIPE).write_text(dump(recipe))

@@ -211,7 +211,7 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.eval_batch_size,
         gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
+        learning_rate=training.peak_rate,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         num_train_epochs=training.epochs,

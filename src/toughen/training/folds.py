@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,9 +100,9 @@ class _Work:
         start = partial(self._start, fold, target)
         train_one(self.recipe, splits, target, console, resume=self.resume, start=start, extra=extra)
 
-    def _start(self, fold: int, target: Path) -> None:
+    def _start(self, fold: int, target: Path, recipe: Recipe, probe: Mapping[str, Any]) -> None:
         start_folder(self.folder, self.recipe, keep=self.resume or fold > 0, before=self._note)
-        start_folder(target, self.recipe, keep=self.resume, before=partial(self._note_fold, fold))
+        start_folder(target, recipe, probe, keep=self.resume, before=partial(self._note_fold, fold))
 
     def _note(self, folder: Path) -> None:
         if self.chosen is not None:

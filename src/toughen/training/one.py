@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.files import write_json, write_whole
-from toughen.runs.folder import HASHES, METRICS, MODEL
+from toughen.files import read_json, write_json, write_whole
+from toughen.runs.folder import HASHES, METRICS, MODEL, PROBE, RECIPE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ def train_one(
     console: Console,
     *,
     resume: bool,
-    start: Callable[[], None],
+    start: Callable[[Recipe, Mapping[str, Any]], None],
     extra: Mapping[str, Any] | None = None,
     adapt: Callable[[ToughTrainer], None] | None = None,
 ) -> None:
@@ -42,7 +42,8 @@ def train_one(
         folder: the run folder.
         console: where progress is shown.
         resume: whether to go on with the last checkpoint in the folder, if there is one.
-        start: makes the folder; called in the main process once the recipe has been tried out on the model.
+        start: makes the folder; called in the main process, with the recipe as it is used and the probe's account,
+            once the recipe has been tried out on the model.
         extra: more to write into ``metrics.json``.
         adapt: changes the trainer before it trains.
 
@@ -53,20 +54,25 @@ def train_one(
     from toughen.huggingface.checkpoint import last_complete
     from toughen.huggingface.pretrained import prepare
     from toughen.machine.full_speed import full_speed
-    from toughen.machine.launch import main_process_alone, quiet_libraries
+    from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
     from toughen.model.base_rates import starting_bias
     from toughen.report.write import after_training
     from toughen.training import build_trainer
+    from toughen.training.probe import probe
 
     build_trainer.check(recipe, splits)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
+        recipe, probed = _begun(recipe, folder) if resume else (recipe, None)
+        if probed is None:
+            recipe, probed = from_main_process(partial(probe, recipe, splits, say))
         pairs = "text_pair" in splits.train.column_names
         bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
         prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
         tokens = build_trainer.tokenised(recipe, splits, prepared, console)
         with main_process_alone() as is_main:
             if is_main:
-                start()
+                start(recipe, probed)
         trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
@@ -75,8 +81,18 @@ def train_one(
         trainer.save_model(str(folder / MODEL))
         with main_process_alone() as is_main:
             if is_main:
-                _write_results(folder, recipe, splits, trainer, extra or {})
-                after_training(folder, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+                _write_results(folder, recipe, splits, trainer, probed | dict(extra or {}))
+                after_training(folder, say)
+
+
+def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
+    """Return the recipe with what a run begun in the folder settled, and its probe's account; None if there is none."""
+    from toughen.recipe.auto import as_begun
+    from toughen.recipe.recipe import load_recipe
+
+    if not (folder / RECIPE).exists():
+        return recipe, None
+    return as_begun(recipe, load_recipe(folder / RECIPE)), read_json(folder / PROBE)
 
 
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
