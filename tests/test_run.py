@@ -53,10 +53,11 @@ def flags(data, model, output, recipe="tough-stack", **more):
 
 def test_a_run_folder_holds_what_it_promises(run):
     assert {p.name for p in run.path.iterdir()} == {
-        "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints", "report.html"
+        "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints", "report.html",
+        "probe.json",
     }  # fmt: skip
     metrics = run.metrics
-    assert set(metrics) == {"validation", "test", "train", "environment"}
+    assert set(metrics) == {"validation", "test", "train", "environment", "baselines", "probe"}
     for split, rows in {"validation": 32, "test": 40}.items():
         assert metrics[split]["n"] == rows
         assert {"accuracy", "f1", "roc_auc", "mcc", "log_loss", "seconds", "samples_per_second"} <= set(metrics[split])

@@ -59,7 +59,9 @@ def told(monkeypatch, tmp_path, device="cpu", capability=(8, 0), **training):
 
     monkeypatch.setattr(build_trainer, "TrainingArguments", note)
     monkeypatch.setattr(build_trainer, "_checkpointing", lambda: {"checkpointing": True})
-    build_trainer.training_arguments(load_recipe("plain", {"training": training}), tmp_path, "f1")
+    build_trainer.training_arguments(
+        load_recipe("plain", {"training": {"learning_rate": 2e-5, **training}}), tmp_path, "f1"
+    )
     return seen
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.tasks import TaskName
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toughen.assess.definition import Floats
+from toughen.arrays import Floats
 from toughen.data import tokenise
 from toughen.data.batches import Collator
 from toughen.data.read.chunks import numbers_of
+from toughen.engine.head_samples import output_layer
 from toughen.huggingface.pretrained import Prepared
 from toughen.model.head import Pool, first_token_sees
 from toughen.model.head_config import Pooling
-from toughen.model.multi_sample import output_layer
 
 
 def frozen_features(

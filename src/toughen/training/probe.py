@@ -24,7 +24,7 @@ from toughen.training.baselines import GRID, WORDS_GRID, Fitted, fit_linear, maj
 from toughen.training.frozen import frozen_features
 
 if TYPE_CHECKING:
-    from toughen.assess.definition import Floats
+    from toughen.arrays import Floats
     from toughen.data import Splits
     from toughen.recipe.recipe import Recipe
 
