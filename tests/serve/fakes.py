@@ -32,7 +32,7 @@ class FakeClassifier:
         self.gate, self.passes = threading.Event(), []
         self.gate.set()
 
-    def outputs_of(self, columns, batch_size):
+    def outputs_of(self, columns, batch_size, progress):
         assert ("text_pair" in columns) == self.pairs
         texts = columns["text"]
         self.passes.append(list(texts))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -12,8 +11,8 @@ from toughen import __version__
 from toughen.errors import InputError
 from toughen.serve.headers import Origins
 from toughen.serve.limits import Limits
-from toughen.serve.model import Row, Served, Text, is_finite
-from toughen.serve.refusals import App, Refusal, failed, invalid
+from toughen.serve.model import Served
+from toughen.serve.refusals import App, Refusal, failed
 
 if find_spec("fastapi") is None or find_spec("prometheus_client") is None:
     raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
@@ -22,98 +21,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from toughen.serve import explain, openapi, page
-from toughen.serve.batching import Batcher
+from toughen.serve import openapi, page, protocols
 from toughen.serve.guard import Guard
 from toughen.serve.meters import Meters
-from toughen.serve.requests import Asked, read
+from toughen.serve.requests import ExplainBody, HostedBody, PerturbBody, PredictBody
+from toughen.serve.service import Service
 
-_OPEN = ("/", "/healthz", "/readyz", "/health", *page.FILES)
+_OPEN = ("/", "/healthz", "/readyz", "/health", *protocols.HEALTH, *page.FILES)
 _COUNTED = ("/predict", "/explain", "/perturb", "/info", "/metrics", "/openapi.json", *_OPEN)
-_MOST_SEED = 2**31 - 1
-
-
-class Service:
-    """What the addresses have in common: the model, its queue, and the counters.
-
-    Args:
-        served: the model.
-        limits: of requests.
-        meters: count.
-    """
-
-    def __init__(self, served: Served, limits: Limits, meters: Meters) -> None:
-        self.served, self.limits, self.meters = served, limits, meters
-        meters.paths = frozenset(_COUNTED)
-        self.batcher = Batcher(self._run, limits, self.meters)
-
-    def _run(self, texts: Sequence[Text]) -> list[Row]:
-        return self.served.outputs(texts, batch_size=len(texts))
-
-    @property
-    def kind(self) -> str:
-        """What a text is to the model: texts, pairs or tokens."""
-        if self.served.task == "tokens":
-            return "tokens"
-        return "pairs" if self.served.pairs else "texts"
-
-    async def asked(self, request: Request, *, one: bool = False) -> Asked:
-        """Read a request; with ``one`` refuse lists, and models that tag words."""
-        if one and self.kind == "tokens":
-            raise invalid("This model tags words; only a whole text's answer can be taken apart; use /predict.")
-        found = read(await request.body(), self.kind, self.limits.max_texts)
-        if one and found.many:
-            raise invalid("This address takes one text (or one pair) at a time; send the texts one after the other.")
-        return found
-
-    async def outputs(self, texts: Sequence[Text], *, truncate: bool = True) -> list[Row]:
-        """Return the model's outputs for some texts.
-
-        Raises:
-            Refusal: if a text is too long and must not be cut, or the service is too busy.
-        """
-        lengths = await asyncio.to_thread(self.served.lengths, texts)
-        most = self.served.max_length
-        for i, length in enumerate(lengths):
-            if not truncate and length > most and not self.served.reads_all:
-                raise Refusal(
-                    413,
-                    f"Text {i + 1} of inputs has {length:,} tokens and the model reads {most:,}; shorten it, or let it "
-                    "be cut with truncate: true.",
-                )
-        windows = self.served.reads_all
-        rows = await self.batcher.submit(texts, [length if windows else min(length, most) for length in lengths])
-        if not all(map(is_finite, rows)):
-            raise RuntimeError("the model's output is not a number")
-        return rows
-
-    async def predict(self, asked: Asked) -> Any:
-        """Answer /predict."""
-        raw = asked.flag("raw_scores", False)
-        rows = await self.outputs(asked.texts, truncate=asked.flag("truncate", True))
-        found = [self.served.predictions(text, row, raw=raw) for text, row in zip(asked.texts, rows, strict=True)]
-        return found if asked.many else found[0]
-
-    async def explain(self, asked: Asked) -> dict[str, Any]:
-        """Answer /explain."""
-        made = explain.occluded(asked.texts[0], self.limits.max_texts)
-        rows = await self.outputs(made.texts)
-        return explain.explanation(self.served, asked.options.get("label"), made, rows)
-
-    async def perturb(self, asked: Asked) -> dict[str, Any]:
-        """Answer /perturb."""
-        severity, seed = asked.whole("severity", 2, 1, 5), asked.whole("seed", 0, 0, _MOST_SEED)
-        made = explain.corrupted(asked.texts[0], severity=severity, seed=seed)[: max(self.limits.max_texts - 1, 0)]
-        rows = await self.outputs([asked.texts[0], *(text for _, text in made)])
-        return {"severity": severity, "seed": seed} | explain.robustness(self.served, asked.texts[0], made, rows)
-
-    def examples(self) -> dict[str, Any]:
-        """Let the model answer an example of each form, which also warms it up."""
-        text = openapi.example_text(self.kind)
-        asked = read(openapi.as_json({"inputs": text}), self.kind, 1)
-        row = self.served.outputs(asked.texts, 1)[0]
-        prediction = self.served.predictions(asked.texts[0], row)
-        return {"inputs": text, "predictions": prediction}
 
 
 def make_app(
@@ -134,6 +49,7 @@ def make_app(
         meters: count; None is new ones, shown at /metrics.
     """
     service = Service(served, limits or Limits(), meters or Meters())
+    service.meters.paths = frozenset((*_COUNTED, *protocols.counted(served.name)))
     inner = FastAPI(
         title="toughen serve",
         version=__version__,
@@ -141,7 +57,8 @@ def make_app(
         redoc_url=None,
         lifespan=_life(service),
     )
-    _add_model(inner, service, service.examples(), guarded=token is not None)
+    _add_model(inner, service, guarded=token is not None)
+    protocols.add(inner, service, guarded=token is not None)
     _add_state(inner, service)
     _add_page(inner, service, guarded=token is not None)
     _add_refusals(inner)
@@ -160,26 +77,36 @@ def _life(service: Service) -> Any:
     async def live(_: FastAPI) -> AsyncIterator[None]:
         service.batcher.start()
         yield
-        await service.batcher.close()
+        await service.close()
 
     return live
 
 
-def _add_model(app: FastAPI, service: Service, examples: dict[str, Any], *, guarded: bool) -> None:
+def _add_model(app: FastAPI, service: Service, *, guarded: bool) -> None:
     def documented(name: str) -> dict[str, Any]:
-        return openapi.documented(name, examples, service.kind, guarded=guarded)
+        return openapi.documented(name, service.examples, service.kind, guarded=guarded)
 
     @app.post("/predict", **documented("predict"))
-    async def predict(request: Request) -> JSONResponse:
-        return JSONResponse(await service.predict(await service.asked(request)))
+    async def predict(request: Request) -> Response:
+        return _json(await service.predict(await service.body(request, PredictBody)))
+
+    @app.post("/", **documented("hosted"))
+    async def hosted(request: Request) -> Response:
+        asked = await service.body(request, HostedBody)
+        found = await service.predict(asked.as_predict(service.served.activation))
+        return _json(found if asked.inputs.many else b"[" + found + b"]")
 
     @app.post("/explain", **documented("explain"))
-    async def explain(request: Request) -> JSONResponse:
-        return JSONResponse(await service.explain(await service.asked(request, one=True)))
+    async def explain(request: Request) -> Response:
+        return _json(await service.explain(*await service.one(request, ExplainBody)))
 
     @app.post("/perturb", **documented("perturb"))
-    async def perturb(request: Request) -> JSONResponse:
-        return JSONResponse(await service.perturb(await service.asked(request, one=True)))
+    async def perturb(request: Request) -> Response:
+        return _json(await service.perturb(*await service.one(request, PerturbBody)))
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -191,7 +118,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/readyz", summary="Whether a request would be taken now", tags=["state"])
     async def readyz() -> JSONResponse:
         if not service.batcher.ready:
-            raise Refusal(503, "The service is not ready: it is starting, stopping, or its queue is full.", "unhealthy")
+            raise protocols.unready()
         return JSONResponse({"status": "ready"})
 
     if service.meters.shown:

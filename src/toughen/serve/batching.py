@@ -1,21 +1,32 @@
-"""From requests to passes: a bounded queue, one thread that computes, and texts of several requests in one pass."""
+"""From requests to passes: a queue bounded by the time it takes, one thread that computes, texts shared by passes.
+
+No request is taken that could not be answered in time. Each has its turn: when it came, and so much later as it takes
+to compute, so that a short request does not wait for a long one that came just before. All that waits takes at most
+half of `Limits.timeout`, and no turn is later than four tenths of it after its request came. What overtakes a request
+came before its turn; so it is answered after nine tenths of the time, as far as the rate of the passes is known.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from toughen.serve.limits import Limits
 from toughen.serve.model import Row, Text
-from toughen.serve.refusals import closing, full
+from toughen.serve.refusals import Refusal, closing, full
 
-_KEEP = 0.8  # how much of the old rate stays when a new one is measured
-_FIRST_GUESS = 0.02  # seconds per text, before one was measured
+_KEEP = 0.9  # of what is known of the rate, with each new pass
+_WAITING = 0.5  # of the time of a request: what all that waits may take
+_LATEST = 0.4  # of the time of a request: how late its turn may be
+
+
+Run = Callable[[Sequence[Text], Callable[[], bool]], list[Row]]
 
 
 class Watcher(Protocol):
@@ -35,10 +46,12 @@ class _Request:
     Attributes:
         answer: what the client waits for.
         rows: outputs found so far.
+        turn: seconds of the loop's clock; the earliest is computed first.
     """
 
     answer: asyncio.Future[list[Row]]
     rows: list[Row | None]
+    turn: float
     missing: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,24 +79,43 @@ class _Item:
     arrived: float
 
 
+class Rate:
+    """Seconds per token of the latest passes, taken together."""
+
+    def __init__(self) -> None:
+        self._seconds = self._tokens = 0.0
+
+    def note(self, seconds: float, tokens: int) -> None:
+        """Take account of a pass of so many tokens, padding included."""
+        self._seconds, self._tokens = _KEEP * self._seconds + seconds, _KEEP * self._tokens + tokens
+
+    def seconds(self, tokens: int) -> float:
+        """Return how long so many tokens take; 0 before anything is known."""
+        return tokens * self._seconds / self._tokens if self._tokens else 0.0
+
+
 class Batcher:
     """Takes texts from many requests at once, and answers each when its texts are through.
 
-    The oldest text is always in the next pass, with those nearest to it in length, as long as the pass keeps to the
-    budget of tokens, padding included.
+    The text whose turn it is comes into the next pass, with those nearest to it in length, as long as the pass keeps to
+    the budget of tokens, padding included.
 
     Args:
-        run: texts -> outputs of each; called in one thread, never twice at once.
+        run: outputs of each text, and a function that says whether they are still waited for; called in one thread,
+            never twice at once.
         limits: the budget, the wait and the length of the queue.
         watcher: is told what happens.
+        rate: of the passes, as far as it is known.
     """
 
-    def __init__(self, run: Callable[[Sequence[Text]], list[Row]], limits: Limits, watcher: Watcher) -> None:
+    def __init__(self, run: Run, limits: Limits, watcher: Watcher, rate: Rate | None = None) -> None:
         self._run, self._limits, self._watcher = run, limits, watcher
+        self._rate = rate or Rate()
         self._queue: deque[_Item] = deque()
+        self._promised = 0  # tokens of requests that are being read
+        self._running = 0  # tokens of the pass that is computed
         self._news = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._seconds_per_text = _FIRST_GUESS
         self._closing = False
         self._worker: asyncio.Task[None] | None = None
 
@@ -103,7 +135,44 @@ class Batcher:
     def ready(self) -> bool:
         """Whether a request of one text would be taken now."""
         alive = self._worker is not None and not self._worker.done()
-        return alive and not self._closing and len(self._queue) < self._limits.queue
+        room = len(self._queue) < self._limits.queue and self._waiting() < _WAITING * self._limits.timeout
+        return alive and not self._closing and room
+
+    def _waiting(self) -> float:
+        """Return how many seconds it takes to compute all that was taken."""
+        return self._rate.seconds(sum(item.length for item in self._queue) + self._promised + self._running)
+
+    def _check(self, texts: int, tokens: int) -> None:
+        """Refuse a request for which there is no room.
+
+        Raises:
+            Refusal: see `submit`.
+        """
+        if self._closing:
+            raise closing()
+        most, own, others = _WAITING * self._limits.timeout, self._rate.seconds(tokens), self._waiting()
+        if own > most:
+            raise Refusal(
+                413,
+                f"The model would take about {own:.0f} seconds for this, and {most:g} are what one request may have; "
+                "send fewer or shorter texts.",
+            )
+        if len(self._queue) + texts > self._limits.queue or own + others > most:
+            raise full(others)
+
+    @contextmanager
+    def promised(self, texts: int, tokens: int) -> Iterator[None]:
+        """Keep room for texts while they are read, of which no more than a guess at their length is known yet.
+
+        Raises:
+            Refusal: see `submit`.
+        """
+        self._check(texts, tokens)
+        self._promised += tokens
+        try:
+            yield
+        finally:
+            self._promised -= tokens
 
     async def submit(self, texts: Sequence[Text], lengths: Sequence[int]) -> list[Row]:
         """Return the outputs for some texts.
@@ -113,16 +182,14 @@ class Batcher:
             lengths: tokens of each, as the model reads it.
 
         Raises:
-            Refusal: if the queue has no room for them, or the service shuts down.
+            Refusal: if the queue has no room for them, they alone would take too long, or the service shuts down.
             InputError: if the model refuses one.
         """
-        if self._closing:
-            raise closing()
-        if len(self._queue) + len(texts) > self._limits.queue:
-            raise full(len(self._queue) * self._seconds_per_text)
+        self._check(len(texts), sum(lengths))
         loop = asyncio.get_running_loop()
-        request = _Request(loop.create_future(), [None] * len(texts))
         now = loop.time()
+        turn = now + min(self._rate.seconds(sum(lengths)), _LATEST * self._limits.timeout)
+        request = _Request(loop.create_future(), [None] * len(texts), turn)
         paired = enumerate(zip(texts, lengths, strict=True))
         self._queue.extend(_Item(request, i, text, length, now) for i, (text, length) in paired)
         self._watcher.waiting(len(self._queue))
@@ -151,7 +218,7 @@ class Batcher:
                 await self._pass(self._take())
 
     async def _gather(self) -> None:
-        """Let the oldest text wait for company, if it may and its pass has room."""
+        """Let the oldest text wait for company, if it may and the pass has room."""
         if not self._limits.max_wait_ms or self._closing:
             return
         until = self._queue[0].arrived + self._limits.max_wait_ms / 1000
@@ -167,7 +234,7 @@ class Batcher:
 
     def _take(self) -> list[_Item]:
         """Take the texts of the next pass out of the queue."""
-        first = self._queue[0]
+        first = min(self._queue, key=lambda item: item.request.turn)
         shared = self._limits.max_wait_ms is not None
         others = [item for item in self._queue if shared or item.request is first.request]
         others.sort(key=lambda item: (item is not first, abs(item.length - first.length)))
@@ -185,6 +252,9 @@ class Batcher:
 
     async def _pass(self, items: list[_Item]) -> None:
         """Run some texts together; where that fails, those of each request apart, so that one spoils no other's."""
+        items = [item for item in items if not item.request.answer.done()]
+        if not items:
+            return
         try:
             rows = await self._compute(items)
         except Exception as error:
@@ -201,8 +271,15 @@ class Batcher:
     async def _compute(self, items: list[_Item]) -> list[Row]:
         start = time.perf_counter()
         texts = [item.text for item in items]
-        rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, texts)
-        rate = (time.perf_counter() - start) / len(items)
-        self._seconds_per_text = _KEEP * self._seconds_per_text + (1 - _KEEP) * rate
-        self._watcher.passed(len(items), len(items) * max(item.length for item in items))
+        self._running = len(items) * max(item.length for item in items)
+
+        def wanted() -> bool:
+            return not all(item.request.answer.done() for item in items)
+
+        try:
+            rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, texts, wanted)
+            self._rate.note(time.perf_counter() - start, self._running)
+            self._watcher.passed(len(items), self._running)
+        finally:
+            self._running = 0
         return rows

@@ -10,11 +10,15 @@ from typing import Any
 from toughen.attack.chinese import is_chinese
 from toughen.attack.corruptions import CHINESE, GENERAL, Corruption
 from toughen.data.words import Words
+from toughen.serve.cut import Cut
 from toughen.serve.model import Row, Served, Text
 from toughen.serve.refusals import invalid
 
 _MOST_WORDS = 100
 """Occluded one by one; of a longer text neighbours go together."""
+
+MOST_KINDS = max(len(GENERAL), len(CHINESE))
+"""Kinds of errors that one text is given."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Occluded:
     """A text with each of its words (or runs of them) left out once.
 
     Attributes:
-        texts: the text itself, then one text for each piece left out.
+        texts: the text itself, then one text for each piece left out; as much of each as the model reads.
         pieces: of each part of the text (two of a pair) strings that make it up, each with the index in ``texts`` at
             which it is left out; None is never.
     """
@@ -31,27 +35,37 @@ class Occluded:
     pieces: list[list[tuple[str, int | None]]]
 
 
-def occluded(text: Text, most: int) -> Occluded:
+def occluded(parts: Sequence[Cut], most: int) -> Occluded:
     """Leave out every word once.
 
     Args:
-        text: a text, or a pair.
+        parts: a text, or the two of a pair.
         most: texts that may be made.
     """
-    parts = [text] if isinstance(text, str) else list(text)
+    text = joined(parts)
     most = min(most - 1, _MOST_WORDS) // len(parts)
     texts: list[Text] = [text]
     pieces: list[list[tuple[str, int | None]]] = []
     for number, part in enumerate(parts):
-        spans = _spans(Words.of(part), max(most, 1))
         found: list[tuple[str, int | None]] = []
-        end = 0
-        for start, stop in spans:
-            found += [(part[end:start], None), (part[start:stop], len(texts))]
-            texts.append(_with(text, number, _without(part, start, stop)))
+        end, gap = 0, part.left_out
+        for start, stop in _spans(Words.of(part.text), max(most, 1)):
+            if gap and part.at <= start:
+                place = max(part.at, end)
+                found += [(part.text[end:place], None), (gap, None)]
+                end, gap = place, ""
+            found += [(part.text[end:start], None), (part.text[start:stop], len(texts))]
+            texts.append(_with(text, number, _without(part.text, start, stop)))
             end = stop
-        pieces.append([piece for piece in [*found, (part[end:], None)] if piece[0]])
+        place = max(part.at, end) if gap else end
+        found += [(part.text[end:place], None), (gap, None), (part.text[place:], None)]
+        pieces.append([piece for piece in found if piece[0]])
     return Occluded(texts, pieces)
+
+
+def joined(parts: Sequence[Cut]) -> Text:
+    """Return the text that some parts are."""
+    return parts[0].text if len(parts) == 1 else (parts[0].text, parts[1].text)
 
 
 def _spans(words: Words, most: int) -> list[tuple[int, int]]:
@@ -115,10 +129,21 @@ def corruptions_for(text: Text) -> list[Corruption]:
     return [kind for kind in kinds if kind.needs is None or find_spec(kind.needs) is not None]
 
 
-def corrupted(text: Text, *, severity: int, seed: int) -> list[tuple[str, Text]]:
-    """Return a text with each kind of error, by the kind's name; kinds that change nothing are left out."""
+def corrupted(
+    text: Text, *, severity: int, seed: int, wanted: Callable[[], bool] = lambda: True
+) -> list[tuple[str, Text]]:
+    """Return a text with each kind of error, by the kind's name; kinds that change nothing are left out.
+
+    Args:
+        text: the text.
+        severity: 1 to 5.
+        seed: of the errors.
+        wanted: asked before each kind whether the answer is still waited for.
+    """
     made: list[tuple[str, Text]] = []
     for kind in corruptions_for(text):
+        if not wanted():
+            return []
         new = _each(text, lambda part, kind=kind: kind(part, severity=severity, seed=seed))  # type: ignore[misc]
         if new != text:
             made.append((kind.name, new))

@@ -31,7 +31,7 @@ class Guard:
         limits: bounds of size and time.
         meters: count.
         token: that clients must bear; None is everybody may.
-        open_paths: for which no token is needed.
+        open_paths: that may be read without the token.
         origins: that may ask.
     """
 
@@ -91,7 +91,8 @@ class Guard:
                 raise  # part of another answer is on its way already
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, sent: _Sent) -> None:
-        self._check_token(scope["path"], headers)
+        if scope["method"] != "GET" or scope["path"] not in self._open:
+            self._check_token(headers)
         if scope["method"] == "POST":
             check_json(headers)
         limit = self._limits.timeout
@@ -112,8 +113,8 @@ class Guard:
         finally:
             self._held -= body.counted
 
-    def _check_token(self, path: str, headers: Headers) -> None:
-        if self._token is None or path in self._open:
+    def _check_token(self, headers: Headers) -> None:
+        if self._token is None:
             return
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         # Compared as a whole, whatever the scheme, so that the time it takes tells nothing.
@@ -137,8 +138,9 @@ class Guard:
         while more:
             message = await _next(receive)
             part, more = message.get("body", b""), message.get("more_body", False)
-            fits = body.size + len(part) <= body.most
-            if not fits or (self._held + len(part) > self._limits.held_bytes and body.size > _SMALL):
+            size = body.size + len(part)
+            fits = size <= body.most
+            if not fits or (size > _SMALL and self._held - body.counted + size > self._limits.held_bytes):
                 await _discard(receive, _DISCARDED if more else 0)
                 raise full(1) if fits else body.too_large()
             self._held += body.add(part)

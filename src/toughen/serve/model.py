@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.deploy.files import MODEL, is_export, require_run
+from toughen.serve.cut import PER_TOKEN, Cut, Cutter
+from toughen.serve.refusals import Refusal
 from toughen.tasks import TaskName
 
 Text = str | tuple[str, str] | list[str]
@@ -22,6 +24,9 @@ Row = NDArray[np.float64]
 """Outputs for one text: [C], for regression [1], for tokens [words, K]."""
 
 _TINY = 1e-300
+_READ = 131_072  # characters of one text that are looked at to find what the model reads of it
+_LOOKED = 16_384  # likewise, where texts are made of it
+_WORDS, _WORDS_PER_TOKEN = 1024, 16  # of a text whose words are tagged
 _HALF = 0.5
 
 
@@ -43,6 +48,10 @@ def open_model(folder: Path, model: str | None = None) -> Served:
     from toughen.runs.finished import FinishedRun
 
     return Served(FinishedRun.open(folder).classifier, folder.resolve().name, "pytorch")
+
+
+class UnwantedError(Exception):
+    """Nobody waits for the answer that is being computed."""
 
 
 class Served:
@@ -67,48 +76,130 @@ class Served:
         self._counting, self._running = threading.Lock(), threading.Lock()
 
     @property
+    def activation(self) -> str:
+        """What makes the model's outputs of its logits: softmax, sigmoid or none."""
+        return {"multi-label": "sigmoid", "regression": "none"}.get(self.task, "softmax")
+
+    @property
+    def part(self) -> str:
+        """Which part of a long text the model reads: head, tail, head+tail, or windows, which is all."""
+        encode = getattr(self.classifier, "_encode", self.classifier)
+        part = getattr(encode, "truncation", "head")
+        # Pairs the tokenizer cuts itself, at its own side.
+        left = self.pairs and part == "head" and getattr(self._tokenizer, "truncation_side", "right") == "left"
+        return "tail" if left else part
+
+    @property
     def reads_all(self) -> bool:
         """Whether nothing of a long text is left out, because the model reads it in windows."""
-        encode = getattr(self.classifier, "_encode", self.classifier)
-        return getattr(encode, "truncation", "head") == "windows"
+        return self.part == "windows"
 
-    def lengths(self, texts: Sequence[Text]) -> list[int]:
-        """Return the tokens of each text, special ones included, as if it were not cut."""
-        given: dict[str, Any] = {"text": list(texts)}
+    def size(self, text: Text) -> int:
+        """Guess the tokens that are read of a text, without reading it: an English token has about four bytes."""
+        parts = [text] if isinstance(text, str) else text
+        found = sum(len(part) if part.isascii() else len(part.encode()) for part in parts) // 4 + 2
+        return found if self.reads_all else min(found, self.max_length)
+
+    def cut(self, text: str, times: int = 1) -> Cut:
+        """Cut a text to what the model reads of it, and so many times more.
+
+        Raises:
+            Refusal: if that cannot be found in few characters.
+        """
+        if self.reads_all:
+            return Cut(text, len(text), "")
+        return self._cutter(times, _LOOKED)(text)
+
+    def prepared(self, texts: Sequence[Text]) -> tuple[list[Text], list[int]]:
+        """Return texts as short as the model can read them, and the tokens of each.
+
+        The numbers are as if a text were not cut, and of those that are shortened here more than `max_length`.
+
+        Raises:
+            Refusal: if of a text so much must be looked at that it would hold up the others.
+        """
+        kept = [self._shortened(text, i) for i, text in enumerate(texts)]
+        return kept, self._lengths(kept)
+
+    def _cutter(self, times: int, most: int) -> Cutter:
+        return Cutter(lambda text: self._lengths_of(text=[text])[0], times * self.max_length, self.part, most)
+
+    def _shortened(self, text: Text, number: int) -> Text:
+        if self.reads_all:
+            return text
+        if isinstance(text, list):
+            if len(text) > max(_WORDS, _WORDS_PER_TOKEN * self.max_length):
+                sentence = f"has {len(text):,} words and the model reads {self.max_length:,} tokens; send it in parts."
+                raise Refusal(413, f"Text {number + 1} of inputs {sentence}")
+            return text
+        cutter = self._cutter(1, _READ)
+        if isinstance(text, str):
+            return cutter(text, number).text
+        first, second = (self._is_short(part) for part in text)
+        # Of two long parts the tokenizer keeps half each, and an odd token of the longer one: which needs both whole.
+        if first or second:
+            return (
+                text[0] if first else cutter(text[0], number).text,
+                text[1] if second else cutter(text[1], number).text,
+            )
+        if len(text[0]) + len(text[1]) > _READ:
+            size = len(text[0]) + len(text[1])
+            raise Refusal(
+                413, f"Text {number + 1} of inputs has a pair of {size:,} characters; shorten one of the two."
+            )
+        return text
+
+    def _is_short(self, part: str) -> bool:
+        """Tell whether a part of a pair has no more tokens than the model reads, without reading a long one."""
+        return len(part) <= PER_TOKEN * self.max_length and self._lengths_of(text=[part])[0] <= self.max_length
+
+    def _lengths(self, texts: Sequence[Text]) -> list[int]:
+        """Return the tokens of each text, special ones included."""
         if self.task == "tokens":
-            given["is_split_into_words"] = True
-        elif self.pairs:
+            return self._lengths_of(text=list(texts), is_split_into_words=True)
+        if self.pairs:
             first, second = zip(*texts, strict=True)
-            given = {"text": list(first), "text_pair": list(second)}
+            return self._lengths_of(text=list(first), text_pair=list(second))
+        return self._lengths_of(text=list(texts))
+
+    def _lengths_of(self, **given: Any) -> list[int]:
         with self._counting:
             ids = self._tokenizer(**given, truncation=False, padding=False, verbose=False)["input_ids"]
         return [len(row) for row in ids]
 
-    def outputs(self, texts: Sequence[Text], batch_size: int) -> list[Row]:
+    def outputs(self, texts: Sequence[Text], batch_size: int, wanted: Callable[[], bool] = lambda: True) -> list[Row]:
         """Run the model.
 
         Args:
             texts: N of the model's kind, at least one.
-            batch_size: texts per pass.
+            batch_size: texts (or windows of them) per pass.
+            wanted: asked after each pass whether the rest of the answer is still waited for.
 
         Raises:
             InputError: if a text has no tokens.
+            UnwantedError: if it is not.
         """
+
+        def go_on(_: int) -> None:
+            if not wanted():
+                raise UnwantedError
+
         with self._running:
-            found = self._outputs(list(texts), batch_size)
+            found = self._outputs(list(texts), batch_size, go_on)
         return [np.atleast_1d(np.asarray(row, dtype=np.float64)) for row in found]
 
-    def _outputs(self, texts: list[Any], batch_size: int) -> Any:
+    def _outputs(self, texts: list[Any], batch_size: int, progress: Callable[[int], None]) -> Any:
         if hasattr(self.classifier, "outputs_of"):
             columns = {"text": texts}
             if self.pairs:
                 columns = {"text": [one for one, _ in texts], "text_pair": [two for _, two in texts]}
-            return self.classifier.outputs_of(columns, batch_size=batch_size)
+            return self.classifier.outputs_of(columns, batch_size=batch_size, progress=progress)
         from toughen.classifier.answers import texts_dataset
 
-        return self.classifier.outputs(texts_dataset(texts, self.task), batch_size=batch_size)
+        given = texts_dataset(texts, self.task)
+        return self.classifier.outputs(given, batch_size=batch_size, progress=progress)
 
-    def predictions(self, text: Text, row: Row, *, raw: bool = False) -> list[Prediction]:
+    def predictions(self, text: Text, row: Row, *, raw: bool = False, top_k: int | None = None) -> list[Prediction]:
         """Say what the outputs for a text mean: labels with their scores, the largest first.
 
         Of tokens, one label and score per word, in the order of the words. ``predicted`` is there where the largest
@@ -119,6 +210,7 @@ class Served:
             row: the model's outputs for it.
             raw: give logits instead of probabilities. They are made from the probabilities, so single-label ones are
                 the logits up to a constant.
+            top_k: how many labels are given; of tokens one per word whatever it is.
         """
         if self.task == "tokens":
             best = row.argmax(axis=1) if len(row) else []
@@ -131,7 +223,7 @@ class Served:
             {"label": name, "score": float(score)} | ({"predicted": i in chosen} if told else {})
             for i, (name, score) in enumerate(zip(self.labels, self._scores(row, raw), strict=True))
         ]
-        return sorted(found, key=lambda one: -one["score"])
+        return sorted(found, key=lambda one: -one["score"])[:top_k]
 
     def _scores(self, row: Row, raw: bool) -> Row:
         if not raw or self.task == "regression":
