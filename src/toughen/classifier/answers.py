@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.arrays import Floats
 from toughen.classifier.tags import find_entities
-from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -40,7 +39,10 @@ def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
     Raises:
         InputError: as there.
     """
+    # pyarrow, which an exported model does not need to answer.
     import pyarrow as pa
+
+    from toughen.data.read.chunks import as_dataset
 
     kind = pa.list_(pa.string()) if task == "tokens" else pa.string()
     return as_dataset(pa.table({name: pa.array(v, kind) for name, v in texts_columns(texts, task).items()}))
