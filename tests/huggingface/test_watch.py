@@ -1,5 +1,6 @@
 """A run whose training accuracy sits at the majority rate for an epoch says so, with the suspect's name."""
 
+import re
 import warnings
 
 import pytest
@@ -17,6 +18,11 @@ HUGE = Pgd(radius=500.0, step_size=500.0, steps=2, radius_unit="absolute", clean
 
 def warned(folder, recipe, **changes):
     """Train 80 rows for two epochs; return the warnings."""
+    return train(folder, recipe, **changes)[1]
+
+
+def train(folder, recipe, **changes):
+    """Return the trainer, too."""
     made = trainer(
         folder,
         recipe,
@@ -27,7 +33,7 @@ def warned(folder, recipe, **changes):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         made.train()
-    return [str(w.message) for w in found if "majority rate" in str(w.message)]
+    return made, [str(w.message) for w in found if "majority rate" in str(w.message)]
 
 
 def test_a_radius_that_collapses_training_is_named(tmp_path):
@@ -38,6 +44,28 @@ def test_a_radius_that_collapses_training_is_named(tmp_path):
     assert "epoch 2" in found[1]
     for words in ("adversary pgd with radius 500.0 (absolute)", "lower adversary.radius", "adversary.start_step"):
         assert words in found[0]
+
+
+def test_a_run_at_chance_says_so_after_50_steps(tmp_path):
+    """Long before its first epoch ends, with the accuracy on perturbed texts, which is that of the log."""
+    changes = {"max_steps": 60, "per_device_train_batch_size": 1, "logging_steps": 50}
+    made, found = train(tmp_path, {"adversary": HUGE}, **changes)
+    assert ["for the first 50 steps" in found[0], "for epoch 1" in found[1]] == [True, True]
+    (accuracy,) = re.findall(r"\((.*)% on perturbed texts\)", found[0])
+    logged = next(line["adversary/accuracy"] for line in made.state.log_history if line["step"] == 50)
+    assert float(accuracy) == pytest.approx(100 * logged, abs=0.05)
+    assert "set it to auto" in found[0]
+
+
+def test_a_plain_run_at_chance_waits_for_its_epoch(tmp_path):
+    """Its rate may still be warming up."""
+    found = warned(tmp_path, None, max_steps=60, per_device_train_batch_size=1, learning_rate=1e-12)
+    assert [message.partition(" for ")[2][:7] for message in found] == ["epoch 1"]
+
+
+def test_a_radius_that_adjusts_itself_says_where_it_stands(tmp_path):
+    found = warned(tmp_path, {"adversary": Pgd(radius="auto")}, learning_rate=1e-12)
+    assert re.search(r"radius auto, now [\d.]+ \(relative\)", found[0])
 
 
 def test_a_rate_of_nearly_0_is_named_without_an_adversary(tmp_path):

@@ -293,6 +293,7 @@ def run(folder, model="roberta-base", n=200):
             "loss/task": 0.9 - s / 50,
             "loss/rdrop": 0.01,
             "perturbation_norm": 0.2,
+            "adversary/accuracy": 0.5,
             "learning_rate": 1e-4,
             "grad_norm": 1.0,
         }

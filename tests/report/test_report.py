@@ -162,7 +162,8 @@ def test_a_run_is_told_by_its_test_split_and_its_curves(pages):
     assert "Validation loss was lowest at step 20 (0.400) and rose to 0.800" in page
     assert "The weights are those of step 20 of 40" in page
     assert "a step costs 5.3 times" in page
-    assert "Norm of the perturbation" in page
+    assert "L2 norm per text" in page
+    assert "accuracy on perturbed texts" in page
     assert "rdrop" in page
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from toughen.engine.adversaries import AnyAdversary
+from toughen.engine.adversaries import AnyAdversary, GradientPenalty, WeightAdversary
 from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
 from toughen.machine.runtime import gathered_from, summed_over
@@ -117,12 +117,20 @@ class Bridge(TrainerCallback):
             accelerator = self._trainer.accelerator
             self._watch = MajorityWatch(self._trainer.engine, partial(accelerator.reduce, reduction="sum"))
 
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Warn early of an adversary under which nothing is learnt; without one a warm-up may look like this."""
+        adversary = self._trainer.the_engine().adversary
+        if state.global_step == EARLY and adversary is not None and self._watch is not None:
+            self._watch.check(f"the first {EARLY} steps", say=state.is_world_process_zero)
+
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Warn of collapse."""
         if self._watch is not None:
-            self._watch.check(state.epoch, say=state.is_world_process_zero)
+            self._watch.check(f"epoch {math.ceil(state.epoch or 0)}", say=state.is_world_process_zero)
 
 
+EARLY = 50
+"""Optimiser steps after which a run with an adversary that still stands at chance says so."""
 MIN_LABELS, TOLERANCE = 50, 0.02
 """An epoch of fewer labels (of rows, or of words) says too little; an accuracy this near the majority's sits at it."""
 
@@ -136,12 +144,13 @@ class MajorityWatch:
         self._reduce = reduce or (lambda counts: counts)
         engine.tally.reset()
 
-    def check(self, epoch: float | None, *, say: bool = True) -> None:
-        """Warn by name (one process ``say``s it) if the epoch's accuracy is that of always answering the majority."""
+    def check(self, when: str, *, say: bool = True) -> None:
+        """Warn (one process ``say``s it) if the accuracy so far, ``when``, is that of always answering the majority."""
         counts = self._engine.tally.counts()
         if counts is None:
             return
         hits, *classes = self._reduce(counts).tolist()
+        perturbed = self._perturbed()
         labels = sum(classes)
         rate = max(classes) / max(labels, 1)
         if not say or labels < MIN_LABELS or rate == 1 or hits / labels > rate + TOLERANCE:
@@ -149,17 +158,30 @@ class MajorityWatch:
         adversary = self._engine.adversary
         cause = "the learning rate may be too high, too low or still warming up"
         if adversary is not None:
-            cause = (
-                f"adversary {adversary.name} with radius {adversary.radius}{_unit(adversary)} may be too "
-                "strong: lower adversary.radius, or let it wait with adversary.start_step"
-            )
+            cause = f"{_named(self._engine, adversary)} may be too strong: {_remedy(adversary)}"
         warnings.warn(
-            f"training accuracy {hits / labels:.1%} sat at the majority rate {rate:.1%} for epoch "
-            f"{math.ceil(epoch or 0)}: the model may have collapsed to one class; {cause}.",
+            f"training accuracy {hits / labels:.1%}{perturbed} sat at the majority rate {rate:.1%} for {when}: the "
+            f"model may have collapsed to one class; {cause}.",
             stacklevel=2,
         )
 
+    def _perturbed(self) -> str:
+        counts = self._engine.tally.perturbed
+        if counts is None:
+            return ""
+        right, counted = self._reduce(counts).tolist()
+        return f" ({right / counted:.1%} on perturbed texts)" if counted else ""
 
-def _unit(adversary: AnyAdversary) -> str:
+
+def _named(engine: Engine, adversary: AnyAdversary) -> str:
     unit = getattr(adversary, "radius_unit", None)
-    return f" ({unit})" if unit else ""
+    now = "" if engine.radius is None else f", now {float(engine.radius.scale):.2g}"
+    return f"adversary {adversary.name} with radius {adversary.radius}{now}{f' ({unit})' if unit else ''}"
+
+
+def _remedy(adversary: AnyAdversary) -> str:
+    wait = "let it wait with adversary.start_step"
+    embeddings = not isinstance(adversary, WeightAdversary | GradientPenalty)
+    if adversary.radius == "auto":
+        return f"{wait}, or check training.learning_rate"
+    return f"lower adversary.radius{', set it to auto' if embeddings else ''}, or {wait}"

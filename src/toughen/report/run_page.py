@@ -260,12 +260,16 @@ def _validation(log: Log, recipe: Mapping[str, Any], best: int | None) -> Iterat
 
 
 def _perturbation(log: Log) -> Iterator[Block]:
-    found = points(log, "perturbation_norm")
-    if found:
-        alt = _span("the mean norm of the perturbation", found) + "."
-        series = {"L2 norm per text": {"norm": found}}
-        note = "How far the adversary moved the embeddings; a fixed radius makes a flat line."
-        yield charts.panels("perturbation", "Norm of the perturbation", series, alt, note=note)
+    names = {
+        "perturbation_norm": "L2 norm per text",
+        "adversary/accuracy": "accuracy on perturbed texts",
+        "adversary/flipped": "answers turned (smoothed)",
+    }
+    series = {title: {title: points(log, name)} for name, title in names.items() if points(log, name)}
+    if series:
+        alt = "; ".join(_span(title, line[title]) for title, line in series.items()) + "."
+        note = "How far the adversary moved the embeddings, and what it turned; a fixed radius makes a flat norm."
+        yield charts.panels("perturbation", "The adversary", series, alt, note=note)
 
 
 def _optimiser(log: Log) -> Iterator[Block]:
