@@ -14,7 +14,7 @@ import pytest
 
 from engine.models import batch, tiny
 from toughen import load_recipe
-from toughen.cli.flags import split
+from toughen.cli.recipe_flags import split
 from toughen.engine.averages import CheckpointSoup
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import resolve_class_weights

@@ -1,7 +1,7 @@
 """The help of the command: every setting, once, in 80 columns; flags told from options."""
 
 from toughen.cli import main
-from toughen.cli.flags import ALIASES, help_lines, split, variants
+from toughen.cli.recipe_flags import ALIASES, help_lines, split, variants
 from toughen.recipe import slots
 from toughen.recipe.recipe import Recipe, fields_of
 

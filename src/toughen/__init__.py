@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from toughen.machine.installed import missing_part
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -90,8 +92,6 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        from toughen.machine.installed import missing_part
-
         sentence = missing_part(error, f"toughen.{name}")
         raise (error if sentence is None else ModuleNotFoundError(sentence, name=error.name)) from None
 

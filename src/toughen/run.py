@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from toughen.data.config import FRESH
+from toughen.assess.metrics import score
+from toughen.assess.questions import Questions
 from toughen.errors import InputError
+from toughen.machine.launch import main_process_console
 from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe
 from toughen.runs.finished import FinishedRun
-from toughen.runs.folder import RECIPE, is_finished, start_folder
-from toughen.training.extras import Extras, extras_of
+from toughen.runs.folder import RECIPE, is_finished
+from toughen.training.extras import extras_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from toughen.assess.questions import Asked
-    from toughen.data import Splits
 
 
 class Run(FinishedRun):
@@ -66,7 +64,6 @@ class Run(FinishedRun):
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
         if asked.pop("details", False) or asked:
             from toughen.assess.evaluation import evaluate
-            from toughen.assess.questions import Questions
 
             return evaluate(self, data, also=also, columns=columns, questions=Questions.of(asked))
         metrics = self._score(data, columns)
@@ -81,8 +78,6 @@ class Run(FinishedRun):
         return calibrate(self, data)
 
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
-        from toughen.assess.metrics import score
-
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)
 
@@ -132,8 +127,6 @@ def train(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
-    from toughen.machine.launch import main_process_console
-
     folder = Path(output)
     source = data if isinstance(data, (str, Path)) else None
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
@@ -147,7 +140,9 @@ def train(
     if is_finished(folder, resolved, resume=resume, overwrite=overwrite):
         console.print(f"the run in {folder} has finished already; nothing to do.")
         return Run.open(folder)
-    _train(resolved, None if source is not None else data, folder, resume, console, extras)
+    from toughen.training.start import start_training  # loads transformers
+
+    start_training(resolved, None if source is not None else data, folder, resume, console, extras)
     return Run.open(folder)
 
 
@@ -163,58 +158,3 @@ def _resolved(
     named = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     changes = {key: value for key, value in named.items() if value is not None}
     return load_recipe(recipe or DEFAULT, {**overrides, **changes})
-
-
-def _train(recipe: Recipe, data: object, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
-    from toughen.data import load_splits
-
-    splits = load_splits(recipe.data, seed=recipe.training.seed, data=data)
-    for line in splits.summary.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if extras.folds is None:
-        _train_alone(recipe, splits, folder, resume, console, extras)
-        return
-    if recipe.data.augment not in (None, FRESH):
-        raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
-    from toughen.training.folds import train_folds
-
-    submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
-    train_folds(recipe, splits, folder, console, resume=resume, extras=extras, submit=submit)
-
-
-def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
-    from toughen.training import pseudo_labels
-    from toughen.training.one import train_one
-
-    extra: dict[str, Any] = {}
-    before = None
-    if recipe.data.augment not in (None, FRESH):
-        from toughen.data import augment
-
-        splits, extra["augment"] = augment.augmented(splits, recipe.data.augment)
-        console.print(augment.line(extra["augment"]), highlight=False, markup=False, soft_wrap=True)
-    if extras.pseudo_label is not None:
-        if resume and (folder / RECIPE).exists():
-            (chosen,) = pseudo_labels.read(folder, splits.label_names)
-        else:
-            scored = {"validation split": splits.validation, "test split": splits.test}
-            lesson = pseudo_labels.Lesson(splits, {name: rows for name, rows in scored.items() if rows is not None})
-            (chosen,) = pseudo_labels.choose(extras, [lesson], batch_size=recipe.training.eval_batch_size)
-        console.print(f"pseudo labels: {chosen.line()}", highlight=False, markup=False, soft_wrap=True)
-        splits = pseudo_labels.joined(splits, chosen)
-        extra["pseudo_labels"] = pseudo_labels.account(extras, chosen)
-        before = partial(pseudo_labels.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
-    start = partial(start_folder, folder, keep=resume, before=before)
-    train_one(recipe, splits, folder, console, resume=resume, start=start, extra=extra)
-
-
-def _texts_of(source: object, recipe: Recipe, splits: Splits) -> Any:
-    """Read the texts of a submission: all of undivided data, of divided data its test split."""
-    from toughen.data import load_texts
-    from toughen.data.read.in_memory import WHOLE
-    from toughen.data.read.sources import read_source
-
-    split = None if WHOLE in read_source(source, lines=True) else "test"
-    pairs = "text_pair" in splits.train.column_names
-    named = {"text": recipe.data.text, "text_pair": recipe.data.text_pair}
-    return load_texts(source, split=split, pairs=pairs, task=splits.task, **named)

@@ -128,12 +128,12 @@ def test_validation_rows_held_out_by_different_seeds_select_nothing(combine_mode
 
 def test_a_stack_learns_from_out_of_fold_probabilities_only(folded, combine_data, tmp_path, monkeypatch):
     """The fitted features are those of oof.parquet; the canary: what the members say in sample is something else."""
-    from toughen.combining import fitting
+    from toughen.combining import combine as module
 
     seen = []
-    inner = fitting.fit_stack
+    inner = module.fit_stack
     monkeypatch.setattr(
-        fitting, "fit_stack", lambda outputs, labels: (seen.append((outputs, labels)), inner(outputs, labels))[1]
+        module, "fit_stack", lambda outputs, labels: (seen.append((outputs, labels)), inner(outputs, labels))[1]
     )
     run = combined(folded, tmp_path / "run", how="stack")
     ((outputs, labels),) = seen
@@ -330,7 +330,7 @@ def test_a_combination_is_exported(seeds, combine_model, tmp_path, monkeypatch):
     from toughen.deploy.export import export
 
     # The words of the tiny tokenizer are no model that the C++ program's table knows.
-    monkeypatch.setattr("toughen.deploy.table.compile_table", lambda tokenizer, reading: b"")
+    monkeypatch.setattr("toughen.deploy.export.compile_table", lambda tokenizer, reading: b"")
     run = combined(seeds, tmp_path / "run", how="vote")
     predictor = toughen.load(export(run.path, tmp_path / "exported").path)
     np.testing.assert_allclose(probabilities(predictor), probabilities(run), rtol=0, atol=1e-5)

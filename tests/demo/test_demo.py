@@ -8,7 +8,6 @@ import pytest
 from toughen import demo
 from toughen.assess.metrics import classification_metrics
 from toughen.assess.typos import typos
-from toughen.demo import encoder
 
 
 class FakeRun:
@@ -30,7 +29,7 @@ class FakeRun:
 
 @pytest.fixture
 def result(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoder, "find_minilm", lambda: tmp_path)
+    monkeypatch.setattr(demo, "find_minilm", lambda: tmp_path)
     monkeypatch.setattr(demo, "_trained", lambda recipe, model, output, console: FakeRun(output))
     return demo.main(tmp_path / "demo-run")
 

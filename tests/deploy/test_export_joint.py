@@ -25,7 +25,7 @@ UGLY = ["", "a", "good " * 60, *ugly_strings(60, seed=5)]
 @pytest.fixture
 def no_table(monkeypatch):
     """Leave the tokenizer's table out: tests/cpp reads it, and it takes longer than all the rest."""
-    monkeypatch.setattr("toughen.deploy.table.compile_table", lambda tokenizer, reading: b"")
+    monkeypatch.setattr("toughen.deploy.export.compile_table", lambda tokenizer, reading: b"")
 
 
 def dataset_for(classifier):

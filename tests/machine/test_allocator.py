@@ -9,7 +9,7 @@ import threading
 import pytest
 import torch
 
-from toughen.machine import allocator, runtime
+from toughen.machine import allocator
 from toughen.machine.allocator import freed_memory_kept
 
 SIZE, HEAP = 64 << 20, 64 << 20
@@ -157,5 +157,5 @@ def test_on_a_gpu_the_hosts_memory_is_left_alone(monkeypatch):
     for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
         monkeypatch.delenv(name)
     assert allocator._glibc() is not None
-    monkeypatch.setattr(runtime, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(allocator, "best_device", lambda: torch.device("cuda"))
     assert allocator._glibc() is None

@@ -15,6 +15,7 @@ from toughen.cli import main
 from toughen.data import load_texts
 from toughen.data.divide.overlap import text_hashes
 from toughen.training import one
+from toughen.training import start as begin
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
@@ -108,7 +109,7 @@ def test_the_chosen_texts_join_train_with_the_teachers_label(desk, model, teache
         seen["splits"] = splits
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(one, "train_one", look)
+    monkeypatch.setattr(begin, "train_one", look)
     with pytest.raises(KeyboardInterrupt):
         start(desk / "ours.csv", model, tmp_path / "run", **SHORT, **taught(desk, teacher))
 

@@ -11,6 +11,8 @@ import numpy as np
 from toughen.assess.calibration import calibration, decisions
 from toughen.classifier.classifier import Classifier
 from toughen.classifier.temperature import LEAST, MOST, Temperature, fit_temperature, flat, log_loss
+from toughen.data import load_labelled, load_splits
+from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import read_json, write_json
 from toughen.runs.folder import FOLDS, HASHES, MODEL
@@ -84,9 +86,6 @@ def _check(run: FinishedRun) -> None:
 
 def _own_validation(run: FinishedRun, classifier: Classifier) -> Any:
     """Read the run's data again, and check that its validation split is the one that training saw."""
-    from toughen.data import load_splits
-    from toughen.data.divide.overlap import text_hashes
-
     if not run.recipe.data.source:
         raise InputError(
             f"the run in {run.path} learnt from data in memory, which are gone; give labelled rows that it did not "
@@ -104,8 +103,6 @@ def _own_validation(run: FinishedRun, classifier: Classifier) -> Any:
 
 
 def _given(run: FinishedRun, classifier: Classifier, data: object) -> Any:
-    from toughen.data import load_labelled
-
     return load_labelled(
         data,
         text=run.recipe.data.text,

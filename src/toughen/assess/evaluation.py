@@ -13,12 +13,18 @@ import numpy as np
 from toughen.arrays import Floats
 from toughen.assess.calibration import calibration, decisions
 from toughen.assess.confusion import confusion
+from toughen.assess.consistency import dropout_consistency
+from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder, save
 from toughen.assess.every_interval import every_interval, every_value, interval
 from toughen.assess.filters import parse
 from toughen.assess.metrics import task_metrics
 from toughen.assess.mistakes import worst_mistakes
+from toughen.assess.novelty import novelty
 from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable, slices
+from toughen.data import load_texts
+from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.statistics.shares import Interval
 
@@ -89,7 +95,6 @@ def evaluate(
     told = results if also else dict(results[MAIN])
     if folder is None:
         return told
-    from toughen.assess.evaluation_files import save
 
     save(folder, run, sources, {name: found.scorable for name, found in sets.items()}, results, questions)
     return {**told, "output": str(folder)}
@@ -104,7 +109,6 @@ def _check(questions: Questions) -> None:
 def _folder(run: FinishedRun, data: object, questions: Questions) -> Path | None:
     if not questions.save and questions.output is None:
         return None
-    from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder
 
     return output_folder(run.path / EVALUATIONS, data, questions.output, result=RESULT)
 
@@ -168,14 +172,9 @@ def _answer(classifier: Any, main: Assessed, questions: Questions, batch_size: i
         result["mistakes"] = worst_mistakes(data, questions.mistakes)
     shared = {"samples": questions.samples, "seed": questions.seed, "batch_size": batch_size}
     if questions.dropout_samples:
-        from toughen.assess.consistency import dropout_consistency
-
         passes = questions.dropout_samples
         result["dropout"] = dropout_consistency(classifier, data.rows, data.outputs, passes=passes, **shared)
     if questions.ood is not None:
-        from toughen.assess.novelty import novelty
-        from toughen.data import load_texts
-
         others = load_texts(questions.ood, split=None, pairs="text_pair" in data.rows.column_names)
         result["ood"] = novelty(classifier, data.rows, others, **shared)
 
@@ -198,9 +197,6 @@ def _value(result: Mapping[str, Any], metric: str) -> float | None:
 
 def _columns(source: object, n: int) -> dict[str, Sequence[Any]]:
     """Return every column of the scored split of a source."""
-    from toughen.data.read.in_memory import WHOLE
-    from toughen.data.read.sources import read_source
-
     raws = read_source(source)
     raw = raws.get(WHOLE) or raws["test"]
     if raw.table.num_rows != n:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import toughen
 from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable
 from toughen.errors import InputError
@@ -74,8 +75,6 @@ def save(
     questions: Questions,
 ) -> None:
     """Write predictions, then evaluation.json, whole, which says that the evaluation is complete."""
-    import toughen
-
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in sets.items():
         write_predictions(folder / predictions_name(name), data)

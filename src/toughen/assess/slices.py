@@ -16,6 +16,7 @@ from toughen.assess.filters import Filter, Mask, parse
 from toughen.assess.intervals import MAIN_METRICS
 from toughen.assess.metrics import task_metrics
 from toughen.data.read.raw import listed
+from toughen.data.words import Words
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -61,7 +62,6 @@ class Scorable:
         """Return the words of each text [N], of pairs of both; a Chinese character is a word."""
         if self.task == "tokens":
             return np.array([len(words) for words in self.rows["text"]], dtype=np.float64)
-        from toughen.data.words import Words
 
         parts = [self.rows[name][:] for name in ("text", "text_pair") if name in self.rows.column_names]
         return np.array(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import toughen
 from toughen.assess.evaluation_files import plain, source_name
+from toughen.attack.diff import as_html
 from toughen.files import write_json, write_whole
 
 Kind = Literal["noise", "attack", "standard", "certify"]
@@ -28,15 +30,11 @@ def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: objec
     the result's ``as_dict`` returns)}. Attacks on texts also write pairs.html, original and adversarial text side by
     side.
     """
-    import toughen
-
     folder.mkdir(parents=True, exist_ok=True)
     texts = folder / TEXTS[kind]
     write_whole(texts, result.save)
     files = [texts]
     if kind in ("attack", "standard"):
-        from toughen.attack.diff import as_html
-
         page = as_html(result if kind == "attack" else list(result.members.values()))
         write_whole(folder / PAGE, lambda part: part.write_text(page, encoding="utf-8"))
         files.append(folder / PAGE)

@@ -16,6 +16,7 @@ from toughen.attack.goals import distance
 from toughen.attack.matrix_library import quick_linear
 from toughen.attack.search_requests import Request, Scores, Service
 from toughen.attack.subject import threshold_of
+from toughen.classifier.answers import texts_dataset
 
 T = TypeVar("T")
 Answer = tuple[int, Any]
@@ -118,8 +119,6 @@ class Queries:
         return np.flatnonzero(distance(probabilities, threshold_of(self.classifier)) < _IN_DOUBT).tolist()
 
     def _ask(self, texts: Sequence[str]) -> Floats:
-        from toughen.classifier.answers import texts_dataset
-
         self.texts_run += len(texts)
         self.passes += -(-len(texts) // self.batch_size)
         rows = texts_dataset(texts, "single-label")  # without hashing them, which small requests would feel

@@ -10,7 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from toughen.arrays import Floats, Ints
+from toughen.data import load_labelled
 from toughen.errors import InputError
+from toughen.runs.finished import FinishedRun
 from toughen.settings import require
 
 _READY = {"text", "label", "row"}
@@ -60,8 +62,6 @@ def threshold_of(classifier: Any) -> float | None:
 def classifier_of(given: Any) -> tuple[Any, Mapping[str, str | None]]:
     """Return the classifier of a run, a run's folder or itself, and the columns that a run's recipe names."""
     if isinstance(given, (str, Path)):
-        from toughen.runs.finished import FinishedRun
-
         given = FinishedRun.open(given)
     if isinstance(given, TextClassifier):
         return given, {}
@@ -93,8 +93,6 @@ def labelled(
     """
     require(limit is None or limit > 0, "limit", limit, "must be at least 1")
     if not _READY.issubset(getattr(data, "column_names", ())):
-        from toughen.data import load_labelled
-
         data = load_labelled(
             data,
             text=columns.get("text"),

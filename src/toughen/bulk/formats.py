@@ -120,7 +120,7 @@ class _Parquet:
     def join(self, parts: Iterable[Path], target: Path) -> None:
         import pyarrow.parquet as pq
 
-        from toughen.data.stream import release
+        from toughen.data.stream import release  # loads pyarrow
 
         tables = _grouped(parts)
         first = next(tables)

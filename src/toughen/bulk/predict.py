@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from toughen import __version__
 from toughen.bulk.formats import FORMATS, Format
+from toughen.bulk.identity import model_hash
 from toughen.bulk.local import Alone, Engine, Pool, cores
+from toughen.bulk.on_ray import cluster
 from toughen.bulk.parts import Parts, opened
+from toughen.bulk.source import Source
 from toughen.bulk.work import Job, Predictor, Worker
 from toughen.errors import InputError
 from toughen.settings import require
@@ -73,7 +76,6 @@ def predict_folder(
     options = {"text": text, "text_pair": text_pair, "rows": chunk_rows}
     with _engine(engine, job, workers) as found, opened(Path(output)) as parts:
         reading = _source(found, str(source), text, text_pair, chunk_rows)
-        from toughen.bulk.identity import model_hash
 
         made_from = {"toughen": __version__, "source": reading.digest(), "model": model_hash(job.folder, model)}
         parts.begin({**made_from, **options}, restart=restart)
@@ -113,8 +115,6 @@ def _engine(name: str, job: Job, workers: int | None) -> Iterator[Engine]:
     if name not in get_args(EngineName):
         raise InputError(f"--engine must be one of {', '.join(get_args(EngineName))}, got {name!r}.")
     if name == "ray":
-        from toughen.bulk.on_ray import cluster
-
         with cluster(job, workers) as ray:
             yield ray
     elif (workers or cores()) == 1:
@@ -126,8 +126,6 @@ def _engine(name: str, job: Job, workers: int | None) -> Iterator[Engine]:
 
 
 def _source(engine: Engine, source: str, text: str | None, text_pair: str | None, rows: int) -> Source:
-    from toughen.bulk.source import Source
-
     return Source.open(source, text, text_pair, engine.known(), rows)
 
 

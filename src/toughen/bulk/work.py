@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from toughen.bulk.formats import FORMATS
+from toughen.deploy.files import MODEL, is_export, require_run
+from toughen.deploy.predictor import load
 from toughen.tasks import TaskName
 
 Row = dict[str, Any]
@@ -60,11 +63,7 @@ class Job:
         Raises:
             InputError: if there is none in the folder.
         """
-        from toughen.deploy.files import MODEL, is_export
-
         if is_export(self.folder):
-            from toughen.deploy.predictor import load
-
             yield Worker(load(self.folder, model=self.graph or MODEL, threads=1), self.suffix)
             return
         run = _run(self.folder, self.graph)
@@ -96,8 +95,6 @@ class Worker:
     """
 
     def __init__(self, model: Predictor, suffix: str) -> None:
-        from toughen.bulk.formats import FORMATS
-
         self.model, self._format = model, FORMATS[suffix]
 
     def known(self) -> Known:
@@ -132,10 +129,8 @@ def _row(entry: Row, answer: Mapping[str, Any]) -> Row:
 
 
 def _run(folder: Path, graph: str | None) -> Predictor:
-    from toughen.deploy.files import require_run
-
     require_run(folder, graph)
-    from toughen.runs.finished import FinishedRun
+    from toughen.runs.finished import FinishedRun  # loads torch
 
     return FinishedRun.open(folder)
 

@@ -12,8 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from toughen.arrays import Floats
+from toughen.classifier.answers import answers, texts_dataset
 from toughen.classifier.core import Answering, Encoded, Forward, Pass
 from toughen.classifier.temperature import Temperature
+from toughen.data import tokenise
+from toughen.data.batches import Collator
+from toughen.data.read.chunks import as_dataset, table_of_dataset
+from toughen.data.tokens.tokenise import effective_max_length
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.launch import quiet_libraries
 from toughen.machine.runtime import best_device
@@ -66,8 +71,6 @@ class Classifier(Answering):
             InputError: if the folder holds no model, or an adapter that cannot be put on its base model.
         """
         from transformers import AutoTokenizer
-
-        from toughen.data.tokens.tokenise import effective_max_length
 
         with quiet_libraries():
             model = load_model(folder)
@@ -141,8 +144,6 @@ class Classifier(Answering):
         Raises:
             InputError: if a text is of the wrong kind.
         """
-        from toughen.classifier.answers import answers, texts_dataset
-
         dataset = texts_dataset(texts, self.task)
         outputs = self.outputs(dataset, batch_size=batch_size)
         return answers(self.task, dataset, outputs, self.label_names, self.thresholds)
@@ -151,8 +152,6 @@ class Classifier(Answering):
         """Return the texts alone, numbered by ``row``: so each window says whose it is."""
         import pyarrow as pa
 
-        from toughen.data.read.chunks import as_dataset, table_of_dataset
-
         columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
         self.check_pairs(len(columns) == 2)
         table = table_of_dataset(dataset).select(columns)
@@ -160,9 +159,6 @@ class Classifier(Answering):
 
     def encoded(self, texts: Any) -> Encoded:
         """Return the rows of texts that are numbered by ``row``; see `Answering.encoded`."""
-        from toughen.data import tokenise
-        from toughen.data.batches import Collator
-
         tokens = tokenise(
             texts,
             self.tokenizer,

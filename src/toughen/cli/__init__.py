@@ -7,6 +7,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from toughen.errors import InputError
+from toughen.machine.installed import missing_part
+
 WRONG_INPUT = 2
 INTERRUPTED = 130
 
@@ -19,11 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; default those of the process.
     """
+    # The command is built when it is called: a process that only imports this package pays nothing.
     import typer
 
     from toughen.cli.commands import app
-    from toughen.errors import InputError
-    from toughen.machine.installed import missing_part
 
     warnings.showwarning = _warn
     try:

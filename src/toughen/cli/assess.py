@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.evaluation import print_evaluation
 from toughen.errors import InputError
+
+if TYPE_CHECKING:
+    from toughen.assess.questions import Asked
 
 LabelColumn = Annotated[
     str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
@@ -46,9 +50,8 @@ def evaluate(
     named = {"text": text, "label": label, "text_pair": text_pair}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
-        from toughen.assess.questions import Asked
-        from toughen.report.write import say_report
-        from toughen.run import Run
+        from toughen.report.write import say_report  # loads numpy
+        from toughen.run import Run  # loads torch
 
         asked: Asked = {"slices": slices or (), "dropout_samples": dropout_samples, "ood": ood, "mistakes": mistakes}
         asked |= {"samples": samples, "seed": seed, "save": True, "output": output}
@@ -57,8 +60,6 @@ def evaluate(
     if as_json:
         show.print_json(result)
         return
-    from toughen.cli.evaluation import print_evaluation
-
     folder = result.pop("output", None)
     print_evaluation(result if more else {"data": result})
     if folder is not None:
@@ -88,7 +89,7 @@ def calibrate(
 ) -> None:
     """Fit a temperature on validation rows and save it with the model; no answer changes, only probabilities."""
     with show.only_json(as_json):
-        from toughen.run import Run
+        from toughen.run import Run  # loads torch
 
         found = Run.open(run).calibrate(data)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from toughen.cli.assess import LabelColumn
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
-    from toughen.attack.attack_files import Kind
+    from toughen.attack.attack_files import Kind  # loads numpy
     from toughen.run import Run
 
 Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
@@ -151,7 +152,7 @@ def attack(
 
 def _reported(folder: Path) -> list[str]:
     """Write the report beside the results; return what is to be said of it."""
-    from toughen.report.write import say_report
+    from toughen.report.write import say_report  # loads numpy
 
     lines: list[str] = []
     say_report(folder, lines.append)
@@ -188,9 +189,9 @@ def _is_given(value: object) -> bool:
 
 def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check where results go, attack, and write them."""
-    from toughen.assess.evaluation_files import output_folder
-    from toughen.attack import attack_files
-    from toughen.run import Run
+    from toughen.assess.evaluation_files import output_folder  # loads numpy
+    from toughen.attack import attack_files  # loads numpy
+    from toughen.run import Run  # loads torch
 
     run = Run.open(given["run"])
     prefix = f"{options.get('attack', kind)}-"
@@ -211,30 +212,28 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
 
 
 def _noise(run: Run, data: str, given: dict[str, Any]) -> Any:
-    from toughen.attack import noise_curve
-
     corruptions = given.pop("corruption", None)
-    return noise_curve(run, data, corruptions=corruptions, **given)
+    return _attacks().noise_curve(run, data, corruptions=corruptions, **given)
 
 
 def _attack(run: Run, data: str, given: dict[str, Any]) -> Any:
-    from toughen.attack import attack as start
-
     if "stop_words" in given:
         given["stop_words"] = _words(given["stop_words"])
-    return start(run, data, given.pop("attack"), **given)
+    return _attacks().attack(run, data, given.pop("attack"), **given)
 
 
 def _standard(run: Run, data: str, given: dict[str, Any]) -> Any:
-    from toughen.attack import standard as start
-
-    return start(run, data, **given)
+    return _attacks().standard(run, data, **given)
 
 
 def _certify(run: Run, data: str, given: dict[str, Any]) -> Any:
-    from toughen.attack import certify as start
+    return _attacks().certify(run, data, **given)
 
-    return start(run, data, **given)
+
+def _attacks() -> ModuleType:
+    from toughen import attack  # loads torch
+
+    return attack
 
 
 _CALLS: Mapping[str, Callable[[Any, str, dict[str, Any]], Any]] = {
@@ -278,11 +277,9 @@ def _progress(kind: Kind, limit: int | None) -> Iterator[Callable[[Any], None]]:
 def _show_attack(result: Any) -> None:
     from rich.console import Console
 
-    from toughen.attack import side_by_side
-
     show.print_pairs(result.rows())
     if result.pairs:
-        Console(highlight=False).print(side_by_side(result, most=_PAIRS_SHOWN))
+        Console(highlight=False).print(_attacks().side_by_side(result, most=_PAIRS_SHOWN))
 
 
 def _show_standard(result: Any) -> None:

@@ -50,7 +50,7 @@ def combine(
     toughen combine runs/a runs/b runs/c --how greedy-soup --output runs/soup
     """
     with show.only_json(as_json):
-        from toughen.combining.combine import combine as start
+        from toughen.combining.combine import combine as start  # loads torch
 
         run = start(
             list(runs),

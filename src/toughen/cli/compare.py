@@ -39,14 +39,15 @@ def compare(
     named = {"text": text, "label": label, "text_pair": text_pair}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
-        from toughen.compare.comparison import compare as start
-        from toughen.compare.tables import seen_lines
-        from toughen.report.write import say_report
+        from toughen.compare import comparison, tables  # load torch
+        from toughen.report.write import say_report  # loads numpy
 
-        result = start(runs, data, metric=metric, baseline=baseline, output=output, samples=samples, columns=columns)
+        result = comparison.compare(
+            runs, data, metric=metric, baseline=baseline, output=output, samples=samples, columns=columns
+        )
         for difference in result["differences"]:
             typer.echo(difference["sentence"])
-        for line in seen_lines(result):
+        for line in tables.seen_lines(result):
             typer.echo(line, err=True)
         say_report(output, partial(typer.echo, err=True))
     if as_json:
@@ -93,28 +94,29 @@ def _ablate(
     jobs: int,
     only_plan: bool,
 ) -> dict[str, Any]:
-    from toughen.compare.ablation import TABLE, Ablation, ablate
-    from toughen.compare.ablation_plan import make_plan
-    from toughen.compare.tables import effect_sentence, plan_lines
-    from toughen.report.write import say_report
+    from toughen.compare import ablation as ablations  # loads torch
+    from toughen.compare import ablation_plan, tables  # load torch
+    from toughen.report.write import say_report  # loads numpy
 
-    ablation = Ablation(make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd)
+    ablation = ablations.Ablation(
+        ablation_plan.make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd
+    )
     described = ablation.describe()
-    for line in plan_lines(described):
+    for line in tables.plan_lines(described):
         typer.echo(line)
     if only_plan:
         return described
-    result = ablate(ablation, jobs=jobs, say=typer.echo, planned=lambda: say_report(output, typer.echo))
+    result = ablations.ablate(ablation, jobs=jobs, say=typer.echo, planned=lambda: say_report(output, typer.echo))
     for effect in result["effects"]:
-        typer.echo(f"{effect['kind']}: {effect_sentence(effect, result['metric'])}")
-    typer.echo(f"The table is in {output / TABLE}")
+        typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
+    typer.echo(f"The table is in {output / ablations.TABLE}")
     say_report(output, typer.echo)
     return result
 
 
 def _recipe(name: str, ctx: typer.Context) -> Any:
     """Load the recipe with the flags on top; data must be named."""
-    from toughen.recipe.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe  # loads torch
 
     recipe = load_recipe(name, ctx.meta[OVERRIDES])
     if not recipe.data.source:
@@ -147,18 +149,19 @@ def search(
     toughen search plain --over training.learning_rate=1e-5:1e-4:log --trials 20 --data reviews --output search
     """
     with show.only_json(as_json):
-        from toughen.compare.search import BEST, Search
-        from toughen.compare.search import search as start
-        from toughen.compare.search_space import make_space, read_space
-        from toughen.report.write import say_report
+        from toughen.compare import search as searches  # loads torch
+        from toughen.compare.search_space import make_space, read_space  # loads torch
+        from toughen.report.write import say_report  # loads numpy
 
         base = _recipe(recipe, ctx)
-        wanted = Search(
+        wanted = searches.Search(
             base, make_space(base, [*(read_space(space) if space else ()), *(over or ())]), output, storage, study
         )
-        result = start(wanted, trials=trials, say=typer.echo)
+        result = searches.search(wanted, trials=trials, say=typer.echo)
         best = result["best"]
-        typer.echo(f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / BEST}")
+        typer.echo(
+            f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
+        )
         say_report(output, typer.echo)
     if as_json:
         show.print_json(result)

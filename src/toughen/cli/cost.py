@@ -27,8 +27,8 @@ def cost(
     toughen cost tough-stack --model roberta-base --batch 16 --length 256
     """
     with show.only_json(as_json):
-        from toughen.cost import estimate
-        from toughen.recipe.recipe import load_recipe
+        from toughen.cost import estimate  # loads torch
+        from toughen.recipe.recipe import load_recipe  # loads torch
 
         recipe = load_recipe(named, ctx.meta[OVERRIDES])
         found = estimate.estimate(recipe, batch=batch, length=length, measure=measure, repeats=repeats)

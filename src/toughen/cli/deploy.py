@@ -35,7 +35,7 @@ def export(
 ) -> None:
     """Pack a trained model as ONNX with its tokenizer, if it answers as the run does."""
     with show.only_json(as_json):
-        from toughen.deploy import export as module
+        from toughen.deploy import export as module  # loads torch
 
         made = module.export(
             run, to, int8=int8, fp16=fp16, data=data, max_changed=max_changed_labels, overwrite=overwrite
@@ -66,7 +66,7 @@ def predict(
     After a kill the same command goes on where it was.
     """
     with show.only_json(as_json):
-        from toughen.bulk.predict import predict_folder
+        from toughen.bulk.predict import predict_folder  # loads pyarrow
 
         rows = predict_folder(
             run,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 Sets = Mapping[str, Mapping[str, Any]]
 _MOST_CLASSES = 12
@@ -30,6 +31,8 @@ _DROPOUT = {
 
 def print_evaluation(sets: Sets) -> None:
     """Print everything of one or several evaluated sets; what was not asked for is not there."""
+    from rich.console import Console
+
     console = Console(highlight=False, markup=False)
     _metrics(console, sets)
     _calibration(console, sets)
@@ -152,6 +155,8 @@ def _shown(mistake: Mapping[str, Any], name: str) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for i, head in enumerate(heads):
         table.add_column(head, justify="left" if i == 0 else "right")

@@ -26,8 +26,8 @@ def report(
 ) -> None:
     """Write results as one HTML file with figures, a plain summary and tables; of a run, the model card too."""
     with show.only_json(as_json):
-        from toughen.report.card import refresh_card
-        from toughen.report.write import write_report
+        from toughen.report.card import refresh_card  # loads numpy
+        from toughen.report.write import write_report  # loads numpy
 
         written = write_report(source, output)
         card = refresh_card(source)

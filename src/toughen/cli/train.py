@@ -11,7 +11,7 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
-from toughen.recipe.shipped import DEFAULT
+from toughen.recipe.shipped import DEFAULT, shipped_recipes
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -58,7 +58,7 @@ def train(
         missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None)
         raise InputError(f"toughen train needs {' and '.join(missing)}; see 'toughen train --help'.")
     with show.only_json(as_json):
-        from toughen.run import train as start
+        from toughen.run import train as start  # loads torch
 
         run = start(
             recipe=resolved,
@@ -86,7 +86,7 @@ def _print_run(run: Run, as_json: bool) -> None:
 
 def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
     """Load the recipe named, or the one of the run that goes on, or the default."""
-    from toughen.recipe.recipe import load_recipe
+    from toughen.recipe.recipe import load_recipe  # loads torch
 
     own = resumed / "recipe.yaml" if resumed else None
     if name is None and own is not None and own.is_file():
@@ -95,7 +95,7 @@ def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -
 
 
 def _print_config(recipe: Recipe, as_json: bool) -> None:
-    from toughen.recipe.recipe import as_tree, dump
+    from toughen.recipe.recipe import as_tree, dump  # loads torch
 
     if as_json:
         show.print_json(as_tree(recipe))
@@ -110,7 +110,7 @@ def demo(
 ) -> None:
     """Fine-tune a small model on the sample corpus, plain and toughened, and compare the two."""
     with show.only_json(as_json):
-        from toughen.demo import main
+        from toughen.demo import main  # loads torch
 
         result: dict[str, Any] = main(output=output)
     if as_json:
@@ -120,8 +120,6 @@ def demo(
 @app.command(name="recipes")
 def list_recipes(as_json: AsJson = False) -> None:
     """List the recipes that ship with toughen."""
-    from toughen.recipe.shipped import shipped_recipes
-
     if as_json:
         show.print_json({"recipes": [{"name": name, "description": text} for name, text in shipped_recipes()]})
     else:

@@ -11,10 +11,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from toughen.assess.metrics import score, task_metrics
+from toughen.assess.thresholds import tune_thresholds
+from toughen.classifier.classifier import Classifier
+from toughen.combining import weight_soup
+from toughen.combining.distil import Lesson, teach
+from toughen.combining.evidence import Evidence, digest_of, gather, own_validation, selection_rows, test_rows
+from toughen.combining.fitting import fit_stack, fit_weights
+from toughen.data import load_splits
+from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
-from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE
-from toughen.runs.members import DISTIL, OUTPUTS, Members, leaves, refuse_seen_test
+from toughen.machine.launch import main_process_console
+from toughen.recipe.recipe import dump, load_recipe
+from toughen.report.write import after_training
+from toughen.run import Run
+from toughen.runs.combination import Combination
+from toughen.runs.ensemble import mean_thresholds
+from toughen.runs.finished import FinishedRun
+from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE, start_folder
+from toughen.runs.members import DISTIL, OUTPUTS, Members, leaves, refuse_seen_test, seen_hashes, trained_on
+from toughen.runs.rules import Rule
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,8 +106,6 @@ def combine(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
-    from toughen.machine.launch import main_process_console
-
     paths = [path if isinstance(path, (str, Path)) else path.path for path in runs]
     changes = {"model": model, "data.unlabelled": unlabelled, **overrides}
     student = {k: str(v) if isinstance(v, Path) else v for k, v in changes.items() if v is not None}
@@ -103,13 +118,10 @@ def combine(
     _check_output(folder, paths, overwrite)
     job = _Job(Members.open(paths, how), how, folder, data, test, link, main_process_console(quiet))
     if how == DISTIL:
-        from toughen.combining.distil import Lesson
-
         asked.pop("recipe", None)
         _distil(job, Lesson(**asked), recipe, student)
     else:
         _combine(job)
-    from toughen.run import Run
 
     return Run.open(folder)
 
@@ -128,8 +140,6 @@ def _check_output(folder: Path, members: Sequence[str | Path], overwrite: bool) 
 
 def _combine(job: _Job) -> None:
     """Make everything beside the folder, then give it its name: a folder holds a whole run or none."""
-    from toughen.report.write import after_training
-
     part = job.output.with_name(f".{job.output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -146,9 +156,6 @@ def _combine(job: _Job) -> None:
 
 def _by_outputs(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     """Fit what there is to fit, and copy the members (or note where they are); return also the rows that selected."""
-    from toughen.combining.evidence import gather
-    from toughen.runs.combination import Combination
-
     evidence = _unless_needless(job, lambda: gather(job.members, job.data))
     rule = _rule(job, evidence)
     classifier = Combination.by(rule, [run.classifier for run in job.members.runs])
@@ -183,9 +190,6 @@ def _say(job: _Job, line: str) -> None:
 
 
 def _rule(job: _Job, evidence: Evidence | None) -> Rule:
-    from toughen.combining.fitting import fit_stack, fit_weights
-    from toughen.runs.rules import Rule
-
     if job.how not in FITTED:
         return Rule(job.how)  # type: ignore[arg-type]  # one of OUTPUTS
     if evidence is None:
@@ -211,11 +215,6 @@ def _no_rows(how: str) -> str:
 
 def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     """Make a soup and write it as the run's model; return also the rows that selected."""
-    from toughen.assess.metrics import score
-    from toughen.classifier.classifier import Classifier
-    from toughen.combining import weight_soup
-    from toughen.combining.evidence import selection_rows
-
     weight_soup.check(job.members)
     found = _unless_needless(job, lambda: selection_rows(job.members, job.data))
     if found is None and job.how in FITTED:
@@ -234,8 +233,6 @@ def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
 
 
 def _noted(found: tuple[Any, Any]) -> dict[str, Any]:
-    from toughen.combining.evidence import Evidence, digest_of
-
     kind, rows = found
     return Evidence(kind, rows["label"][:], (), digest_of(rows), rows).note()
 
@@ -247,9 +244,6 @@ def _told(job: _Job, soup: Soup) -> dict[str, Any]:
 
 def _thresholds(job: _Job, classifier: Classifier, rows: Any) -> list[float] | None:
     """Tune the soup's thresholds as training tunes a model's; without rows they are its members' mean."""
-    from toughen.assess.thresholds import tune_thresholds
-    from toughen.runs.ensemble import mean_thresholds
-
     if rows is None:
         mean = mean_thresholds([run.classifier.thresholds for run in job.members.runs])
         return None if mean is None else list(mean)
@@ -279,19 +273,12 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
 
 def _score_of(classifier: Any, evidence: Evidence) -> dict[str, Any]:
     """Score what the members have said already, as `toughen.assess.metrics.score` would."""
-    from toughen.assess.metrics import task_metrics
-
     outputs = classifier.combined(evidence.outputs)
     return dict(task_metrics(classifier.task, outputs, evidence.labels, classifier.label_names, classifier.thresholds))
 
 
 def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> None:
     """Write recipe, hashes and combination.json; then read test, score it, and write metrics.json last."""
-    from toughen.assess.metrics import score
-    from toughen.combining.evidence import test_rows
-    from toughen.recipe.recipe import dump
-    from toughen.runs.finished import FinishedRun
-
     first = job.members.runs[0]
     metrics = content.pop("metrics")
     (part / RECIPE).write_text(dump(first.recipe))
@@ -326,9 +313,6 @@ def _short(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
     """Keep which texts any member has seen, and those of these rows."""
-    from toughen.data.divide.overlap import text_hashes
-    from toughen.runs.members import seen_hashes
-
     known = [seen_hashes(run) for run in job.members.runs] + ([] if rows is None else [text_hashes(rows)])
     hashes = np.unique(np.concatenate(known))
 
@@ -340,13 +324,6 @@ def _save_hashes(job: _Job, part: Path, rows: Any) -> None:
 
 
 def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) -> None:
-    from toughen.combining.distil import teach
-    from toughen.data import load_splits
-    from toughen.recipe.recipe import load_recipe
-    from toughen.runs.combination import Combination
-    from toughen.runs.folder import start_folder
-    from toughen.runs.rules import Rule
-
     source = {"data.source": str(job.data)} if isinstance(job.data, (str, Path)) else {}
     resolved = load_recipe(job.members.runs[0].recipe if recipe is None else recipe, {**source, **changes})
     memory = None if isinstance(job.data, (str, Path)) else job.data
@@ -370,9 +347,6 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
 
 def _check_scored(job: _Job, splits: Any) -> Kind:
     """Refuse a teacher that was trained on what its student is scored on; say what validation is to it."""
-    from toughen.combining.evidence import own_validation
-    from toughen.runs.members import trained_on
-
     seen = False
     for run in job.members.runs:
         trained = int(trained_on(run, splits.validation, own_validation(run, job.data)).sum())

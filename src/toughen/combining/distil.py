@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from toughen.arrays import Floats
+from toughen.data.batches import Rows
+from toughen.data.divide.overlap import text_hashes
+from toughen.data.read.chunks import as_dataset
 from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood, LossSettings
 from toughen.errors import InputError
 from toughen.settings import require
 from toughen.tasks import TaskName
+from toughen.training.one import train_one
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,8 +120,6 @@ def teach(
     Raises:
         InputError: if teacher, recipe and data do not fit together.
     """
-    from toughen.training.one import train_one
-
     _check(teacher, recipe, splits)
     whole, count = joined(splits)
     outputs = np.asarray(teacher.outputs(whole, batch_size=recipe.training.eval_batch_size))
@@ -144,9 +146,6 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
     Texts without a label that also stand in train are passed over. Their ``row`` is ``-1 - row`` of their source.
     """
-    from toughen.data.divide.overlap import text_hashes
-    from toughen.data.read.chunks import as_dataset
-
     columns = [name for name in ("text", "text_pair", "row") if name in splits.train.column_names]
     train = splits.train.with_format("arrow")[:].select(columns)
     texts = splits.unlabelled
@@ -161,8 +160,6 @@ def joined(splits: Splits) -> tuple[Any, int]:
 
 def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
     """Return the texts with labels of the usual form: their own, or where there is none the teacher's answer."""
-    from toughen.data.read.chunks import as_dataset
-
     table, train = whole.with_format("arrow")[:], splits.train.with_format("arrow")[:]
     asked = outputs[train.num_rows :]
     if splits.task == "single-label":
@@ -176,9 +173,6 @@ def _with_answers(splits: Splits, whole: Any, outputs: Floats) -> Any:
 
 def _adapt(trainer: ToughTrainer, *, labels: list[list[float]], likelihood: Distilled) -> None:
     """Give a trainer's rows their soft labels, and its engine the loss that reads them."""
-    from toughen.data.batches import Rows
-    from toughen.data.read.chunks import as_dataset
-
     rows: Any = trainer.train_dataset
     table = rows.labelled.with_format("arrow")[:]
     soft = pa.array(labels, pa.list_(pa.float32()))

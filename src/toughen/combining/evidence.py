@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from toughen.data import load_labelled, load_splits
+from toughen.data.divide.overlap import text_hashes
+from toughen.data.read.in_memory import split_of
+from toughen.data.read.plain import inner, kind_of
+from toughen.data.read.readers import READERS
+from toughen.data.read.sources import HUB_ID
 from toughen.errors import InputError
 from toughen.runs.folder import OUT_OF_FOLD
-from toughen.runs.members import trained_on
+from toughen.runs.members import seen_hashes, trained_on
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -99,9 +105,6 @@ def own_validation(run: FinishedRun, data: object = None) -> Any:
         run: whose recipe says where they are.
         data: stands for the data of a run that learnt from memory.
     """
-    from toughen.data.divide.overlap import text_hashes
-    from toughen.runs.members import seen_hashes
-
     try:
         rows = _validation_of(run, data)
     except InputError:
@@ -114,8 +117,6 @@ def own_validation(run: FinishedRun, data: object = None) -> Any:
 
 
 def _validation_of(run: FinishedRun, data: object) -> Any:
-    from toughen.data import load_splits
-
     config = run.recipe.data
     source = config.source or (data if isinstance(data, Mapping) and part_of(data, "train") is not None else None)
     if source is None:
@@ -140,7 +141,6 @@ def test_rows(members: Members, data: object, test: object) -> Any:
     """Read the labelled texts that are scored once, at the end: those named, or the test split; None without one."""
     if test is not None:
         return _labelled(members, test, "test")
-    from toughen.data.read.sources import HUB_ID
 
     for source in (data, members.runs[0].recipe.data.source):
         part = None if source in (None, "") else part_of(source, "test")
@@ -158,10 +158,6 @@ test_rows.__test__ = False  # type: ignore[attr-defined]  # no test, whatever it
 
 def part_of(source: object, split: str) -> Any:
     """Return one split of a folder or a mapping without reading the others; None where that cannot be done."""
-    from toughen.data.read.in_memory import split_of
-    from toughen.data.read.plain import inner, kind_of
-    from toughen.data.read.readers import READERS
-
     if isinstance(source, Mapping):
         return next((part for name, part in source.items() if split_of(str(name)) == split), None)
     if not isinstance(source, (str, Path)) or not Path(source).expanduser().is_dir():
@@ -177,8 +173,6 @@ def _labelled(members: Members, source: object, split: str) -> Any:
 
 
 def _read(run: FinishedRun, source: object, split: str) -> Any:
-    from toughen.data import load_labelled
-
     config, classifier = run.recipe.data, run.classifier
     return load_labelled(
         source,
@@ -194,8 +188,6 @@ def _read(run: FinishedRun, source: object, split: str) -> Any:
 
 def digest_of(rows: Any) -> str:
     """Return a hash of texts and labels."""
-    from toughen.data.divide.overlap import text_hashes
-
     return _digest(text_hashes(rows).tobytes(), rows["label"][:])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.assess.metrics import LESS_IS_BETTER
+from toughen.assess.metrics import LESS_IS_BETTER, score
 from toughen.errors import InputError
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
 from toughen.huggingface.validation import chosen_metric
@@ -110,8 +110,6 @@ def greedily(members: Members, rows: Any) -> Soup:
 
 def scorer(members: Members, rows: Any, metric: str) -> Callable[[Weights], float]:
     """Return a function from weights to their score on these rows, higher is better."""
-    from toughen.assess.metrics import score
-
     run = members.runs[0]
     classifier = run.classifier
     sign = -1.0 if metric in LESS_IS_BETTER else 1.0

@@ -10,10 +10,13 @@ from typing import Any
 
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, Plan, power_of, step_cost
 from toughen.compare.pool import Job, run_jobs
+from toughen.compare.scores import chosen_metric
 from toughen.compare.sources import located
+from toughen.compare.tables import ablation_table
 from toughen.compare.worker import alone
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.recipe.recipe import as_tree, dump
 from toughen.runs.folder import METRICS
 from toughen.statistics.seeds import holm, over_seeds, pooled_sd
 
@@ -43,8 +46,6 @@ class Ablation:
 
     def jobs(self) -> list[Job]:
         """Return the runs, all arms of the first seed first, so that an early end leaves whole comparisons."""
-        from toughen.recipe.recipe import dump
-
         return [
             Job(f"{arm.name}, seed {seed}", self.run_folder(arm, seed), dump(located(self.plan.recipe_of(arm, seed))))
             for seed in self.plan.seeds
@@ -68,8 +69,6 @@ class Ablation:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``plan.json`` has it: arms, cost, power, what is done already."""
-        from toughen.recipe.recipe import as_tree
-
         done, cost = self.finished(), self.cost()
         recipe = located(self.plan.recipe)
         return {
@@ -153,7 +152,6 @@ def ablate(
         failed = run_jobs(ablation.jobs(), jobs, done=_Progress(ablation, described, jobs, say))
         result = summarise(ablation) | {"failed": failed}
         write_json(ablation.folder / RESULT, result)
-        from toughen.compare.tables import ablation_table
 
         write_whole(ablation.folder / TABLE, lambda part: part.write_text(ablation_table(result), encoding="utf-8"))
     if failed:
@@ -196,8 +194,6 @@ def measured_by(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
     Raises:
         InputError: if the runs have no such metric.
     """
-    from toughen.compare.scores import chosen_metric
-
     first = next(run for runs in done.values() for run in runs.values())
     split = "test" if first.get("test") else "validation"
     return split, chosen_metric(first[split], metric)

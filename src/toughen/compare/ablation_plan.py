@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from toughen.cost.passes import forecast
 from toughen.errors import InputError
+from toughen.huggingface.composition import TrainerSetup, check_trainer
+from toughen.recipe.recipe import Recipe, load_recipe
+from toughen.recipe.slots import hints, nearest
+from toughen.statistics.seeds import smallest_effect
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -92,8 +97,6 @@ class Plan:
 
     def recipe_of(self, arm: Arm, seed: int) -> Recipe:
         """Return the recipe of one run: every switched slot that the arm lacks is that of the recipe `plain`."""
-        from toughen.recipe.recipe import load_recipe
-
         baseline = load_recipe(_BASELINE)
         off = {slot: getattr(baseline, slot) for slot in self.over if slot not in arm.slots}
         return replace(self.recipe, **off, training=replace(self.recipe.training, seed=seed))
@@ -111,8 +114,6 @@ def make_plan(recipe: Recipe, over: Sequence[str], *, design: str, seeds: int) -
     Raises:
         InputError: if a slot is unknown, empty in the recipe or named twice, or a combination cannot work.
     """
-    from toughen.recipe.recipe import load_recipe
-
     if design not in get_args(Design):
         raise InputError(f"--design must be one of {', '.join(get_args(Design))}, got {design!r}.")
     if seeds < 2:
@@ -131,9 +132,6 @@ def make_plan(recipe: Recipe, over: Sequence[str], *, design: str, seeds: int) -
 
 
 def _check_slot(slot: str, over: Sequence[str], recipe: Recipe, baseline: Recipe) -> None:
-    from toughen.recipe.recipe import Recipe
-    from toughen.recipe.slots import hints, nearest
-
     known = [name for name in hints(Recipe) if name not in _NOT_SLOTS]
     if slot not in known:
         raise InputError(f"--over {slot}: no slot that can be switched is called so{nearest(slot, known)}")
@@ -148,8 +146,6 @@ def _check_slot(slot: str, over: Sequence[str], recipe: Recipe, baseline: Recipe
 
 def _check_arms(plan: Plan) -> None:
     """Refuse before any training a combination whose parts do not work together."""
-    from toughen.huggingface.composition import TrainerSetup, check_trainer
-
     for arm in plan.arms:
         try:
             check_trainer(TrainerSetup(plan.recipe_of(arm, plan.seeds[0])))
@@ -206,8 +202,6 @@ def step_cost(recipe: Recipe) -> dict[str, float]:
     Returns:
         ``passes_per_step`` and ``units_per_step`` (forward 1, backward 2, backward to a perturbation 1; plain is 3).
     """
-    from toughen.cost.passes import forecast
-
     predicted = forecast(recipe)
     mean, batches = predicted.over(predicted.cycle), recipe.training.accumulation
     return {"passes_per_step": mean.forwards * batches, "units_per_step": mean.units * batches}
@@ -225,8 +219,6 @@ def power_of(plan: Plan, sd: float, source: str) -> dict[str, Any]:
         ``sd``, ``sd_from``, ``seeds``, ``power``, ``alpha``; ``single``: the smallest effect of one arm against plain;
         ``after_holm``: the same at the strictest level of Holm's correction; ``comparisons``: their number.
     """
-    from toughen.statistics.seeds import smallest_effect
-
     alpha, n = 0.05, len(plan.seeds)
     comparisons = sum(c.kind == "against plain" for c in plan.contrasts)
     apart = sd * math.sqrt(2)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.arrays import Floats
+from toughen.assess.intervals import MAIN_METRICS, task_values
+from toughen.assess.metrics import DEFAULT_METRIC, Scored, task_metrics
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
+from toughen.compare.tables import comparison_table, difference_sentence
+from toughen.data import load_labelled
+from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
 from toughen.runs.folder import HASHES
@@ -89,8 +94,6 @@ def compare(
 def _result(
     scoring: Scoring, groups: Sequence[Group], base: Group, scores: Mapping[Path, Scores], level: float
 ) -> dict[str, Any]:
-    from toughen.compare.tables import difference_sentence
-
     others = [group for group in groups if group is not base]
     drawn = _Drawn(base, others, scores, scoring.seed, level)
     differences = [entry for name in scoring.metrics for entry in drawn.differences(name)]
@@ -105,8 +108,6 @@ def _result(
 
 
 def _save(folder: Path, result: Mapping[str, Any]) -> None:
-    from toughen.compare.tables import comparison_table
-
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULT, result)
     write_whole(folder / TABLE, lambda part: part.write_text(comparison_table(result), encoding="utf-8"))
@@ -144,10 +145,6 @@ class Scoring:
         cls, run: FinishedRun, data: object, metric: str | None, columns: Mapping[str, str], samples: int, seed: int
     ) -> Scoring:
         """Read the texts with a run's labels."""
-        from toughen.assess.intervals import MAIN_METRICS
-        from toughen.assess.metrics import DEFAULT_METRIC
-        from toughen.data import load_labelled
-
         classifier = run.classifier
         task, names = classifier.task, tuple(classifier.label_names)
         chosen = metric or DEFAULT_METRIC[task]
@@ -160,9 +157,6 @@ class Scoring:
 
     def score(self, run: FinishedRun) -> Scores:
         """Score one run, and let go of its model."""
-        from toughen.assess.intervals import task_values
-        from toughen.assess.metrics import task_metrics
-
         classifier = run.classifier
         check_alike((self.first, self.task, self.label_names), run.path, classifier)
         outputs = classifier.outputs(self.rows, batch_size=run.recipe.training.eval_batch_size)
@@ -177,16 +171,12 @@ class Scoring:
 
 
 def _right(outputs: Any, labels: Any, thresholds: Any) -> Any:
-    from toughen.assess.metrics import Scored
-
     scored = Scored.of(outputs, labels, None, None if thresholds is None else thresholds[0])
     return scored.predictions == scored.labels
 
 
 def _seen(run: FinishedRun, rows: Any) -> int | None:
     """Return how many of the texts the run has seen, None where it has not kept that."""
-    from toughen.data.divide.overlap import text_hashes
-
     files = [member.path / HASHES for member in run.members]
     if not all(path.exists() for path in files):
         return None

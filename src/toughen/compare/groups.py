@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json
+from toughen.recipe.recipe import as_tree
+from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import COMBINATION, PSEUDO
 
 if TYPE_CHECKING:
@@ -44,8 +46,6 @@ def open_runs(paths: Sequence[str | Path]) -> list[FinishedRun]:
     Raises:
         InputError: if there are fewer than two, one is named twice, or their tasks or labels differ.
     """
-    from toughen.runs.finished import FinishedRun
-
     if len(paths) < 2:
         raise InputError("a comparison takes at least two runs; name another one.")
     where = [Path(path).resolve() for path in paths]
@@ -100,8 +100,6 @@ def _group(name: str, runs: Sequence[FinishedRun]) -> Group:
 
 def _without_seed(run: FinishedRun) -> str:
     """Return what two runs have in common if they differ in nothing but the seed."""
-    from toughen.recipe.recipe import as_tree
-
     tree = as_tree(run.recipe)
     tree["training"] = {**tree["training"], "seed": None}
     tree["description"] = ""

@@ -18,10 +18,13 @@ import numpy as np
 from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.compare.pool import Job, Worker
 from toughen.compare.search_space import Space
-from toughen.compare.sources import located
+from toughen.compare.sources import located, splits_without_test
 from toughen.compare.worker import alone
+from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.huggingface.validation import chosen_metric
+from toughen.recipe.recipe import as_tree, dump, load_recipe
 from toughen.runs.folder import METRICS
 
 if TYPE_CHECKING:
@@ -110,17 +113,11 @@ def _optuna() -> Any:
 
 def _metric(recipe: Recipe) -> str:
     """Read the data as the trials will, without test, and return the score that chooses."""
-    from toughen.compare.sources import splits_without_test
-    from toughen.data import load_splits
-    from toughen.huggingface.validation import chosen_metric
-
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=splits_without_test(recipe.data.source))
     return chosen_metric(recipe.training.metric, splits.task)
 
 
 def _study(optuna: Any, wanted: Search, metric: str) -> Any:
-    from toughen.recipe.recipe import as_tree
-
     try:
         study = optuna.create_study(
             study_name=wanted.name,
@@ -214,14 +211,10 @@ class _Trials:
         self._report(trial.number, chosen, value, state)
 
     def _recipe(self, chosen: Mapping[str, Any]) -> Recipe:
-        from toughen.recipe.recipe import load_recipe
-
         return located(load_recipe(self._wanted.recipe, chosen))
 
     def _watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
         """Train, reporting each evaluation; stop where the pruner gives up."""
-        from toughen.recipe.recipe import dump
-
         folder = self._wanted.trial_folder(trial.number)
         job = Job(f"trial {trial.number}", folder, dump(recipe), without_test=True)
         worker = Worker(job)
@@ -265,8 +258,6 @@ class _Trials:
             self._write_best(chosen, number)
 
     def _write_best(self, chosen: Mapping[str, Any], number: int) -> None:
-        from toughen.recipe.recipe import dump
-
         recipe = replace(self._recipe(chosen), description=f"trial {number} of a search, chosen on validation")
         write_whole(self._wanted.folder / BEST, lambda part: part.write_text(dump(recipe), encoding="utf-8"))
 

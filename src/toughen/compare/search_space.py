@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
+from toughen.recipe import yaml_core
+from toughen.recipe.recipe import Recipe, load_recipe
+from toughen.recipe.slots import hints, members, techniques
 from toughen.settings import require
 
 if TYPE_CHECKING:
@@ -87,8 +90,6 @@ def read_space(path: Path) -> list[str]:
     Raises:
         InputError: if there is no such file, or it holds something else.
     """
-    from toughen.recipe import yaml_core
-
     if not path.is_file():
         raise InputError(f"--space {path}: there is no such file.")
     tree = yaml_core.parse(path.read_text(encoding="utf-8"), str(path))
@@ -151,9 +152,6 @@ def _parsed(key: str, text: str) -> float:
 
 def _is_whole(key: str) -> bool:
     """Whether a setting takes whole numbers only, in the first technique that has it."""
-    from toughen.recipe.recipe import Recipe
-    from toughen.recipe.slots import hints, members, techniques
-
     slot, _, name = key.partition(".")
     classes = techniques(Recipe, slot).values() if slot in hints(Recipe) else ()
     kinds = next((members(hints(cls)[name]) for cls in classes if name in hints(cls)), ())
@@ -162,8 +160,6 @@ def _is_whole(key: str) -> bool:
 
 def _check(recipe: Recipe, space: Space, dimension: Dimension) -> None:
     """Try the ends of a range, or every choice, in each technique that may be chosen."""
-    from toughen.recipe.recipe import load_recipe
-
     whole_slot = next((d.choices for d in space.dimensions if d.key == dimension.slot), ())
     named: Sequence[Any] = whole_slot if "." in dimension.key and whole_slot else (None,)
     fitting = [name for name in named if name is None or _has(name, dimension.key)]
@@ -176,9 +172,6 @@ def _check(recipe: Recipe, space: Space, dimension: Dimension) -> None:
 
 def _has(chosen: str | None, key: str) -> bool:
     """Whether the technique chosen for a slot (None: whatever the recipe has) has a setting."""
-    from toughen.recipe.recipe import Recipe
-    from toughen.recipe.slots import hints, techniques
-
     slot, dot, name = key.partition(".")
     if not dot or chosen is None:
         return True

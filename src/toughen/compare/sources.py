@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.data.config import FRESH
+from toughen.data.read.chunks import as_dataset
+from toughen.data.read.in_memory import WHOLE, split_of
+from toughen.data.read.plain import inner, kind_of
+from toughen.data.read.readers import READERS
+from toughen.data.read.sources import read_source
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -24,11 +29,6 @@ def splits_without_test(source: str) -> Any:
     Raises:
         InputError: if there is nothing to read.
     """
-    from toughen.data.read.in_memory import WHOLE, split_of
-    from toughen.data.read.plain import inner, kind_of
-    from toughen.data.read.readers import READERS
-    from toughen.data.read.sources import read_source
-
     path = Path(source).expanduser()
     if path.is_dir():
         files = [entry for entry in sorted(path.iterdir()) if entry.is_file() and kind_of(entry) in READERS]
@@ -44,8 +44,6 @@ def splits_without_test(source: str) -> Any:
 def _dataset(raw: Any) -> Any:
     """Put a split's table into a Dataset, whose names of classes go with it."""
     import datasets
-
-    from toughen.data.read.chunks import as_dataset
 
     made = as_dataset(raw.table)
     for column, names in raw.class_names.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.statistics.wording import number, p_value, power_sentence
 
 Row = Sequence[str]
@@ -112,8 +113,6 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 
 def difference_sentence(entry: Mapping[str, Any]) -> str:
     """Say a difference between two recipes in one line."""
-    from toughen.assess.metrics import LESS_IS_BETTER
-
     what = f"{entry['name']} against {entry['against']}: {entry['metric']}"
     if entry["mean"] is None:
         return f"{what} is undefined on these texts"

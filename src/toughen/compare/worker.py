@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import toughen
+from toughen.compare.sources import splits_without_test
 from toughen.errors import InputError
+from toughen.recipe.recipe import load_recipe
 from toughen.runs.folder import METRICS, RECIPE
 
 WITHOUT_TEST = "--without-test"
@@ -37,8 +40,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _train(folder: Path, recipe: Path, *, without_test: bool) -> None:
-    import toughen
-
     data = _without_test(recipe) if without_test else None
     resume = (folder / METRICS).exists() or any((folder / "checkpoints").glob("checkpoint-*"))
     # A run that never reached a checkpoint has nothing to lose, and its recipe may be half written.
@@ -48,9 +49,6 @@ def _train(folder: Path, recipe: Path, *, without_test: bool) -> None:
 
 def _without_test(recipe: Path) -> object:
     """Return the recipe's data as splits in memory, the test split not among them."""
-    from toughen.compare.sources import splits_without_test
-    from toughen.recipe.recipe import load_recipe
-
     return splits_without_test(load_recipe(recipe).data.source)
 
 

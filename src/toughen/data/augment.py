@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from toughen.data.divide.overlap import hashes_of, text_hashes
+from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,8 +76,6 @@ def _read(path: Path) -> pa.Table:
 
 def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     """Return texts and label ids of the pairs that count, each text once."""
-    from toughen.data.divide.overlap import hashes_of, text_hashes
-
     labels = dict(zip(text_hashes(splits.train).tolist(), splits.train["label"][:], strict=True))
     scored = [text_hashes(rows) for rows in (splits.validation, splits.test) if rows is not None]
     taken = {*labels, *(number for numbers in scored for number in numbers.tolist())}
@@ -92,8 +92,6 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
 
 
 def _joined(train: Any, added: dict[str, list[Any]]) -> Any:
-    from toughen.data.read.chunks import as_dataset
-
     table = train.with_format("arrow")[:].select(["text", "label", "row"])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)
     return as_dataset(pa.concat_tables([table, new.cast(table.schema)]))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toughen.data.columns.texts import pick
 from toughen.data.read.delimited import Delimited, delimited
 from toughen.data.read.diagnose import json_records, refuse_bad_utf8
 from toughen.data.read.layouts import table_of_records
@@ -233,6 +234,4 @@ class _Whole:
 
 
 def _whole(source: str | Path, encoding: str | None) -> _Whole:
-    from toughen.data.columns.texts import pick
-
     return _Whole(pick(source, None, encoding))

@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toughen.assess.intervals import bootstrap_intervals
+from toughen.assess.metrics import classification_metrics
+from toughen.assess.typos import typos
+from toughen.demo.corpus import FOLDER
+from toughen.demo.encoder import NAME, find_minilm
+from toughen.run import train
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -39,8 +46,6 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
     """
     from rich.console import Console
 
-    from toughen.demo.encoder import NAME, find_minilm
-
     model = find_minilm()
     console = Console(highlight=False)
     console.print(f"model: {NAME}, with a new classification head", soft_wrap=True)
@@ -51,9 +56,6 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
 
 
 def _trained(recipe: str, model: Path, output: Path, console: Console) -> Run:
-    from toughen.demo.corpus import FOLDER
-    from toughen.run import train
-
     console.print(f"\n[bold]{recipe}[/bold]")
     return train(data=FOLDER, model=model, recipe=recipe, output=output, overwrite=True, training=TRAINING)
 
@@ -61,10 +63,6 @@ def _trained(recipe: str, model: Path, output: Path, console: Console) -> Run:
 def _assessed(run: Run) -> dict[str, Any]:
     """Collect what the table shows: scores on the test split with intervals, accuracy under typos, cost, places."""
     import numpy as np
-
-    from toughen.assess.intervals import bootstrap_intervals
-    from toughen.assess.metrics import classification_metrics
-    from toughen.assess.typos import typos
 
     texts, labels = _test_split()
     noisy = typos(texts, rate=TYPO_RATE, seed=0)
@@ -87,8 +85,6 @@ _PLACES = {"model": "model", "metrics": "metrics.json", "tensorboard": "tensorbo
 
 def _test_split() -> tuple[list[str], list[str]]:
     import csv
-
-    from toughen.demo.corpus import FOLDER
 
     with (FOLDER / "test.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

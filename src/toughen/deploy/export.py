@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.data import load_labelled, load_splits
+from toughen.deploy import graph, joint
 from toughen.deploy.files import DESCRIPTION, FP16, INT8, MODEL, PARITY, TABLE, TOKENIZER, is_export
+from toughen.deploy.parity import Bench
+from toughen.deploy.predictor import load
+from toughen.deploy.table import Reading, compile_table
 from toughen.errors import InputError
+from toughen.runs.finished import FinishedRun
+from toughen.runs.members import leaves
 
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
@@ -69,8 +76,6 @@ def export(
         InputError: if the run has no model that can be exported, the target is taken, ONNX Runtime's answers differ
             from PyTorch's, or a variant changes too many labels; the target is as it was then.
     """
-    from toughen.runs.finished import FinishedRun
-
     _check(Path(target), max_changed, overwrite)
     run, target = FinishedRun.open(run_folder), Path(target)
     part = target.with_name(f".{target.name}.part")
@@ -114,9 +119,6 @@ def _check(target: Path, max_changed: float, overwrite: bool) -> None:
 
 
 def _fill(part: Path, run: FinishedRun, files: Sequence[str], data: object, limit: float) -> tuple[list[Variant], int]:
-    from toughen.deploy import graph, joint
-    from toughen.deploy.parity import Bench
-
     classifier = _on_cpu(run.classifier)
     joint.refuse_no_graph(classifier)
     _write_tokenizer(part, classifier)
@@ -138,8 +140,6 @@ def _fill(part: Path, run: FinishedRun, files: Sequence[str], data: object, limi
 
 def _write_tokenizer(part: Path, classifier: Classifier) -> None:
     """Write the tokenizer twice: as the table of the C++ program, and as the file of the tokenizers library."""
-    from toughen.deploy.table import Reading, compile_table
-
     words = classifier.task == "tokens"
     reading = Reading(classifier.max_length, classifier.truncation, classifier.overlap, words)
     (part / TABLE).write_bytes(compile_table(classifier.tokenizer, reading))
@@ -147,15 +147,11 @@ def _write_tokenizer(part: Path, classifier: Classifier) -> None:
 
 
 def _measured(bench: Bench, part: Path, file: str) -> Variant:
-    from toughen.deploy.predictor import load
-
     name = "fp32" if file == MODEL else file.split(".")[1]
     return bench.measure(name, load(part, model=file), part / file)
 
 
 def _on_cpu(classifier: Classifier) -> Classifier:
-    from toughen.runs.members import leaves
-
     for member in leaves(classifier):
         member.model.cpu()
     return classifier
@@ -182,8 +178,6 @@ def _refuse_changed(variant: Variant, limit: float) -> None:
 
 def _validation(run: FinishedRun, classifier: Classifier, data: object, *, needed: bool) -> Any:
     """Return labelled rows, at most `_MOST_TEXTS`; None where there are none and none are needed."""
-    from toughen.data import load_labelled, load_splits
-
     if data is not None:
         names, task, pairs = classifier.label_names, classifier.task, classifier.pairs
         found = load_labelled(data, split="validation", label_names=names, task=task, pairs=pairs)

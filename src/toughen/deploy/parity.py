@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
+from toughen.classifier.answers import texts_dataset
+from toughen.data.batches import Collator
+from toughen.data.tokens.encode import Encoder
+from toughen.deploy.probes import adversarial_texts
 from toughen.runs.members import leaves
 
 if TYPE_CHECKING:
@@ -53,9 +58,6 @@ class Bench:
     """
 
     def __init__(self, classifier: Classifier, validation: Any) -> None:
-        from toughen.classifier.answers import texts_dataset
-        from toughen.deploy.probes import adversarial_texts
-
         self.classifier, self.validation = classifier, validation
         pairs = bool(classifier.pairs)
         self._probes = adversarial_texts(classifier.tokenizer, classifier.max_length, classifier.task, pairs)
@@ -114,9 +116,6 @@ class Bench:
 
     def _torch_pass(self, columns: dict[str, list[Any]], batch_size: int) -> None:
         """Tokenise and run one text, without what a data set costs."""
-        from toughen.data.batches import Collator
-        from toughen.data.tokens.encode import Encoder
-
         how = self.classifier
         encode = Encoder(how.tokenizer, how.max_length, how.task, how.truncation, how.overlap)
         found = encode(columns | {"row": [0]})
@@ -150,8 +149,6 @@ class Bench:
         return np.atleast_1d(row.argmax(-1))
 
     def _metric(self, outputs: Any) -> tuple[str, float] | None:
-        from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
-
         known = self.classifier
         name = "accuracy" if known.task == "single-label" else DEFAULT_METRIC[known.task]
         labels = self.validation["label"][:]

@@ -32,6 +32,7 @@ from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
 from toughen.model.groups import parameter_groups
+from toughen.recipe.recipe import load_recipe
 from toughen.tasks import TaskName, task_of
 
 if TYPE_CHECKING:
@@ -374,6 +375,4 @@ class ToughTrainer(EngineTrainer):
 
 
 def _load(recipe: Recipe | str) -> Recipe:
-    from toughen.recipe.recipe import load_recipe
-
     return load_recipe(recipe)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from toughen.machine.process_wide import process_wide
+from toughen.machine.runtime import best_device
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
@@ -53,8 +54,6 @@ def _kept() -> Iterator[None]:
 
 def _glibc() -> Any:
     """Return the C library whose allocator can be told, or None."""
-    from toughen.machine.runtime import best_device
-
     told = any(name.startswith("MALLOC_") for name in os.environ) or "malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if told or platform.libc_ver()[0] != "glibc" or best_device().type != "cpu":
         return None

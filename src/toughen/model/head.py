@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from toughen.data.tokens.tokenise import OFFSET_POSITIONS
 from toughen.errors import InputError
 from toughen.model.groups import is_embedding
 from toughen.model.head_config import Head
@@ -103,8 +104,6 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     @property
     def max_position_embeddings(self) -> int | None:
         """Tokens that have a position: fewer than the encoder's table has rows where that leaves rows unused."""
-        from toughen.data.tokens.tokenise import OFFSET_POSITIONS
-
         encoder = self.encoder_config
         rows = getattr(encoder, "max_position_embeddings", None)
         if not rows or encoder.model_type not in OFFSET_POSITIONS:

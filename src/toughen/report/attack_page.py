@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.attack.diff import marked
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Chart, Note, Page, Pair, Pairs, Section, Table
 from toughen.report.sentences import count, ends, few, named, number, percent, share_with_interval, value_with_interval
+from toughen.statistics.shares import clopper_pearson
 
 Result = Mapping[str, Any]
 MOST_PAIRS = 30
@@ -166,8 +168,6 @@ def _show_attack(result: Result) -> Iterator[Block]:
 
 
 def _accuracies(members: Sequence[tuple[str, Result]]) -> Chart:
-    from toughen.statistics.shares import clopper_pearson
-
     first = members[0][1]
     low, high = clopper_pearson(first["attacked"], first["n"]) or (None, None)
     rows = [charts.Interval("before", first["accuracy_before"], low, high)]
@@ -214,8 +214,6 @@ def _show_standard(result: Result) -> Iterator[Block]:
 
 
 def _pairs(path: Path) -> list[Block]:
-    from toughen.attack.diff import marked
-
     if not path.exists():
         return [Note(f"{path.name} is not there any more.")]
     import pyarrow.parquet as pq

@@ -10,6 +10,7 @@ from typing import Any
 
 from toughen.files import read_json, write_whole
 from toughen.report.names import hub_id, model_name, source_label
+from toughen.report.run_page import accuracy_interval, attacked
 from toughen.report.sentences import LOWER_IS_BETTER, few, named, number, scores, value_with_interval
 from toughen.runs.folder import METRICS, MODEL, RECIPE
 
@@ -85,7 +86,7 @@ def _front(text: str) -> dict[str, Any]:
 def _text(run: Path, kept: Mapping[str, Any]) -> str:
     import yaml
 
-    from toughen.report.html import environment
+    from toughen.report.html import environment  # needs the extra for reports
 
     metrics, config = read_json(run / METRICS), read_json(run / MODEL / "config.json")
     recipe = yaml.safe_load((run / RECIPE).read_text())
@@ -170,8 +171,6 @@ def _measured(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _results(run: Path, metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     """Yield (what was scored, how the intervals were made, [(score, value)])."""
-    from toughen.report.run_page import accuracy_interval
-
     split, scored = _measured(metrics)
     rows = []
     for name, value in scores(scored).items():
@@ -212,8 +211,6 @@ def _calibration(run: Path) -> Iterator[str]:
 
 
 def _attacks(run: Path) -> Iterator[str]:
-    from toughen.report.run_page import attacked
-
     for path in sorted(run.glob("attacks/*/attack.json")):
         result = read_json(path)["result"]
         yield f"“{path.parent.name}”, {result['n']:,} texts: {attacked(result)}."

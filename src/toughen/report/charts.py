@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from toughen.report.page import Chart, Table
-from toughen.report.sentences import named, number
+from toughen.report.sentences import LOWER_IS_BETTER, named, number
 from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, drawing, new_figure
+from toughen.statistics.shares import clopper_pearson
 
 Points = Sequence[tuple[float, float]]
 MOST_LABELS = 12
@@ -118,8 +119,6 @@ def _interval(axis: Any, place: int, row: Interval) -> None:
 
 def reliability(bins: Sequence[Mapping[str, Any]], decisions: str = "answers") -> Chart:
     """Draw the share of right answers against confidence, with exact intervals per bin."""
-    from toughen.statistics.shares import clopper_pearson
-
     ranges = [clopper_pearson(round(b["accuracy"] * b["n"]), b["n"]) for b in bins]
     with drawing():
         figure, (axis,) = new_figure(3.6)
@@ -249,8 +248,6 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
 
 
 def _is_error(metric: str) -> bool:
-    from toughen.report.sentences import LOWER_IS_BETTER
-
     return metric in LOWER_IS_BETTER
 
 

@@ -24,6 +24,7 @@ from toughen.report.sentences import (
     share_with_interval,
     value_with_interval,
 )
+from toughen.statistics.shares import clopper_pearson
 
 MAIN = "data"
 _CALIBRATED = ("ece", "ece_equal_width", "brier", "aurc")
@@ -115,7 +116,6 @@ def _said_of_calibration(main: Result, content: Result) -> Iterator[str]:
     told = main.get("calibration")
     if not told or "mean_confidence" not in told:
         return
-    from toughen.statistics.shares import clopper_pearson
 
     sure, right, n = told["mean_confidence"], told["share_right"], told["decisions"]
     said = f"its mean confidence is {percent(sure)}, and {percent(right)} of its answers are right"

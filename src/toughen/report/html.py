@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+import toughen
 from toughen.report.page import Chart, Page
 from toughen.report.style import as_svg
 
@@ -36,8 +37,6 @@ def environment() -> Environment:
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
-    import toughen
-
     numbers = {id(chart): number for number, chart in enumerate(page.charts(), 1)}
 
     def svg(chart: Chart) -> Markup:

@@ -9,9 +9,11 @@ from typing import Any
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
+from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
 from toughen.runs.folder import COMBINATION, METRICS, RECIPE
+from toughen.statistics.shares import clopper_pearson
 
 Log = Sequence[Mapping[str, Any]]
 PREFERRED = ("f1", "f1_micro", "pearson", "accuracy")
@@ -120,8 +122,6 @@ _SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "held_out":
 
 def accuracy_interval(scored: Mapping[str, Any]) -> Sequence[float] | None:
     """Return the exact interval of an accuracy counted over texts; None where it is not such a share."""
-    from toughen.statistics.shares import clopper_pearson
-
     accuracy, n = scored.get("accuracy"), scored.get("n")
     if accuracy is None or not n or abs(accuracy * n - round(accuracy * n)) > 1e-6:
         return None
@@ -362,8 +362,6 @@ def attacked(result: Mapping[str, Any]) -> str:
 
 
 def _facts(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    from toughen.report.names import model_name, source_label
-
     yield "model", model_name(recipe.get("model"))
     yield "data", source_label((recipe.get("data") or {}).get("source"))
     for slot in ("inputs", "objective", "adversary", "average"):

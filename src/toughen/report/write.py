@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
+from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page
+from toughen.report.card import refresh_card, write_card
+from toughen.report.style import drawing
 from toughen.runs.folder import METRICS, RECIPE
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def write_report(path: str | Path, output: str | Path | None = None) -> Path:
     target = source.parent / REPORT if output is None else Path(output)
     if target.is_dir():
         raise InputError(f"--output {target} is a folder; give a file, such as {target / REPORT}.")
-    from toughen.report.html import render
+    from toughen.report.html import render  # needs the extra for reports
 
     page = _page(source)
     text = render(page)
@@ -78,8 +81,6 @@ def find_result(path: Path) -> Path:
 
 
 def _page(source: Path) -> Page:
-    from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page
-
     makers: dict[str, Callable[[Path], Page]] = {
         METRICS: lambda path: run_page.run_page(path.parent),
         "evaluation.json": evaluation_page.evaluation_page,
@@ -114,8 +115,6 @@ def add_figures(page: Page, log: Path) -> None:
     """Write every figure of a page as an image, in place of those of an earlier report."""
     from torch.utils.tensorboard import SummaryWriter
 
-    from toughen.report.style import drawing
-
     shutil.rmtree(log, ignore_errors=True)
     make: Any = SummaryWriter
     writer = make(str(log))
@@ -132,16 +131,12 @@ def say_report(path: str | Path | None, say: Callable[[str], object]) -> None:
         path: folder of the results; None where none were saved.
         say: told in one line where the report is, or why there is none.
     """
-    from toughen.report.card import refresh_card
-
     if path is not None and is_available():
         _try([lambda: write_report(path), lambda: refresh_card(Path(path))], say)
 
 
 def after_training(run: Path, say: Callable[[str], object]) -> None:
     """Write report and model card of a run that has just finished; never fail because of it."""
-    from toughen.report.card import write_card
-
     if is_available():
         _try([lambda: write_report(run), lambda: write_card(run)], say)
 

@@ -13,7 +13,7 @@ from toughen.recipe.recipe import Recipe, load_recipe
 from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, FOLDS, METRICS, MODEL, RECIPE
 
 if TYPE_CHECKING:
-    from toughen.classifier.classifier import Classifier
+    from toughen.classifier.classifier import Classifier  # loads transformers
 
 
 class FinishedRun:
@@ -86,9 +86,9 @@ class FinishedRun:
     @cached_property
     def classifier(self) -> Classifier:
         """The model with its tokenizer, or those of all folds or of a combination as one, loaded once."""
-        from toughen.classifier.classifier import Classifier
-        from toughen.runs.combination import Combination, rule_of
-        from toughen.runs.ensemble import Ensemble
+        from toughen.classifier.classifier import Classifier  # loads transformers
+        from toughen.runs.combination import Combination, rule_of  # loads transformers
+        from toughen.runs.ensemble import Ensemble  # loads transformers
 
         if (self.path / COMBINATION).exists() and not (self.path / MODEL).exists():
             rule = rule_of(self._combination())
@@ -118,7 +118,7 @@ class FinishedRun:
 
     def labelled(self, data: object, columns: Mapping[str, str | None]) -> Any:
         """Read labelled texts as this run's model takes them, from the columns text, text_pair and label (or found)."""
-        from toughen.data import load_labelled
+        from toughen.data import load_labelled  # loads datasets
 
         return load_labelled(
             data,

@@ -11,7 +11,7 @@ from toughen.errors import InputError
 from toughen.files import write_json
 
 if TYPE_CHECKING:
-    from toughen.recipe.recipe import Recipe
+    from toughen.recipe.recipe import Recipe  # loads torch
 
 RECIPE, METRICS, MODEL, HASHES = "recipe.yaml", "metrics.json", "model", "train_hashes.npy"
 FOLDS, PSEUDO, CHOSEN = "folds.json", "pseudo.json", "pseudo.parquet"
@@ -52,8 +52,8 @@ def _foreign(path: Path) -> bool:
 
 
 def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
-    from toughen.recipe.auto import as_begun
-    from toughen.recipe.recipe import dump, load_recipe
+    from toughen.recipe.auto import as_begun  # loads torch
+    from toughen.recipe.recipe import dump, load_recipe  # loads torch
 
     begun = load_recipe(folder / RECIPE)
     before, now = dump(begun).splitlines(), dump(as_begun(recipe, begun)).splitlines()
@@ -82,7 +82,7 @@ def start_folder(
         keep: whether to go on with the run there, if one was begun.
         before: writes the other files that a run begins with.
     """
-    from toughen.recipe.recipe import dump
+    from toughen.recipe.recipe import dump  # loads torch
 
     if keep and (folder / RECIPE).exists():
         return

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import read_json
+from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import FOLDS, HASHES
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ class Members:
         Raises:
             InputError: if there are too few, one is no finished run, or they do different things.
         """
-        from toughen.runs.finished import FinishedRun
-
         if how not in HOWS:
             raise InputError(f"--how must be one of {', '.join(HOWS)}, got {how!r}.")
         least = 1 if how == DISTIL else 2
@@ -122,8 +122,6 @@ def trained_on(run: FinishedRun, rows: Any, own_validation: Any) -> NDArray[np.b
         rows: dataset of N texts.
         own_validation: the rows that the run was selected on; None where they cannot be read again.
     """
-    from toughen.data.divide.overlap import text_hashes
-
     hashes = text_hashes(rows)
     seen = np.isin(hashes, seen_hashes(run))
     if own_validation is None or not seen.any():
@@ -137,8 +135,6 @@ def refuse_seen_test(members: Members, rows: Any) -> None:
     Raises:
         InputError: naming the run.
     """
-    from toughen.data.divide.overlap import text_hashes
-
     hashes = text_hashes(rows)
     for run in members.runs:
         shared = int(np.isin(hashes, seen_hashes(run)).sum())

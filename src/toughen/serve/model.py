@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.classifier.answers import texts_dataset
 from toughen.deploy.files import MODEL, is_export, require_run
+from toughen.deploy.predictor import load
 from toughen.serve.cut import PER_TOKEN, Cut, Cutter
 from toughen.serve.refusals import Refusal
 from toughen.tasks import TaskName
@@ -41,8 +43,6 @@ def open_model(folder: Path, model: str | None = None) -> Served:
         InputError: if it is neither, or has no such graph.
     """
     if is_export(folder):
-        from toughen.deploy.predictor import load
-
         return Served(load(folder, model=model or MODEL), folder.resolve().name, "onnxruntime")
     require_run(folder, model)
     from toughen.runs.finished import FinishedRun
@@ -194,7 +194,6 @@ class Served:
             if self.pairs:
                 columns = {"text": [one for one, _ in texts], "text_pair": [two for _, two in texts]}
             return self.classifier.outputs_of(columns, batch_size=batch_size, progress=progress)
-        from toughen.classifier.answers import texts_dataset
 
         given = texts_dataset(texts, self.task)
         return self.classifier.outputs(given, batch_size=batch_size, progress=progress)

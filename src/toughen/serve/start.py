@@ -55,9 +55,9 @@ def serve(
         require(0 <= number <= 65535, name, number, "must be from 0 to 65535")
     if find_spec("uvicorn") is None:
         raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
-    from toughen.serve.app import make_app
-    from toughen.serve.meters import Meters
-    from toughen.serve.protocol import bounded
+    from toughen.serve.app import make_app  # needs the extra for the service
+    from toughen.serve.meters import Meters  # likewise
+    from toughen.serve.protocol import bounded  # likewise
 
     limits = limits or Limits()
     secret = None if token is None else read_token(token)

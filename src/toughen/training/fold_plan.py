@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.data.divide.fold_assignment import fold_assignment
+from toughen.data.divide.hold_out import hold_out
+from toughen.data.divide.overlap import text_hashes
+from toughen.data.read.chunks import as_dataset
+
 if TYPE_CHECKING:
     from toughen.data import Splits
     from toughen.recipe.recipe import Recipe
@@ -65,8 +70,6 @@ def make_plan(recipe: Recipe, splits: Splits, folds: int) -> Plan:
     """
     import datasets
 
-    from toughen.data.divide.fold_assignment import fold_assignment
-
     pool = splits.train
     if splits.held_out:
         pool = datasets.concatenate_datasets([splits.train, splits.validation])
@@ -87,9 +90,6 @@ def split_fold(plan: Plan, recipe: Recipe, fold: int) -> Splits:
 
 def _divide(rest: Any, plan: Plan, recipe: Recipe, fold: int) -> tuple[Any, Any]:
     """Hold out of the other folds' rows the part that selects."""
-    from toughen.data.divide.hold_out import hold_out
-    from toughen.data.read.chunks import as_dataset
-
     table, share, where = rest.with_format("arrow")[:], recipe.data.validation_share, f"training of fold {fold + 1}"
     names, task = plan.splits.label_names, plan.splits.task
     train, validation = hold_out(table, share, recipe.training.seed, names, where, task)
@@ -98,7 +98,5 @@ def _divide(rest: Any, plan: Plan, recipe: Recipe, fold: int) -> tuple[Any, Any]
 
 def _without(texts: Any, others: Any) -> Any:
     """Return the texts that do not stand among others; None if there are none left."""
-    from toughen.data.divide.overlap import text_hashes
-
     kept = np.flatnonzero(~np.isin(text_hashes(texts), text_hashes(others)))
     return texts.select(kept) if len(kept) else None

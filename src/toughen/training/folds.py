@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
+from toughen.machine.launch import main_process_alone
 from toughen.runs.folder import FOLDS, METRICS, RECIPE, start_folder
-from toughen.training import pseudo_labels
+from toughen.training import build_trainer, pseudo_labels
 from toughen.training.extras import Extras
 from toughen.training.fold_plan import Plan, fold_name, make_plan, split_fold
 from toughen.training.one import train_one
+from toughen.training.out_of_fold import assemble
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +45,6 @@ def train_folds(
     Raises:
         InputError: if something does not fit together; nothing has been written then.
     """
-    from toughen.machine.launch import main_process_alone
-    from toughen.training.out_of_fold import assemble
-
     plan = make_plan(recipe, splits, int(extras.folds or 0))
     going_on = resume and (folder / RECIPE).exists()
     if going_on:
@@ -74,8 +73,6 @@ class _Work:
 
     def check(self) -> None:
         """Refuse what does not fit together in any fold."""
-        from toughen.training import build_trainer
-
         for fold in range(self.plan.folds):
             build_trainer.check(self.recipe, self.splits(fold))
 

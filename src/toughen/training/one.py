@@ -11,8 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.assess.metrics import score
+from toughen.assess.thresholds import tune_thresholds
+from toughen.classifier.classifier import Classifier
+from toughen.data.divide.overlap import text_hashes
 from toughen.files import read_json, write_json, write_whole
+from toughen.huggingface.checkpoint import last_complete
+from toughen.huggingface.pretrained import prepare
+from toughen.machine.environment import environment
+from toughen.machine.full_speed import full_speed
+from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
+from toughen.model.base_rates import starting_bias
+from toughen.recipe.auto import as_begun
+from toughen.recipe.recipe import load_recipe
+from toughen.report.write import after_training
 from toughen.runs.folder import HASHES, METRICS, MODEL, PROBE, RECIPE
+from toughen.training import build_trainer, fresh
+from toughen.training.probe import probe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,14 +66,6 @@ def train_one(
         InputError: if recipe, data and model do not fit together; nothing has been written then.
     """
     # Slow to import, and not needed to refuse wrong data.
-    from toughen.huggingface.checkpoint import last_complete
-    from toughen.huggingface.pretrained import prepare
-    from toughen.machine.full_speed import full_speed
-    from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
-    from toughen.model.base_rates import starting_bias
-    from toughen.report.write import after_training
-    from toughen.training import build_trainer
-    from toughen.training.probe import probe
 
     build_trainer.check(recipe, splits)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
@@ -87,9 +94,6 @@ def train_one(
 
 def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
     """Return the recipe with what a run begun in the folder settled, and its probe's account; None if there is none."""
-    from toughen.recipe.auto import as_begun
-    from toughen.recipe.recipe import load_recipe
-
     if not (folder / RECIPE).exists():
         return recipe, None
     return as_begun(recipe, load_recipe(folder / RECIPE)), read_json(folder / PROBE)
@@ -97,11 +101,6 @@ def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]
 
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
     """Score the saved model; ``metrics.json`` comes last, whole, and says that the run has finished."""
-    from toughen.assess.metrics import score
-    from toughen.classifier.classifier import Classifier
-    from toughen.machine.environment import environment
-    from toughen.training import fresh
-
     size = recipe.training.eval_batch_size
     _save_hashes(folder / HASHES, splits)
     classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
@@ -120,8 +119,6 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
 
 def _save_hashes(path: Path, splits: Splits) -> None:
     """Keep which texts the model has seen, so that it can be refused as the teacher of a run scored on them."""
-    from toughen.data.divide.overlap import text_hashes
-
     seen = (splits.train, splits.validation, splits.unlabelled)
     hashes = np.unique(np.concatenate([text_hashes(rows) for rows in seen if rows is not None]))
 
@@ -140,8 +137,6 @@ def wants_thresholds(recipe: Recipe, splits: Splits) -> bool:
 
 
 def _tuned(classifier: Classifier, splits: Splits, batch_size: int) -> tuple[float, ...]:
-    from toughen.assess.thresholds import tune_thresholds
-
     probabilities = classifier.probabilities(splits.validation, batch_size=batch_size)
     return tuple(tune_thresholds(splits.task, probabilities, splits.validation["label"][:]))
 

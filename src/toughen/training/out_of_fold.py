@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.assess.metrics import task_metrics
+from toughen.classifier.answers import answers
+from toughen.classifier.classifier import Classifier
 from toughen.files import write_json, write_whole
+from toughen.runs.ensemble import mean_outputs, mean_thresholds
 from toughen.runs.folder import METRICS, MODEL, OUT_OF_FOLD, SUBMISSION
+from toughen.training.fold_plan import fold_name
 
 if TYPE_CHECKING:
     from toughen.assess.definition import Metrics
@@ -62,9 +67,6 @@ def assemble(plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapp
 
 def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> Answers:
     """Load one fold's model after another and ask it about the rows it never saw, and about other datasets."""
-    from toughen.classifier.classifier import Classifier
-    from toughen.training.fold_plan import fold_name
-
     found = Answers(others={name: [] for name in others})
     size = recipe.training.eval_batch_size
     for fold in range(plan.folds):
@@ -77,10 +79,6 @@ def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> 
 
 
 def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, Any]) -> dict[str, Any]:
-    from toughen.assess.metrics import task_metrics
-    from toughen.runs.ensemble import mean_outputs, mean_thresholds
-    from toughen.training.fold_plan import fold_name
-
     task, names, test = plan.splits.task, plan.splits.label_names, plan.splits.test
     per_fold = [
         task_metrics(task, outputs, plan.held_out(fold)["label"][:], names, answers.thresholds[fold])
@@ -102,8 +100,6 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
 
 def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
     """Score all rows together, each by its own fold's model and with that model's thresholds."""
-    from toughen.assess.metrics import task_metrics
-
     task, names, labels = plan.splits.task, plan.splits.label_names, plan.pool["label"][:]
     pooled = task_metrics(task, pool(plan, answers.held_out), labels, names)
     if answers.thresholds[0] is None:
@@ -198,9 +194,6 @@ def _write_submission(
 ) -> None:
     """Write row, label and probabilities, or row and prediction, of texts whose labels nobody need know."""
     import pandas as pd
-
-    from toughen.classifier.answers import answers
-    from toughen.runs.ensemble import mean_outputs, mean_thresholds
 
     task, names, mean = plan.splits.task, plan.splits.label_names, mean_outputs(outputs)
     columns: dict[str, Any] = {"row": rows["row"][:]}

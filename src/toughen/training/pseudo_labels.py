@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.data.divide.overlap import text_hashes
+from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.machine.launch import main_process_alone
+from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import CHOSEN, PSEUDO
 from toughen.runs.members import seen_hashes
 from toughen.training.extras import Extras
@@ -114,8 +118,6 @@ def _check_confidence(confidence: float, names: Sequence[str]) -> None:
 
 def _teachers(path: Path, students: int) -> list[FinishedRun]:
     """Return the run that teaches each student."""
-    from toughen.runs.finished import FinishedRun
-
     teacher = FinishedRun.open(path)
     if students == 1 or teacher.folds is None:
         return [teacher] * students
@@ -129,8 +131,6 @@ def _teachers(path: Path, students: int) -> list[FinishedRun]:
 
 def _check_teacher(teacher: FinishedRun, lesson: Lesson) -> None:
     """Refuse a teacher with other labels, or one that has seen a text on which its student is scored."""
-    from toughen.data.divide.overlap import text_hashes
-
     theirs, ours = teacher.classifier.label_names, lesson.splits.label_names
     if teacher.classifier.task != "single-label" or set(theirs) != set(ours):
         raise InputError(
@@ -149,8 +149,6 @@ def _check_teacher(teacher: FinishedRun, lesson: Lesson) -> None:
 
 
 def _label(teacher: FinishedRun, lesson: Lesson, confidence: float, batch_size: int) -> Chosen:
-    from toughen.data.divide.overlap import text_hashes
-
     splits = lesson.splits
     known = (splits.train, splits.validation, *lesson.scored.values())
     hashes = np.concatenate([text_hashes(rows) for rows in known])
@@ -184,8 +182,6 @@ def _in_main_process(make: Callable[[], T]) -> T:
     """Make something in the main process and hand it to all; a refusal reaches all of them too."""
     from accelerate.utils import broadcast_object_list
 
-    from toughen.machine.launch import main_process_alone
-
     answer: list[Any] = [None, None]
     with main_process_alone() as is_main:
         if is_main:
@@ -209,8 +205,6 @@ def joined(splits: Splits, chosen: Chosen) -> Splits:
         InputError: if the source of texts without labels has changed since they were chosen.
     """
     import pyarrow as pa
-
-    from toughen.data.read.chunks import as_dataset
 
     table = None if splits.unlabelled is None else splits.unlabelled.with_format("arrow")[:]
     rows = np.asarray(table["row"]) if table is not None else np.empty(0)
