@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from serve.folders import save_exported, save_pretrained
 from toughen.machine.installed import TRAINING, missing_part
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WITHOUT = """
 import sys
 
