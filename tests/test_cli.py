@@ -67,6 +67,7 @@ def calls(monkeypatch):
     module = types.ModuleType("toughen.run")
     module.Run, module.train = FakeRun, fake_train
     monkeypatch.setitem(sys.modules, "toughen.run", module)
+    monkeypatch.setattr("toughen.runs.finished.FinishedRun", FakeRun)
     monkeypatch.setattr(FakeRun, "calls", [])
     monkeypatch.setattr(FakeRun, "fails", None)
     return FakeRun.calls
