@@ -34,6 +34,7 @@ def test_binary_scores_by_hand():
         "n": 5,
     }
     assert scores.pop("undefined") == {}
+    assert scores.pop("positive_class") == "positive"
     assert scores == pytest.approx(expected, abs=1e-12)
 
 

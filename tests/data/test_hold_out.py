@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toughen.data import Data, load_splits
@@ -24,7 +24,7 @@ def classes_of(part):
     return set(part["label"].to_pylist())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sizes=st.lists(st.integers(2, 60), min_size=2, max_size=8),
     share=st.floats(0.01, 0.99),
@@ -62,7 +62,7 @@ def test_groups_of_a_rare_class_are_spread_over_both_sides():
     assert classes_of(rest) == classes_of(held) == {0, 1}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=12, max_size=60), st.integers(0, 99))
 def test_labels_of_several_texts_stand_on_both_sides_where_no_other_is_lost(rows, seed):
     hot = np.array(rows, np.float32)

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from toughen.arrays import Floats
 
-Metrics = dict[str, float | int | dict[str, str] | None]
-"""Values by name, None where undefined; `n`, the number of examples; `undefined`, {metric: why} for each None."""
+Metrics = dict[str, float | int | str | dict[str, str] | None]
+"""Values by name, None where undefined; `n`, the number of examples; `undefined`, {metric: why} for each None.
+
+Of two classes also `positive_class`, the name of the one that precision, recall and F1 speak of.
+"""
 
 
 class Sized(Protocol):
@@ -45,6 +48,9 @@ class Counted(Sized, Protocol):
         """The classes that precision, recall and F1 speak of."""
 
 
+POSITIVE_CLASS = "positive_class"
+NO_NUMBERS = ("undefined", POSITIVE_CLASS)
+"""Entries of metrics that are words about the numbers."""
 S = TypeVar("S", bound=Sized)
 Rule = tuple[Callable[[S], str | None], Callable[[S], float]]
 
@@ -79,6 +85,12 @@ def checked_names(label_names: Sequence[str] | None, classes: int) -> tuple[str,
     if len(label_names) != classes:
         raise ValueError(f"{len(label_names)} label names do not fit {classes} columns of probabilities")
     return tuple(label_names)
+
+
+def of_positive_class(metrics: Mapping[str, object]) -> str | None:
+    """Say whose precision, recall and F1 are told, where they are those of one class of two."""
+    name = metrics.get(POSITIVE_CLASS)
+    return None if name is None else f"precision, recall and f1 are those of the positive class {name!r}"
 
 
 def nothing(_: Sized) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toughen.assess.definition import (
+    POSITIVE_CLASS,
     Metrics,
     Rule,
     checked_names,
@@ -102,14 +103,16 @@ def classification_metrics(
     Returns:
         accuracy, precision, recall, f1, roc_auc, mcc, each in its usual range; log_loss in nats, with probabilities
         clipped at float64's epsilon (2.2e-16) only; `n` the number of examples; `undefined`: {metric: why} for every
-        metric that is None.
+        metric that is None; of two classes `positive_class`, the name of id 1.
 
     Raises:
         RuntimeError: if a probability is not finite: the model, not the user's data, is at fault.
         ValueError: if shapes, label ids or the threshold do not fit.
     """
     scored = Scored.of(probabilities, labels, label_names, threshold)
-    return measured(scored, {**_SHARED, **(_BINARY if scored.classes == 2 else _MULTI)})
+    if scored.classes > 2:
+        return measured(scored, {**_SHARED, **_MULTI})
+    return measured(scored, {**_SHARED, **_BINARY}) | {POSITIVE_CLASS: scored.names[1]}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+from toughen.assess.definition import of_positive_class
+
 Sets = Mapping[str, Mapping[str, Any]]
 _MOST_CLASSES = 12
 _LONGEST = 160  # characters of a mistake's text that are shown
@@ -43,6 +45,9 @@ def print_evaluation(sets: Sets) -> None:
     _dropout(console, main.get("dropout"))
     _novelty(console, main.get("ood"))
     _mistakes(console, main.get("mistakes") or [])
+    whose = of_positive_class(main)
+    if whose:
+        console.print(whose)
     for name, found in sets.items():
         for metric, reason in (found.get("undefined") or {}).items():
             console.print(f"{name}: {metric} is undefined: {reason}")

@@ -61,6 +61,8 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from toughen.assess.definition import of_positive_class
+
     table = Table("metric", box=None, pad_edge=False)
     for name in splits:
         table.add_column(name, justify="right")
@@ -69,6 +71,8 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
         table.add_row(row, *(_number(split.get(row)) for split in splits.values()))
     console = Console(highlight=False, markup=False)
     console.print(table)
+    for whose in dict.fromkeys(filter(None, map(of_positive_class, splits.values()))):
+        console.print(whose)
     for name, split in splits.items():
         for metric, reason in (split.get("undefined") or {}).items():
             console.print(f"{name}: {metric} is undefined: {reason}")

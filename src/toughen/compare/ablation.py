@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.definition import NO_NUMBERS
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, Plan, power_of, step_cost
 from toughen.compare.pool import Job, run_jobs
 from toughen.compare.scores import chosen_metric
@@ -246,7 +247,7 @@ def _arm(
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name != "undefined"}
+    return {name: value for name, value in metrics.items() if name not in NO_NUMBERS}
 
 
 def _estimate(values: list[float]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.arrays import Floats
+from toughen.assess.definition import NO_NUMBERS
 from toughen.assess.intervals import MAIN_METRICS, task_values
 from toughen.assess.metrics import DEFAULT_METRIC, Scored, task_metrics
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
@@ -191,7 +192,7 @@ def _described(group: Group, scores: Mapping[Path, Scores], metrics: Sequence[st
             {
                 "path": str(run.path),
                 "seed": seed,
-                "metrics": {k: v for k, v in scores[run.path].metrics.items() if k != "undefined"},
+                "metrics": {k: v for k, v in scores[run.path].metrics.items() if k not in NO_NUMBERS},
                 "seen_in_training": scores[run.path].seen,
             }
             for run, seed in zip(group.runs, group.seeds, strict=True)

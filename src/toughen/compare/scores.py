@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toughen.assess.definition import NO_NUMBERS
 from toughen.errors import InputError
 
-_NOT_SCORES = ("n", "undefined", "seconds", "samples_per_second")
+_NOT_SCORES = ("n", *NO_NUMBERS, "seconds", "samples_per_second")
 _MAIN = ("f1", "pearson")
 """The score by which each task is compared unless another is named: f1, or of numbers pearson."""
 

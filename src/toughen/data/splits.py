@@ -15,6 +15,7 @@ from toughen.data.columns.checks import check_groups
 from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import put_last
+from toughen.data.columns.spelling import fold_spellings, like_missing, said_positive
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import pick, read_texts, text_columns
 from toughen.data.config import Data
@@ -71,7 +72,7 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
     columns, task = choose(train, config)
     _check_fit(config, task, train)
-    tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config.positive_label)
+    tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config)
     sketches = {split: sketch(table) for split, table in tables.items()}
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _read_unlabelled(config, divided, columns)
@@ -182,7 +183,7 @@ def load_texts(
 
 
 def _read_splits(
-    raws: Mapping[str, Raw], columns: Columns, task: TaskName, positive: str | None
+    raws: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data
 ) -> tuple[dict[str, pa.Table], tuple[str, ...], tuple[str, ...]]:
     """Check every split and return (tables by split, label names, notes)."""
     texts: dict[str, dict[str, pa.ChunkedArray]] = {}
@@ -195,8 +196,10 @@ def _read_splits(
             continue
         texts[split], targets[split] = read_texts(raws[split], columns, task), target
         target.check()
+    notes += fold_spellings(targets.values()) if config.labels == "folded" else []
     names = targets["train"].label_names()
-    names = names if positive is None else put_last(names, positive, raws["train"])
+    names = names if config.positive_label is None else put_last(names, config.positive_label, raws["train"])
+    notes += [*like_missing(names), *([said_positive(names)] if task == "single-label" and len(names) == 2 else [])]
     for target in targets.values():
         target.check_seen(targets["train"], names)
     groups = {split: _groups(raws[split], columns.group, split) for split in texts}

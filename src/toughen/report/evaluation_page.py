@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.definition import of_positive_class
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
@@ -95,6 +96,9 @@ def _said(main: Result) -> Iterator[str]:
             f"{named(k)} {value_with_interval(v, intervals.get(k))}" for k, v in scores(main).items() if v is not None
         ]
         yield f"On {count(main['n'], 'text')}: {', '.join(told[:3])}."
+    whose = of_positive_class(main)
+    if whose:
+        yield f"{whose[:1].upper()}{whose[1:]}."
     yield from few(main.get("n", FEW))
 
 

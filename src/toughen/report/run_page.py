@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.definition import of_positive_class
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
@@ -150,6 +151,9 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
     if split == "validation":
         yield "These texts also chose the weights, so that the score flatters the model; there was no test split."
+    whose = of_positive_class(scored)
+    if whose:
+        yield f"{whose[:1].upper()}{whose[1:]}."
     for name, reason in (scored.get("undefined") or {}).items():
         yield f"{named(name)} is undefined: {reason}."
     yield from few(scored.get("n", FEW))

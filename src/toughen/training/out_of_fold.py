@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toughen.assess.definition import NO_NUMBERS
 from toughen.assess.metrics import task_metrics
 from toughen.classifier.answers import answers
 from toughen.classifier.classifier import Classifier
@@ -138,7 +139,7 @@ def mean_and_sd(per_fold: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, fl
     """Return mean and sample standard deviation of each metric over the folds; None where a fold has none."""
     found: dict[str, dict[str, float | None]] = {}
     for name in per_fold[0]:
-        if name in ("n", "undefined"):
+        if name in ("n", *NO_NUMBERS):
             continue
         values = [metrics.get(name) for metrics in per_fold]
         known = [value for value in values if isinstance(value, (int, float))]

@@ -169,7 +169,7 @@ def match_names(
     found = _names(labels)
     for table in _translations(labels, label_names):
         if all(name in table for name in found):
-            return _translated(labels.names, table)
+            return translated(labels.names, table)
     unknown = pc.invert(pc.is_in(labels.names, value_set=pa.array(label_names, pa.string())))
     row = first_row(pc.and_(unknown, pc.is_valid(labels.names))) or 0
     where = (place or raw.place)(row)
@@ -196,7 +196,8 @@ def _names(labels: Labels) -> list[str]:
     return [str(name) for name in labels.names.unique().drop_null().to_pylist()]
 
 
-def _translated(names: pa.ChunkedArray, table: dict[str, str]) -> Labels:
+def translated(names: pa.ChunkedArray, table: dict[str, str]) -> Labels:
+    """Return labels under other names: ``table`` has one for each name there is."""
     values = pa.array(list(table.values()), pa.string())
     positions = pc.index_in(names, value_set=pa.array(list(table), pa.string()))
     return Labels(pa.chunked_array([values.take(chunk) for chunk in positions.chunks], pa.string()))

@@ -13,6 +13,7 @@ from toughen.data.columns.choice import Columns
 from toughen.data.columns.labels import Labels, match_names, name_classes, read_labels
 from toughen.data.columns.lists import NameLists, read_label_sets, read_list_column
 from toughen.data.columns.numeric import check_numbers, check_spread, read_numbers
+from toughen.data.columns.spelling import positive_last
 from toughen.data.read.raw import Raw
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -52,7 +53,8 @@ class OneLabel:
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the labels by id; refuse training rows from which nothing can be learnt."""
         check_classes(self.raw, self.column, self.labels)
-        return name_classes(self.labels)
+        names = name_classes(self.labels)
+        return names if self.labels.order else positive_last(names)
 
     def check_seen(self, train: Self, label_names: tuple[str, ...]) -> None:
         """Refuse a split with a label that the training rows never have."""
