@@ -192,3 +192,70 @@ def test_words_alone_get_the_space_that_a_byte_level_tokenizer_tells_them_by(fol
     assert saved(["a", "b"], is_split_into_words=True)["input_ids"] == [ids["\u0120a"], ids["\u0120b"]]
     single = prepare(recipe_of(tmp_path), ("a", "b")).tokenizer
     assert single("a")["input_ids"] == plain("a")["input_ids"]
+
+
+# ---------------------------------------------------------------- training on from a saved classifier
+
+
+def probabilities(model, tokenizer):
+    batch = tokenizer(["a very good film", "a dull and bad book"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return model.eval()(**batch).logits
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("bad", "fine", "good"), (0, 1, 2)),
+        (("good", "bad", "fine"), (2, 0, 1)),
+        (("Good", " bad", "FINE"), (2, 0, 1)),
+    ],
+)
+def test_a_saved_head_goes_on_label_by_label(names, order, saved):
+    folder = saved("single-label", names=("bad", "fine", "good"))
+    before = AutoModelForSequenceClassification.from_pretrained(folder)
+    prepared = prepare(recipe_of(folder), names)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    wanted = probabilities(before, tokenizer)[:, list(order)]
+    torch.testing.assert_close(probabilities(prepared.model, tokenizer), wanted)
+    assert prepared.head.startswith("head: that of the saved model goes on")
+    assert ("order" in prepared.head) == (order != (0, 1, 2))
+    assert tuple(prepared.model.config.id2label.values()) == names
+
+
+@pytest.mark.parametrize(
+    ("was", "names", "kept"),
+    [
+        (("bad", "good"), ("no", "yes"), False),
+        (("bad", "good"), ("bad", "fine"), False),
+        (("LABEL_0", "LABEL_1"), ("0", "1"), True),
+        (("LABEL_0", "LABEL_1"), ("bad", "good"), False),
+        (("bad", "fine", "good"), ("bad", "good"), False),
+    ],
+)
+def test_a_head_for_other_labels_is_not_kept(was, names, kept, saved):
+    folder = saved("single-label", names=was)
+    before = AutoModelForSequenceClassification.from_pretrained(folder)
+    prepared = prepare(recipe_of(folder), names)
+    same = torch.equal(prepared.model.classifier.weight[: len(names)], before.classifier.weight[: len(names)])
+    assert same == kept
+    assert prepared.head.startswith("head: " if kept else "new head: the saved one was trained for")
+    body = [n for n, _ in before.named_parameters() if not n.startswith("classifier")]
+    assert all(torch.equal(prepared.model.get_parameter(n), before.get_parameter(n)) for n in body)
+
+
+def test_a_pretrained_encoder_has_no_head_to_speak_of(folder):
+    assert prepare(recipe_of(folder), ("a", "b")).head == ""
+
+
+def test_a_run_folder_is_a_model(saved, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/recipe.yaml").write_text("model: x\n")
+    with pytest.raises(InputError, match="is a run without one model of its own"):
+        prepare(recipe_of(tmp_path / "run"), ("negative", "positive"))
+    model = tmp_path / "run/model"
+    model.mkdir()
+    for path in saved("single-label").iterdir():
+        if path.is_file():
+            path.rename(model / path.name)
+    assert "goes on" in prepare(recipe_of(tmp_path / "run"), ("negative", "positive")).head

@@ -22,6 +22,7 @@ from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
+from toughen.huggingface.saved_head import fit_head, model_folder
 from toughen.machine.hub import hub_answers
 from toughen.machine.runtime import best_device
 from toughen.model.base_rates import Numbers, set_bias
@@ -41,19 +42,21 @@ PREFIX_SPACE = ('"add_prefix_space":false', '"add_prefix_space":true')
 
 @dataclass
 class Prepared:
-    """A model with a new head, its tokenizer, and the tokens it may read at most.
+    """A model with its head, its tokenizer, and the tokens it may read at most.
 
     Attributes:
         model: with the head (and the adapters) of the recipe.
         tokenizer: its own.
         max_length: tokens per text (or pair), special tokens included.
         recipe: the one asked for, with what it left to the run settled.
+        head: what became of a saved head, as a sentence; empty where there was none.
     """
 
     model: Any
     tokenizer: Any
     max_length: int
     recipe: Recipe
+    head: str = ""
 
 
 def prepare(
@@ -64,7 +67,10 @@ def prepare(
     pairs: bool = False,
     bias: Numbers | None = None,
 ) -> Prepared:
-    """Load tokenizer and model, with a new head of one output per label name, and try the recipe on them.
+    """Load tokenizer and model, with a head of one output per label name, and try the recipe on them.
+
+    The head of a saved classifier goes on where its labels are those of the data (see
+    :mod:`toughen.huggingface.saved_head`); else it is a new one.
 
     Args:
         recipe: what to do; its head and its adapter are put on the model.
@@ -78,7 +84,7 @@ def prepare(
     """
     _check_adapter(recipe)
     recipe = filled(settled(recipe, task), {"head.pooling": "model"})
-    tokenizer, model, fresh = _load(recipe, label_names, task)
+    tokenizer, model, fresh, said = _load(recipe, label_names, task)
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     model.config.toughen = _note(recipe, task, length) | {"pairs": pairs}
     apply_head(model, recipe.head, recipe.training.seed)
@@ -87,7 +93,7 @@ def prepare(
     if recipe.adapter is not None:
         model = apply_lora(model, recipe.adapter, recipe.training.seed, fresh)
     _try_out(recipe, model, tokenizer, task)
-    return Prepared(model, tokenizer, length, recipe)
+    return Prepared(model, tokenizer, length, recipe, said)
 
 
 def settled(recipe: Recipe, task: TaskName) -> Recipe:
@@ -100,10 +106,10 @@ def settled(recipe: Recipe, task: TaskName) -> Recipe:
     """
     if not is_open(recipe):
         return recipe
-    with _finding(recipe.model) as cached_only:
-        config = AutoConfig.from_pretrained(recipe.model, local_files_only=cached_only)
+    with _finding(recipe.model) as (source, cached_only):
+        config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
         values = {"training.learning_rate": learning_rate(config, adapter=recipe.adapter is not None)}
-        pooling = "model" if task == "tokens" else stated_pooling(recipe.model, config, local_files_only=cached_only)
+        pooling = "model" if task == "tokens" else stated_pooling(source, config, local_files_only=cached_only)
     return filled(recipe, values | ({} if pooling is None else {"head.pooling": pooling}))
 
 
@@ -116,7 +122,7 @@ def load_frozen(recipe: Recipe, label_names: tuple[str, ...], task: TaskName, *,
         InputError: if the model cannot be found, or cannot have the recipe's head.
     """
     recipe = filled(recipe, {"head.pooling": "model"})
-    tokenizer, model, _ = _load(recipe, label_names, task)
+    tokenizer, model, _, _ = _load(recipe, label_names, task)
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     return Prepared(model.to(best_device()).eval(), tokenizer, length, recipe)
 
@@ -138,29 +144,32 @@ def _note(recipe: Recipe, task: TaskName, length: int) -> dict[str, Any]:
     return {"task": task, "thresholds": None, **reading}
 
 
-def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str]]:
-    """Return tokenizer, model, and the names of the parameters that were not in the pretrained checkpoint."""
-    with _finding(recipe.model) as cached_only:
+def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str], str]:
+    """Return tokenizer, model, the names of the parameters that start anew, and what became of a saved head."""
+    with _finding(recipe.model) as (source, cached_only):
         set_seed(recipe.training.seed)  # the new head's weights
-        config = AutoConfig.from_pretrained(recipe.model, local_files_only=cached_only)
+        config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
         _check_config(recipe, task, config)
-        tokenizer = _load_tokenizer(recipe.model, task, cached_only)
-        model, fresh = _load_model(recipe, names, task, cached_only)
+        tokenizer = _load_tokenizer(source, task, cached_only)
+        model, fresh = _load_model(recipe, source, names, task, cached_only)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    return tokenizer, model, fresh
+    saved = [str(config.id2label.get(i, i)) for i in range(config.num_labels)]
+    anew, said = fit_head(model, saved, names, fresh)
+    return tokenizer, model, sorted({*fresh, *anew}), said
 
 
 @contextmanager
-def _finding(name: str) -> Iterator[bool]:
-    """Say whether only what is on this machine can be loaded, and in a sentence why loading failed."""
-    local = Path(name).exists()
-    if Path(name).is_file():
+def _finding(name: str) -> Iterator[tuple[str, bool]]:
+    """Give where a model stands and whether only what is on this machine can be loaded; say why loading failed."""
+    source = model_folder(name)
+    local = Path(source).exists()
+    if Path(source).is_file():
         raise InputError(f"model {name!r} is a file; give the folder of a saved transformers model, or a hub id.")
-    cached_only = not local and not hub_answers("model", name)
+    cached_only = not local and not hub_answers("model", source)
     try:
-        yield cached_only
+        yield source, cached_only
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -195,7 +204,9 @@ def _needs_space(tokenizer: Any) -> bool:
     )
 
 
-def _load_model(recipe: Recipe, names: tuple[str, ...], task: TaskName, cached_only: bool) -> tuple[Any, list[str]]:
+def _load_model(
+    recipe: Recipe, source: str, names: tuple[str, ...], task: TaskName, cached_only: bool
+) -> tuple[Any, list[str]]:
     labels: dict[str, Any] = {
         "num_labels": len(names),
         "id2label": dict(enumerate(names)),
@@ -204,11 +215,11 @@ def _load_model(recipe: Recipe, names: tuple[str, ...], task: TaskName, cached_o
     if task in PROBLEM_TYPES:
         labels["problem_type"] = PROBLEM_TYPES[task]
     if recipe.head.pooling != "model":
-        encoder, fresh = load_encoder(recipe.model, dtype=torch.float32, local_files_only=cached_only)
+        encoder, fresh = load_encoder(source, dtype=torch.float32, local_files_only=cached_only)
         return pooled(encoder, recipe.head, **labels), [f"backbone.{name}" for name in fresh]
     auto: Any = AutoModelForTokenClassification if task == "tokens" else AutoModelForSequenceClassification
     model, report = auto.from_pretrained(
-        recipe.model,
+        source,
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
         local_files_only=cached_only,

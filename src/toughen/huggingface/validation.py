@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import EvalPrediction
 
-from toughen.assess.metrics import DEFAULT_METRIC, LESS_IS_BETTER, task_metrics
+from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
+from toughen.data.read.raw import listed
 from toughen.engine.likelihood import IGNORED
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -29,6 +30,11 @@ CHOICES: dict[TaskName, tuple[str, ...]] = {
 """The metrics that can choose the best weights, by task."""
 
 
+_CLASSWISE = ("f1", "precision", "recall", "roc_auc", "average_precision", "mcc", "f1_micro", "f1_weighted")
+_MACRO = ("f1", "precision", "recall", "roc_auc", "average_precision")
+_OUTSIDE = "O"
+
+
 def chosen_metric(asked: str | None, task: TaskName) -> str:
     """Return the metric that chooses, the task's own if none is asked for.
 
@@ -42,6 +48,57 @@ def chosen_metric(asked: str | None, task: TaskName) -> str:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What chooses the best weights, given the validation rows.
+
+    Attributes:
+        metric: by which they are chosen.
+        present: classes that the rows have, where some are absent and the metric is a mean over classes; None: all.
+        said: why it is not the metric that was asked for, or not over all classes; None where it is.
+    """
+
+    metric: str
+    present: tuple[int, ...] | None = None
+    said: str | None = None
+
+
+def choice(metric: str, task: TaskName, labels: Any, label_names: Sequence[str]) -> Choice:
+    """Return what can choose with these validation rows: a metric that some evaluation leaves undefined cannot.
+
+    Args:
+        metric: asked for, of the task (see :func:`chosen_metric`).
+        task: what a label is.
+        labels: of the validation rows, as in `Splits`.
+        label_names: names of the classes.
+    """
+    if task == "regression":
+        constant = metric in ("pearson", "spearman", "r2") and len(np.unique(np.asarray(labels))) < 2
+        return _by_loss(metric, "every number in validation is the same") if constant else Choice(metric)
+    if metric not in _CLASSWISE:
+        return Choice(metric)
+    counts, rows = label_counts(task, labels, len(label_names))
+    if task == "tokens":
+        bare = not any(n for n, name in zip(counts, label_names, strict=True) if name != _OUTSIDE)
+        return _by_loss(metric, "validation has no entity") if bare and metric != "accuracy" else Choice(metric)
+    ranks = metric == "roc_auc"
+    has = [0 < n < rows if ranks and rows is not None else n > 0 for n in counts]
+    present = tuple(i for i, known in enumerate(has) if known)
+    if len(present) == len(counts):
+        return Choice(metric)
+    absent = listed([name for name, known in zip(label_names, has, strict=True) if not known])
+    if not present or (task == "single-label" and len(present) < 2 and metric in ("roc_auc", "mcc")):
+        return _by_loss(metric, f"validation has no two classes (it lacks {absent})")
+    if metric not in _MACRO:
+        return Choice(metric)
+    said = f"validation has no text of {absent}: the best weights are chosen by {metric} over the classes that it has"
+    return Choice(metric, present, said)
+
+
+def _by_loss(metric: str, why: str) -> Choice:
+    return Choice("loss", None, f"{why}, so that {metric} is undefined: the best weights are chosen by the loss")
+
+
+@dataclass(frozen=True)
 class Validation:
     """Scores the validation rows of a training.
 
@@ -50,22 +107,32 @@ class Validation:
         label_names: names of the classes.
         chosen: the metric that chooses the best weights.
         owners: the text of each validation row, where a text has several (windows); None: one each.
+        present: classes over which the chosen metric is averaged, where it is not all (see :func:`choice`).
     """
 
     task: TaskName
     label_names: tuple[str, ...]
     chosen: str
     owners: NDArray[np.int64] | None = None
+    present: tuple[int, ...] | None = None
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        """Return the metrics that are numbers; an undefined chosen one is the worst there is."""
+        """Return the metrics that are numbers, the chosen one among them.
+
+        Where that is undefined because the model says the same of every text, it is what scikit-learn makes of a
+        division by zero, 0: that is a poor score, and no reason to stop.
+        """
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
         outputs, labels = self._outputs(np.asarray(logits), np.asarray(prediction.label_ids))
         metrics = task_metrics(self.task, outputs, labels, self.label_names)
         numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) and name != "n"}
-        if self.chosen != "loss":
-            # An undefined score is no score: never the best, and written as a number the Trainer can compare.
-            numbers.setdefault(self.chosen, float("inf") if self.chosen in LESS_IS_BETTER else float("-inf"))
+        if self.present is not None:
+            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, self.present)
+        elif self.chosen == "precision" and numbers.get(self.chosen) is None and self.task != "tokens":
+            classes = range(1 if np.shape(outputs)[1] == 2 and self.task == "single-label" else 0, np.shape(outputs)[1])
+            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, tuple(classes))
+        elif self.chosen != "loss":
+            numbers.setdefault(self.chosen, 0.0)
         return numbers
 
     def _outputs(self, logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
@@ -87,6 +154,29 @@ class Validation:
             np.add.at(sums, owner, values)
             values, labels = sums / np.bincount(owner)[:, None], labels[starts]
         return (values[:, 0] if first else values), labels
+
+
+def over_classes(
+    metric: str, task: TaskName, outputs: NDArray[np.float64], labels: NDArray[Any], classes: Sequence[int]
+) -> float:
+    """Return the mean of a metric over some of the classes, each against the rest; 0 where a class has nothing.
+
+    Args:
+        metric: f1, precision, recall, roc_auc or average_precision.
+        task: single-label or multi-label.
+        outputs: probabilities [N, C].
+        labels: [N] ids, or [N, C] of 0 and 1.
+        classes: that have texts with and texts without them.
+    """
+    from sklearn import metrics
+
+    hot = np.asarray(labels) if task == "multi-label" else np.eye(outputs.shape[1])[np.asarray(labels, np.int64)]
+    said = outputs >= 0.5 if task == "multi-label" else np.eye(outputs.shape[1])[outputs.argmax(1)]
+    if metric in ("roc_auc", "average_precision"):
+        score = metrics.roc_auc_score if metric == "roc_auc" else metrics.average_precision_score
+        return float(np.mean([score(hot[:, k], outputs[:, k]) for k in classes]))
+    score = getattr(metrics, f"{metric}_score")
+    return float(np.mean([score(hot[:, k], said[:, k], zero_division=0.0) for k in classes]))
 
 
 def owners_of(tokenised: Any) -> NDArray[np.int64] | None:

@@ -32,7 +32,7 @@ from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
 from toughen.huggingface.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.huggingface.trainer import ToughTrainer
-from toughen.huggingface.validation import Validation, chosen_metric, label_counts, owners_of
+from toughen.huggingface.validation import Validation, choice, chosen_metric, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
@@ -133,9 +133,13 @@ def make_trainer(
         console: where progress is shown.
     """
     training = recipe.training
-    metric = chosen_metric(training.metric, splits.task)
+    metric, labels = chosen_metric(training.metric, splits.task), splits.validation["label"][:]
+    chosen = choice(metric, splits.task, labels, splits.label_names)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if chosen.said is not None:
+        say(chosen.said)
     recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
-    args = training_arguments(recipe, folder, metric)
+    args = training_arguments(recipe, folder, chosen.metric)
     inputs = [name for name in prepared.tokenizer.model_input_names if name in tokens["validation"].column_names]
     rows, batches = _rows_and_batches(recipe, tokens, args)
     trainer = ToughTrainer(
@@ -148,11 +152,12 @@ def make_trainer(
         eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
         processing_class=prepared.tokenizer,
-        compute_metrics=Validation(splits.task, splits.label_names, metric, owners_of(tokens["validation"])),
+        compute_metrics=Validation(
+            splits.task, splits.label_names, chosen.metric, owners_of(tokens["validation"]), chosen.present
+        ),
         callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
     )
     if isinstance(rows, fresh.FreshRows):
-        say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
         trainer.epoch_hook = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
     trainer.remove_callback(PrinterCallback)
     if training.early_stopping is not None:

@@ -76,6 +76,8 @@ def train_one(
         pairs = "text_pair" in splits.train.column_names
         bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
         prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
+        if prepared.head:
+            console.print(prepared.head, highlight=False, markup=False, soft_wrap=True)
         tokens = build_trainer.tokenised(recipe, splits, prepared, console)
         with main_process_alone() as is_main:
             if is_main:
