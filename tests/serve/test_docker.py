@@ -44,7 +44,9 @@ def test_the_order_and_the_user():
     names = [name for name, _ in instructions()]
     assert names[0] == "FROM"
     assert set(names) <= {"FROM", "RUN", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT"}
-    assert dict(instructions())["USER"] == "toughen"
+    user, group = dict(instructions())["USER"].split(":")
+    assert int(user) >= 10000 <= int(group), "a name, or the number of somebody on the host"
+    assert any("useradd" in text and f"--uid {user}" in text for name, text in instructions() if name == "RUN")
     assert names.index("USER") > max(i for i, name in enumerate(names) if name in ("RUN", "COPY"))
     assert names[-1] == "ENTRYPOINT"
 
@@ -77,5 +79,6 @@ def test_the_commands_that_docker_starts_are_real():
         assert option in shown.stdout
     check = json.loads(how["HEALTHCHECK"].split("CMD ", 1)[1])
     assert check[:2] == ["python", "-c"]
+    assert "/healthz" in check[2], "a full queue would have it restarted"
     with pytest.raises(OSError, match=r"refused|timed out|urlopen"):
         exec(check[2].replace(":8080", ":9"), {})

@@ -113,6 +113,14 @@ def test_the_snippet_of_the_documents_makes_an_application(pretrained, tmp_path,
     assert callable(around["app"])
 
 
+def test_who_computes_is_there_or_named(pretrained, tmp_path):
+    _, folder = save_exported(pretrained, tmp_path)
+    for name in (None, "CPU", "cpu", "CPUExecutionProvider"):
+        assert open_model(folder, provider=name).classifier.session.get_providers() == ["CPUExecutionProvider"]
+    with pytest.raises(InputError, match=r"--provider Abacus is not in the onnxruntime .* which has: .*CPU"):
+        open_model(folder, provider="Abacus")
+
+
 def test_wrong_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="is neither a run folder nor an exported one"):
         open_model(tmp_path)

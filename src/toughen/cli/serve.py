@@ -37,6 +37,9 @@ def serve(
     model: Annotated[
         str | None, _option(metavar="FILE", help="Graph of an exported folder, such as model.int8.onnx.")
     ] = None,
+    provider: Annotated[
+        str | None, _option(metavar="NAME", help="What computes an exported folder, such as CUDA; default: CPU.")
+    ] = None,
     max_batch_tokens: Annotated[int, _option(help="Tokens of one pass, padding included.")] = (
         _DEFAULT.max_batch_tokens
     ),
@@ -76,6 +79,7 @@ def serve(
         port=port,
         token=token or (TOKEN if TOKEN in os.environ else None),
         model=model,
+        provider=provider,
         limits=limits,
         allow_origin=allow_origin or (),
         metrics_port=metrics_port,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from toughen.classifier.answers import texts_dataset
 from toughen.deploy.files import MODEL, is_export, require_run
 from toughen.deploy.predictor import load
+from toughen.errors import InputError
 from toughen.serve.cut import PER_TOKEN, Cut, Cutter
 from toughen.serve.refusals import Refusal
 from toughen.tasks import TaskName
@@ -32,22 +33,49 @@ _WORDS, _WORDS_PER_TOKEN = 1024, 16  # of a text whose words are tagged
 _HALF = 0.5
 
 
-def open_model(folder: Path, model: str | None = None) -> Served:
+def open_model(folder: Path, model: str | None = None, provider: str | None = None) -> Served:
     """Open an exported folder (on ONNX Runtime, without PyTorch) or a run folder (on PyTorch).
 
     Args:
         folder: of either kind.
         model: another graph of an exported folder than model.onnx.
+        provider: what computes an exported folder, by ONNX Runtime's name with or without ``ExecutionProvider``; None
+            is the CPU.
 
     Raises:
-        InputError: if it is neither, or has no such graph.
+        InputError: if it is neither, or has no such graph, or the provider is not there.
     """
     if is_export(folder):
-        return Served(load(folder, model=model or MODEL), folder.resolve().name, "onnxruntime")
+        wanted = _provider(provider or "CPU")
+        predictor = load(folder, model=model or MODEL, providers=[wanted])
+        # ONNX Runtime goes over to the CPU without a word where a provider cannot start.
+        if predictor.session.get_providers()[0] != wanted:
+            raise InputError(f"--provider {provider} cannot start: its device or libraries are missing; use CPU.")
+        return Served(predictor, folder.resolve().name, "onnxruntime")
     require_run(folder, model)
+    if provider is not None:
+        raise InputError("--provider is for exported folders; a run is served by PyTorch, on a GPU if there is one.")
     from toughen.runs.finished import FinishedRun
 
     return Served(FinishedRun.open(folder).classifier, folder.resolve().name, "pytorch")
+
+
+def _provider(wanted: str) -> str:
+    """Return ONNX Runtime's name of a provider that is installed.
+
+    Raises:
+        InputError: if there is none of the name.
+    """
+    import onnxruntime  # slow to load, and a run folder needs none
+
+    there: dict[str, str] = {
+        name.removesuffix("ExecutionProvider").lower(): name for name in onnxruntime.get_available_providers()
+    }
+    found = there.get(wanted.removesuffix("ExecutionProvider").lower())
+    if found is None:
+        names = ", ".join(name.removesuffix("ExecutionProvider") for name in there.values())
+        raise InputError(f"--provider {wanted} is not in the onnxruntime that is installed, which has: {names}.")
+    return found
 
 
 class UnwantedError(Exception):

@@ -29,6 +29,7 @@ def serve(
     port: int = 8080,
     token: str | None = None,
     model: str | None = None,
+    provider: str | None = None,
     limits: Limits | None = None,
     allow_origin: Sequence[str] = (),
     metrics_port: int | None = None,
@@ -42,6 +43,7 @@ def serve(
         port: likewise; 0 is a free one.
         token: name of an environment variable, or a file, that holds the token; None is everybody may ask.
         model: graph of an exported folder.
+        provider: that computes it, see `open_model`.
         limits: of requests.
         allow_origin: origins of pages that may call the service, beside its own. Who listens at a loopback address
             answers to the names of this machine and of these origins alone.
@@ -63,7 +65,7 @@ def serve(
     secret = None if token is None else read_token(token)
     origins = Origins(allow_origin, local=is_loopback(host))
     meters = Meters(shown=metrics_port is None)
-    app = make_app(open_model(folder, model), limits, token=secret, origins=origins, meters=meters)
+    app = make_app(open_model(folder, model, provider), limits, token=secret, origins=origins, meters=meters)
     import uvicorn
 
     logs.set_up(as_json=json_logs)
