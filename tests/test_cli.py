@@ -17,6 +17,7 @@ from toughen.cli import main
 from toughen.errors import InputError
 from toughen.recipe import shipped
 from toughen.recipe.recipe import dump, load_recipe
+from toughen.recipe.shipped import GOALS
 
 METRICS = {"accuracy": 0.75, "f1": 0.8, "roc_auc": None, "n": 4, "undefined": {"roc_auc": "there is one class only"}}
 
@@ -106,7 +107,20 @@ def test_the_recipe_is_the_default_unless_named(calls, tmp_path):
     for named in ([], ["plain"], ["--recipe", "plain"], ["plain", "--recipe=plain"]):
         calls.clear()
         assert main(["train", *named, *common]) == 0
-        assert trained(calls)["recipe"] == load_recipe("plain" if named else "tough-stack", {"data": "d.csv"})
+        assert trained(calls)["recipe"] == load_recipe("plain" if named else "accuracy", {"data": "d.csv"})
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_goal_is_the_recipe_of_that_name(calls, goal, tmp_path):
+    assert main(["train", "--goal", goal, "--data", "d.csv", "--output", str(tmp_path)]) == 0
+    assert trained(calls)["recipe"] == load_recipe(goal, {"data": "d.csv"})
+
+
+def test_a_goal_is_known_and_named_instead_of_a_recipe(calls, capsys):
+    assert main(["train", "--goal", "best"]) == 2
+    assert "--goal must be one of accuracy, robust, fast, got 'best'." in capsys.readouterr().err
+    assert main(["train", "plain", "--goal", "fast"]) == 2
+    assert "Two recipes are named, plain and fast; name one." in capsys.readouterr().err
 
 
 def test_a_recipe_file_and_flags_after_it(calls, tmp_path):

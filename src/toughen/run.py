@@ -105,7 +105,7 @@ def train(
     Args:
         data: a hub id, file or folder; or a DataFrame, Dataset, DatasetDict, list of (text, label), or dict of splits.
         model: pretrained model, hub id or folder; default the recipe's.
-        recipe: a Recipe, the name of a shipped one, a YAML file or a mapping; default tough-stack (or, with
+        recipe: a Recipe, the name of a shipped one, a YAML file or a mapping; default accuracy (or, with
             ``resume``, the one the run was started with).
         output: the run folder to make.
         unlabelled: source of texts without labels, for the terms that need none (VAT, R-Drop's divergence), or for

@@ -35,7 +35,7 @@ def result(tmp_path, monkeypatch):
 
 
 def test_reports_both_recipes_with_intervals_and_under_typos(result):
-    assert list(result["runs"]) == ["plain", "tough-stack"]
+    assert list(result["runs"]) == ["plain", "accuracy"]
     texts, labels = demo._test_split()
     noisy = typos(texts, rate=demo.TYPO_RATE, seed=0)
     for run in result["runs"].values():
@@ -63,4 +63,4 @@ def test_prints_one_table_with_its_title_and_where_the_files_lie(result, capsys,
     for row in ("accuracy", "F1", "AUC", "accuracy under typos (10%)", "passes per step", "1.000 [1.000, 1.000]"):
         assert row in printed
     for place in ("model", "metrics.json", "tensorboard"):
-        assert result["runs"]["tough-stack"]["model"].replace("model", place) in printed
+        assert result["runs"]["accuracy"]["model"].replace("model", place) in printed

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from toughen.engine.adversaries import Fgm, Pgd, Rat
+from toughen.engine.adversaries import Fgm, FreeLb, Pgd, Rat
 from toughen.engine.averages import Ema, Swa
 from toughen.engine.objectives import CrossEntropy, RDrop
 from toughen.errors import InputError
@@ -98,7 +98,9 @@ def test_a_dump_means_the_same_to_any_yaml_reader(name):
     assert yaml.safe_load(dump(recipe)) == as_tree(recipe)
 
 
-@pytest.mark.parametrize("name", [n for n in shipped.NAMES if n != "plain" and not n.endswith("-stack")])
+@pytest.mark.parametrize(
+    "name", [n for n in shipped.NAMES if n not in ("plain", *shipped.GOALS) and not n.endswith("-stack")]
+)
 def test_a_single_technique_differs_from_plain_in_its_slot_alone(name):
     """Otherwise a comparison with `plain` would credit the technique with something else."""
     plain, recipe = load_recipe("plain"), load_recipe(name)
@@ -130,10 +132,18 @@ def test_rat_stack_differs_from_plain_in_techniques_alone():
     assert recipe.average == Ema(decay=0.999, warmup=True)
 
 
-def test_the_default_differs_from_plain_in_techniques_alone():
-    assert shipped.DEFAULT == "tough-stack"
-    plain, default = load_recipe("plain", AS_MEASURED), load_recipe()
-    assert default == load_recipe("tough-stack")
+def test_the_goals_differ_from_plain_in_the_adversary_alone():
+    assert shipped.DEFAULT == "accuracy"
+    plain, default, robust = load_recipe("plain"), load_recipe(), load_recipe("robust")
+    assert default == load_recipe("accuracy")
+    assert load_recipe("fast") == dataclasses.replace(plain, description=load_recipe("fast").description)
+    for goal, steps in ((default, 2), (robust, 3)):
+        assert dataclasses.replace(goal, description=plain.description, adversary=None) == plain
+        assert goal.adversary == FreeLb(radius="auto", steps=steps)
+
+
+def test_tough_stack_differs_from_plain_in_techniques_alone():
+    plain, default = load_recipe("plain", AS_MEASURED), load_recipe("tough-stack")
     assert (default.training, default.data, default.model) == (plain.training, plain.data, plain.model)
     assert default.objective == RDrop(alpha=1.0, label_smoothing=0.1)
     assert default.adversary == Pgd(radius=0.2, radius_unit="relative", step_size=0.1, steps=3, scope="example")

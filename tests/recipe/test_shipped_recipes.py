@@ -49,6 +49,10 @@ RECIPES = {
     "awp": (naive_slots.awp, {"radius": 0.005, "only": "weight", "clean": True}, {}),
     "neftune": (naive.plain, {}, {"change": naive_slots.neftune(5.0)}),
     "mixup": (naive.plain, {}, {"mixing": naive_slots.Mixed(0.2)}),
+    # The first step of a radius that adjusts itself: .3, and the other lengths in proportion.
+    "accuracy": (naive.freelb, {"radius": 0.3, "step_size": 0.15, "steps": 2, "start_size": 0.3}, RELATIVE),
+    "robust": (naive.freelb, {"radius": 0.3, "step_size": 0.15, "steps": 3, "start_size": 0.3}, RELATIVE),
+    "fast": (naive.plain, {}, {}),
     "tough-stack": (naive.pgd, PGD | {"search_loss": "task", "loss": "objective"}, S1 | RELATIVE),
 }
 

@@ -11,7 +11,7 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
-from toughen.recipe.shipped import DEFAULT, shipped_recipes
+from toughen.recipe.shipped import DEFAULT, GOALS, shipped_recipes
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -32,6 +32,9 @@ def train(
         str | None, typer.Argument(metavar="RECIPE", help=f"Shipped recipe or YAML file; default {DEFAULT}.")
     ] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The same, as an option.")] = None,
+    goal: Annotated[
+        str | None, typer.Option(metavar="|".join(GOALS), help="What for, in place of a recipe's name.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder for the result.")] = None,
     folds: Folds = None,
     submit: Submit = None,
@@ -46,11 +49,10 @@ def train(
 
     toughen train --model roberta-base --data reviews.csv --output run
     """
-    if named and recipe and named != recipe:
-        raise InputError(f"Two recipes are named, {named} and {recipe}; name one.")
+    chosen = _named(named, recipe, goal)
     if resume and overwrite:
         raise InputError("--resume and --overwrite contradict each other; choose one.")
-    resolved = _recipe(named or recipe, output if resume else None, ctx.meta[OVERRIDES])
+    resolved = _recipe(chosen, output if resume else None, ctx.meta[OVERRIDES])
     if print_config:
         _print_config(resolved, as_json)
         return
@@ -82,6 +84,16 @@ def _print_run(run: Run, as_json: bool) -> None:
     show.print_run(metrics)
     what = "The models of all folds, oof.parquet" if "folds" in metrics else "The model"
     typer.echo(f"{what}, metrics.json and the TensorBoard log are in {run.path}")
+
+
+def _named(named: str | None, recipe: str | None, goal: str | None) -> str | None:
+    """Return the one recipe that was named, as an argument, an option or a goal; None if none was."""
+    if goal is not None and goal not in GOALS:
+        raise InputError(f"--goal must be one of {', '.join(GOALS)}, got {goal!r}.")
+    names = list(dict.fromkeys(name for name in (named, recipe, goal) if name))
+    if len(names) > 1:
+        raise InputError(f"Two recipes are named, {names[0]} and {names[1]}; name one.")
+    return names[0] if names else None
 
 
 def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:

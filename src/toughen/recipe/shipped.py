@@ -6,11 +6,15 @@ from importlib.resources import files
 
 from toughen.recipe import yaml_core
 
-DEFAULT = "tough-stack"
+DEFAULT = "accuracy"
 """The recipe of a run that names none."""
 
+GOALS = (DEFAULT, "robust", "fast")
+"""The recipes for who knows what for and not how: what `toughen train --goal` takes."""
+
 NAMES = (
-    DEFAULT,
+    *GOALS,
+    "tough-stack",
     "rat-stack",
     "full-stack",
     "plain",
@@ -31,7 +35,7 @@ NAMES = (
     "swa",
     "checkpoint-soup",
 )
-"""In the order in which they are listed: the default first, then the stacks, then one technique each."""
+"""In the order in which they are listed: the default first, the goals, then the stacks, then one technique each."""
 
 
 def text(name: str) -> str:
