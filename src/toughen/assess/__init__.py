@@ -1,1 +1,4 @@
-"""Scores of a trained classifier: metrics, intervals, noise, and the probabilities they are computed from."""
+"""Scores of a trained classifier: metrics, intervals, calibration, slices, mistakes, novelty.
+
+Imports from `runs` and below; whatever reports or compares scores may import it.
+"""

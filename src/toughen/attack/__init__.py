@@ -1,6 +1,7 @@
 """Attack: how a classifier stands up to noise, to adversaries, and what of it is certain.
 
 Everything here is imported when it is first used.
+Imports from `assess` and below; `deploy`, `report`, `serve` and `training` may import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The command: `toughen demo | train | evaluate | predict | recipes`. Exit 0 done, 2 wrong input, 130 interrupted."""
+"""The command: `toughen demo | train | evaluate | predict | recipes`. Exit 0 done, 2 wrong input, 130 interrupted.
+
+Imports from everywhere; nothing imports it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Data: read, check, split, tokenise, and bucket texts by length.
 
 Everything here is imported when it is first used, so that reading a recipe does not load `datasets`.
+Imports from `machine` and the ground alone; every room above may import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`toughen demo`: the whole way from texts to a scored classifier, offline, in a few minutes on two cores."""
+"""`toughen demo`: the whole way from texts to a scored classifier, offline, in a few minutes on two cores.
+
+Imports from `run` and below; only the command imports it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Serve a trained model over HTTP, with one page for people: `toughen serve`, or `make_app` in a server of one's own.
 
 Everything here is imported when it is first used; it needs the extra ``serve``.
+Imports from `deploy`, `attack` and below; the command may import it.
 """
 
 from __future__ import annotations
