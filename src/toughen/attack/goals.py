@@ -74,30 +74,3 @@ class Untargeted:
     def describe(self) -> str:
         """See `Goal`."""
         return "untargeted: any answer but the true label"
-
-
-@dataclass(frozen=True)
-class Targeted:
-    """One particular wrong answer: its class is the likeliest.
-
-    margin = log p(target) - log p(likeliest other class).
-
-    Attributes:
-        target: the class id.
-    """
-
-    target: int
-
-    def reached(self, probabilities: Floats, label: int) -> NDArray[np.bool_]:
-        """See `Goal`."""
-        return np.equal(decide(probabilities), self.target)
-
-    def margin(self, probabilities: Floats, label: int) -> Floats:
-        """See `Goal`."""
-        logs = np.log(np.maximum(probabilities, _LEAST))
-        margin: Floats = logs[:, self.target] - np.delete(logs, self.target, axis=1).max(axis=1)
-        return margin
-
-    def describe(self) -> str:
-        """See `Goal`."""
-        return f"targeted: the answer {self.target}"
