@@ -39,6 +39,7 @@ class Run(FinishedRun):
         text: str | None = None,
         label: str | None = None,
         text_pair: str | None = None,
+        encoding: str | None = None,
         **asked: Unpack[Asked],
     ) -> dict[str, Any]:
         """Score labelled data.
@@ -49,6 +50,7 @@ class Run(FinishedRun):
             text: column that holds the text; default the one named in the recipe, or found.
             label: column that holds the label; likewise.
             text_pair: column that holds the second text of a pair; likewise.
+            encoding: of text files; default UTF-8.
             asked: what else to find out, see `toughen.assess.questions.Questions`: details=True, slices, mistakes, ...
 
         Returns:
@@ -60,6 +62,7 @@ class Run(FinishedRun):
         """
         named = {"text": text, "label": label, "text_pair": text_pair}
         columns = {name: column or getattr(self.recipe.data, name) for name, column in named.items()}
+        columns["encoding"] = encoding
         if also and "data" in also:
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
         if asked.pop("details", False) or asked:

@@ -207,8 +207,9 @@ def test_the_start_can_be_thrown_away(begun, chunks, tmp_path):
 
 
 def test_a_fault_in_the_last_row_is_found_before_the_first_answer(exported, tmp_path, chunks):
-    source = write(tmp_path / "in.jsonl", [*TEXTS, ""])
-    with pytest.raises(InputError, match=f"row {len(TEXTS) + 1}: the text is empty"):
+    source = write(tmp_path / "in.jsonl", TEXTS)
+    source.write_text(source.read_text() + '{"text": \n')
+    with pytest.raises(InputError, match=f"line {len(TEXTS) + 1}: malformed JSON"):
         predict_folder(exported, source, tmp_path / "out.csv", workers=1)
     assert chunks == []
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl"}

@@ -135,3 +135,62 @@ def test_a_label_that_holds_the_separator_is_refused_where_there_are_no_lists(tm
     predict_file(model, source, tmp_path / "out.jsonl")
     assert read_back(tmp_path / "out.jsonl")[0]["labels"] == ["a|b"]
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
+# ---------------------------------------------------------------- rows without a text, numbers, encodings
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("blank", [None, "", " \t"])
+def test_a_row_without_a_text_has_null_for_an_answer(suffix, blank, tmp_path):
+    source = write(tmp_path / "in.jsonl", [{"text": "one"}, {"text": blank}, {"text": "two"}])
+    output, model = tmp_path / f"out{suffix}", Model(single)
+    with pytest.warns(UserWarning, match=r"1 row has no text in .*in.jsonl \(the first is row 2\)"):
+        assert predict_file(model, source, output) == 3
+    assert model.asked == ["one", "two"]
+    rows = read_back(output)
+    assert [row["label"] for row in rows] == (["calm", None, "calm"] if suffix in LISTS else ["calm", "", "calm"])
+    assert [row["score"] in (None, "") for row in rows] == [False, True, False]
+    assert list(rows[1]) == list(rows[0])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_of_blank_texts_has_every_column(suffix, tmp_path):
+    source, output = write(tmp_path / "in.jsonl", [{"text": ""}, {"text": None}]), tmp_path / f"out{suffix}"
+    with pytest.warns(UserWarning, match="2 rows have no text"):
+        assert predict_file(Model(single), source, output) == 2
+    assert list(read_back(output)[0])[:2] == ["text", "label"]
+
+
+@pytest.mark.parametrize("task", ["tokens", "pairs", "multi-label"])
+def test_every_task_has_null_answers(task, tmp_path):
+    rows = {
+        "tokens": [{"tokens": ["a", "b"]}, {"tokens": []}],
+        "pairs": [{"text": "a", "text_pair": "b"}, {"text": "a", "text_pair": None}],
+        "multi-label": [{"text": "a"}, {"text": " "}],
+    }[task]
+    answer = {"tokens": tagged, "pairs": single, "multi-label": multi}[task]
+    model = Model(answer, task=task if task != "pairs" else "single-label", pairs=task == "pairs")
+    with pytest.warns(UserWarning, match="row 2"):
+        assert predict_file(model, write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl") == 2
+    name = {"tokens": "tags", "pairs": "label", "multi-label": "labels"}[task]
+    assert [row[name] is None for row in read_back(tmp_path / "out.jsonl")] == [False, True]
+
+
+@pytest.mark.parametrize(("kind", "content"), [("csv", "text\n12345\n6.50\n"), ("jsonl", None)])
+def test_numbers_are_texts_as_they_are_written(kind, content, tmp_path):
+    source = tmp_path / f"in.{kind}"
+    source.write_text(content) if content else write(source, [{"text": 12345}, {"text": 7}])
+    model = Model(single)
+    assert predict_file(model, source, tmp_path / "out.jsonl") == 2
+    assert model.asked == (["12345", "6.50"] if content else ["12345", "7"])
+
+
+def test_separators_and_lines_are_those_of_training(tmp_path):
+    (tmp_path / "in.csv").write_text("id;text\n1;fine\n2;bad\n")
+    model = Model(single)
+    assert predict_file(model, tmp_path / "in.csv", tmp_path / "out.jsonl") == 2
+    assert model.asked == ["fine", "bad"]
+    (tmp_path / "in.txt").write_bytes("\ufeffa\u2028b\r\nc\x85d\re\x0cf".encode())
+    assert predict_file(model, tmp_path / "in.txt", tmp_path / "out.jsonl") == 3
+    assert model.asked == ["a\u2028b", "c\x85d", "e\x0cf"]

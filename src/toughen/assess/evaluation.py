@@ -64,7 +64,7 @@ def evaluate(
         run: finished.
         data: as for `Run.evaluate`.
         also: further data by name, whose scores are compared with those of ``data``.
-        columns: names of the columns ``text``, ``text_pair`` and ``label``, None = found.
+        columns: names of the columns ``text``, ``text_pair`` and ``label``, None = found; and maybe ``encoding``.
         questions: what to find out.
 
     Returns:
@@ -86,7 +86,7 @@ def evaluate(
         sets[name] = assess(run.classifier, rows, replace(questions, seed=questions.seed + number), batch_size=size)
     main = sets[MAIN]
     if questions.slices:
-        main = replace(main, scorable=replace(main.scorable, columns=_columns(data, main.scorable.n)))
+        main = replace(main, scorable=replace(main.scorable, columns=_columns(data, main.scorable.n, columns)))
     _answer(run.classifier, main, questions, size)
     for name, found in sets.items():
         if name != MAIN:
@@ -195,9 +195,9 @@ def _value(result: Mapping[str, Any], metric: str) -> float | None:
     return value
 
 
-def _columns(source: object, n: int) -> dict[str, Sequence[Any]]:
+def _columns(source: object, n: int, named: Mapping[str, str | None]) -> dict[str, Sequence[Any]]:
     """Return every column of the scored split of a source."""
-    raws = read_source(source)
+    raws = read_source(source, encoding=named.get("encoding"))
     raw = raws.get(WHOLE) or raws["test"]
     if raw.table.num_rows != n:
         raise InputError(f"--slice: {raw.name} has {raw.table.num_rows} rows now, but {n} were scored; it has changed.")

@@ -26,8 +26,8 @@ _GROUP = 32  # parts of a row group
 class Format(Protocol):
     """How answers are written."""
 
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
-        """Return rows of one file, at least one; all rows have the same columns."""
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
+        """Return rows of one file, at least one; all have the columns of ``like``, which has no null."""
 
     def join(self, parts: Iterable[Path], target: Path) -> None:
         """Write the file whose parts these are, in their order, holding few of them at a time."""
@@ -39,7 +39,7 @@ class _Text(ABC):
     start, between, end = b"", b"", b""
 
     @abstractmethod
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
         """See :class:`Format`."""
 
     def join(self, parts: Iterable[Path], target: Path) -> None:
@@ -60,7 +60,7 @@ def _append(part: Path, file: IO[bytes]) -> None:
 class _Separated(_Text):
     separator: str
 
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
         written = io.StringIO(newline="")
         # With this end of line both of its characters are quoted in fields: readers would end a row at either.
         writer = csv.writer(_UnixLines(written), delimiter=self.separator, lineterminator="\r\n")
@@ -93,26 +93,34 @@ def _joined(column: str, value: Any) -> Any:
 
 
 class _JsonLines(_Text):
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 class _Json(_Text):
     start, between, end = b"[\n", b",\n", b"\n]\n"
 
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
         whole = json.dumps(list(rows), ensure_ascii=False, indent=1)
         return whole.removeprefix("[\n").removesuffix("\n]").encode()
 
 
+def _kind(value: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(value, list):
+        return pa.list_(pa.string())
+    return pa.float64() if isinstance(value, float) else pa.string()
+
+
 class _Parquet:
-    def part(self, rows: Sequence[Row], *, first: bool) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # The type of lists is told, for all of them may be empty.
-        lists = {name: pa.list_(pa.string()) for name, value in rows[0].items() if isinstance(value, list)}
-        columns = {name: pa.array([row[name] for row in rows], lists.get(name)) for name in rows[0]}
+        # Types are told: all lists may be empty, and all values null.
+        kinds = {name: _kind(value) for name, value in like.items()}
+        columns = {name: pa.array([row[name] for row in rows], kinds[name]) for name in like}
         written = io.BytesIO()
         pq.write_table(pa.table(columns), written)
         return written.getvalue()

@@ -21,6 +21,7 @@ _SAID = {
     "model": "the model",
     "text": "--data.text",
     "text_pair": "--data.text_pair",
+    "encoding": "--data.encoding",
     "rows": "--chunk-rows",
 }
 

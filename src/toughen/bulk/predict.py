@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -16,7 +18,7 @@ from toughen.bulk.local import Alone, Engine, Pool, cores
 from toughen.bulk.on_ray import cluster
 from toughen.bulk.parts import Parts, opened
 from toughen.bulk.source import Source
-from toughen.bulk.work import Job, Predictor, Worker
+from toughen.bulk.work import Counted, Job, Predictor, Worker
 from toughen.errors import InputError
 from toughen.settings import require
 
@@ -34,6 +36,7 @@ def predict_folder(
     *,
     text: str | None = None,
     text_pair: str | None = None,
+    encoding: str | None = None,
     model: str | None = None,
     workers: int | None = None,
     engine: EngineName | str = "local",
@@ -54,6 +57,7 @@ def predict_folder(
         text: name of the text column; default found by name.
         text_pair: name of the second text's column; default found where the model takes pairs, or where there is no
             telling and a column has this very name.
+        encoding: of a text file; default UTF-8.
         model: graph of an export; default model.onnx.
         workers: processes with a model each; default one per core, on a cluster one per CPU of it.
         engine: ``local``, or ``ray`` (see `toughen.bulk.on_ray`).
@@ -64,7 +68,8 @@ def predict_folder(
         The number of rows; they stand in the source's order, in columns text (and text_pair) and these: single-label
         label, score (the label's probability) and probability_<label> for each class; multi-label labels and
         probability_<label>; regression score; tokens tags, one per word of text. Several labels, words and tags are
-        lists where the format has them; in .csv and .tsv labels are joined by "|", words and tags by spaces.
+        lists where the format has them; in .csv and .tsv labels are joined by "|", words and tags by spaces. A row
+        without a text has null for every answer.
 
     Raises:
         InputError: if something given is wrong, or what was begun was begun with something else.
@@ -73,9 +78,9 @@ def predict_folder(
     require(chunk_rows > 0, "chunk_rows", chunk_rows, "must be above 0")
     form = check_target(Path(output), Path(source))
     job = Job(Path(folder).absolute(), model, Path(output).suffix.lower())
-    options = {"text": text, "text_pair": text_pair, "rows": chunk_rows}
+    options = {"text": text, "text_pair": text_pair, "encoding": encoding, "rows": chunk_rows}
     with _engine(engine, job, workers) as found, opened(Path(output)) as parts:
-        reading = _source(found, str(source), text, text_pair, chunk_rows)
+        reading = _source(found, str(source), text, text_pair, chunk_rows, encoding)
 
         made_from = {"toughen": __version__, "source": reading.digest(), "model": model_hash(job.folder, model)}
         parts.begin({**made_from, **options}, restart=restart)
@@ -125,16 +130,26 @@ def _engine(name: str, job: Job, workers: int | None) -> Iterator[Engine]:
             yield pool
 
 
-def _source(engine: Engine, source: str, text: str | None, text_pair: str | None, rows: int) -> Source:
-    return Source.open(source, text, text_pair, engine.known(), rows)
+def _source(
+    engine: Engine, source: str, text: str | None, text_pair: str | None, rows: int, encoding: str | None = None
+) -> Source:
+    return Source.open(source, text, text_pair, engine.known(), rows, encoding)
 
 
 def _answer(engine: Engine, source: Source, parts: Parts, form: Format) -> int:
     """Have what is missing answered and make the file; return the number of its rows."""
     stamp = source.stamp()
     if "counted" not in parts.manifest:
-        parts.note("counted", source.check())
-    rows, chunks = parts.manifest["counted"]
+        parts.note("counted", asdict(source.check()))
+    counted = Counted(**parts.manifest["counted"])
+    if counted.blank:
+        few = "row has" if counted.blank == 1 else f"{counted.blank:,} rows have"
+        warnings.warn(
+            f"{'1 ' if counted.blank == 1 else ''}{few} no text in {source.path} (the first is row {counted.first}): "
+            "the answers are null",
+            stacklevel=2,
+        )
+    rows, chunks = counted.rows, counted.chunks
     finished = parts.finished()
     with _bar(rows, chunks, len(finished)) as step:
         for index, content in engine.parts(source, finished):

@@ -8,11 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from toughen.bulk.work import Chunk, Known
-from toughen.data.columns.checks import only_numbers
+from toughen.bulk.work import Chunk, Counted, Known
 from toughen.data.columns.choice import Columns
-from toughen.data.columns.find import all_numbers
-from toughen.data.columns.texts import read_texts, text_columns
+from toughen.data.columns.texts import read_to_answer, text_columns
 from toughen.data.read.raw import Raw
 from toughen.data.stream import Stream, open_stream
 from toughen.tasks import TaskName
@@ -30,31 +28,35 @@ class Source:
         columns: where the texts stand.
         task: what the model does with them.
         rows: of a chunk, at most.
+        encoding: of a text file; None = UTF-8.
     """
 
     path: str
     columns: Columns
     task: TaskName
     rows: int
+    encoding: str | None = None
 
     @classmethod
-    def open(cls, path: str, text: str | None, text_pair: str | None, known: Known, rows: int) -> Source:
+    def open(
+        cls, path: str, text: str | None, text_pair: str | None, known: Known, rows: int, encoding: str | None = None
+    ) -> Source:
         """Find the columns, by name or by the first rows.
 
         Raises:
             InputError: if the source cannot be read or the columns are not there.
         """
-        stream = open_stream(path)
+        stream = open_stream(path, encoding)
         head = stream.head()
         pairs = known.pairs if known.pairs is not None else text is None and "text_pair" in head.columns
         columns = text_columns(head, text, text_pair, pairs=pairs and known.task != "tokens", task=known.task)
-        source = cls(path, columns, known.task, rows)
+        source = cls(path, columns, known.task, rows, encoding)
         source.__dict__["_stream"] = stream  # spares looking at the file again
         return source
 
     @cached_property
     def _stream(self) -> Stream:
-        return open_stream(self.path)
+        return open_stream(self.path, self.encoding)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_stream"}
@@ -71,28 +73,19 @@ class Source:
         found = path.stat()
         return found.st_size, found.st_mtime_ns
 
-    def check(self) -> tuple[int, int]:
+    def check(self) -> Counted:
         """Read everything once, so that a fault in the last row is not found at the end of a long night.
-
-        Returns:
-            How many rows and how many chunks there are.
 
         Raises:
             InputError: at the first row that is wrong.
         """
-        numbers = dict.fromkeys(self._names(), not self._stream.typed)
-
-        def watched() -> Iterator[Raw]:
-            for piece in self._pieces():
-                yield piece  # what has no texts is refused before it is asked for numbers
-                for name in [name for name, still in numbers.items() if still]:
-                    numbers[name] = all_numbers(piece.column(name))
-
-        sizes = [len(chunk) for chunk in self._cut(watched())]
-        for role, name in zip(("text", "text_pair"), self._names(), strict=False):
-            if numbers[name]:
-                raise only_numbers(self._stream.name, name, role)
-        return sum(sizes), len(sizes)
+        rows = chunks = blank = 0
+        first: int | None = None
+        for chunk in self.chunks():
+            own = [place for place in range(len(chunk)) if not chunk.asks(place)]
+            first = rows + own[0] + 1 if own and first is None else first
+            rows, chunks, blank = rows + len(chunk), chunks + 1, blank + len(own)
+        return Counted(rows, chunks, blank, first)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all texts in their order."""
@@ -103,10 +96,10 @@ class Source:
         waiting: list[tuple[Any, ...]] = []
         index = size = 0
         for piece in pieces:
-            read = read_texts(piece, self.columns, self.task, divide=True)
+            read = read_to_answer(piece, self.columns, self.task)
             for row in zip(*(read[name].to_pylist() for name in names), strict=True):
                 waiting.append(row)
-                size += sum(map(len, row))
+                size += sum(len(value) for value in row if value is not None)
                 if len(waiting) == self.rows or size >= _CHARACTERS:
                     yield _chunk(index, names, waiting)
                     waiting, size, index = [], 0, index + 1
@@ -118,9 +111,7 @@ class Source:
         return (columns.text,) if columns.pair is None else (columns.text, columns.pair)
 
     def _pieces(self) -> Iterator[Raw]:
-        for piece in self._stream.pieces(list(dict.fromkeys(self._names()))):
-            # Whether everything is a number shows in all pieces together only.
-            yield piece if piece.typed else Raw(piece.table, piece.name, first=piece.first)
+        return self._stream.pieces(list(dict.fromkeys(self._names())))
 
 
 def _chunk(index: int, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Chunk:

@@ -17,6 +17,7 @@ from toughen.deploy.predictor import load
 from toughen.tasks import TaskName
 
 Row = dict[str, Any]
+_PROBE = "a"
 
 
 class Predictor(Protocol):
@@ -40,6 +41,28 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.columns["text"])
+
+    def asks(self, place: int) -> bool:
+        """Tell a row with something to read in each of its texts."""
+        texts = (values[place] for values in self.columns.values())
+        return all(text.strip() if isinstance(text, str) else text and all(text) for text in texts)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a source came to.
+
+    Attributes:
+        rows: in all.
+        chunks: into which they are divided.
+        blank: rows without a text, whose answers are null.
+        first: the number of the first such row, from 1.
+    """
+
+    rows: int
+    chunks: int
+    blank: int
+    first: int | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,7 @@ class Worker:
 
     def __init__(self, model: Predictor, suffix: str) -> None:
         self.model, self._format = model, FORMATS[suffix]
+        self._shape: Row | None = None
 
     def known(self) -> Known:
         """Return what the model is."""
@@ -111,11 +135,30 @@ class Worker:
             InputError: if the model does not take these texts, or the format cannot hold an answer.
         """
         columns = chunk.columns
-        texts = list(zip(*columns.values(), strict=True)) if len(columns) > 1 else list(columns["text"])
-        answers = self.model.predict(texts)
-        entries = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        rows = [_row(entry, answer) for entry, answer in zip(entries, answers, strict=True)]
-        return self._format.part(rows, first=chunk.index == 0)
+        entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        asked = [chunk.asks(place) for place in range(len(chunk))]
+        answers = iter(self._answers([entry for entry, ask in zip(entries, asked, strict=True) if ask]))
+        rows = [next(answers) if ask else None for ask in asked]
+        like = next((row for row in rows if row is not None), None) or self._like(entries[0])
+        filled = [_blank(like, entry) if row is None else row for entry, row in zip(entries, rows, strict=True)]
+        return self._format.part(filled, first=chunk.index == 0, like=like)
+
+    def _answers(self, entries: Sequence[Row]) -> list[Row]:
+        texts = [tuple(entry.values()) if len(entry) > 1 else entry["text"] for entry in entries]
+        found = self.model.predict(texts) if texts else []
+        return [_row(entry, answer) for entry, answer in zip(entries, found, strict=True)]
+
+    def _like(self, entry: Row) -> Row:
+        """Return a row of the kind that this model gives, where none of a chunk could be asked."""
+        if self._shape is None:
+            tokens = self.known().task == "tokens"
+            self._shape = self._answers([{name: [_PROBE] if tokens else _PROBE for name in entry}])[0]
+        return self._shape
+
+
+def _blank(like: Row, entry: Row) -> Row:
+    """Return the row of a text that is none: the text as it came, and null for every answer."""
+    return {name: entry.get(name) for name in like}
 
 
 def _row(entry: Row, answer: Mapping[str, Any]) -> Row:

@@ -23,6 +23,9 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a training wrote.", show_default=False)]
 TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN", help="Text column; default: found.")]
+Encoding = Annotated[
+    str | None, typer.Option("--data.encoding", metavar="NAME", help="Of a text file: gbk, utf-16, ...; default UTF-8.")
+]
 PairColumn = Annotated[
     str | None,
     typer.Option("--data.text_pair", metavar="COLUMN", help="Second text of a pair; default: found."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
 from toughen.cli.evaluation import print_evaluation
 from toughen.errors import InputError
 
@@ -43,11 +43,12 @@ def evaluate(
     text: TextColumn = None,
     label: LabelColumn = None,
     text_pair: PairColumn = None,
+    encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained model on labelled texts: metrics with intervals, calibration, slices, mistakes."""
     more = _named_sources(also or ())
-    named = {"text": text, "label": label, "text_pair": text_pair}
+    named = {"text": text, "label": label, "text_pair": text_pair, "encoding": encoding}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
         from toughen.report.write import say_report  # loads numpy

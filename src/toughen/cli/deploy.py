@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
 Share = Annotated[float, typer.Option(metavar="SHARE", help="Texts whose label int8 and fp16 may change, 0 to 1.")]
@@ -54,6 +54,7 @@ def predict(
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write labels and probabilities.")],
     text: TextColumn = None,
     text_pair: PairColumn = None,
+    encoding: Encoding = None,
     model: Graph = None,
     workers: Workers = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.")] = "local",
@@ -74,6 +75,7 @@ def predict(
             output,
             text=text,
             text_pair=text_pair,
+            encoding=encoding,
             model=model,
             workers=workers,
             engine=engine,

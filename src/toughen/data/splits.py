@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import generate_random_fingerprint
 
+from toughen.data.columns.bad_rows import bad_rows, said_of, without_rows
 from toughen.data.columns.checks import check_groups
 from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.find import find_text
@@ -66,7 +67,11 @@ def load_splits(config: Data, *, seed: int, data: object | None = None) -> Split
         InputError: in one sentence, at the first thing that is wrong with the data.
     """
     source, drop = config.source if data is None else data, config.bad_rows == "drop"
-    raws = read_source(source, encoding=config.encoding, drop=drop)
+    return splits_of(read_source(source, encoding=config.encoding, drop=drop), config, seed)
+
+
+def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
+    """Check and divide what was read; arguments and errors as for :func:`load_splits`."""
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
@@ -188,22 +193,29 @@ def _read_splits(
     """Check every split and return (tables by split, label names, notes)."""
     texts: dict[str, dict[str, pa.ChunkedArray]] = {}
     targets: dict[str, Any] = {}
+    read: dict[str, Raw] = {}
     notes: list[str] = []
     for split in (split for split in LABELLED if split in raws):
-        target = TARGETS[task](raws[split], columns)
-        if split == "test" and target.withheld():
-            notes.append(f"{raws[split].name} keeps its labels to itself (all -1): there will be no test score")
+        raw = raws[split]
+        if split == "test" and task != "tokens" and TARGETS[task](raw, columns).withheld():
+            notes.append(f"{raw.name} keeps its labels to itself (all -1): there will be no test score")
             continue
-        texts[split], targets[split] = read_texts(raws[split], columns, task), target
-        target.check()
+        if config.bad_rows == "drop":
+            bad = bad_rows(raw, columns, task)
+            notes += said_of(raw, bad)
+            raw = without_rows(raw, bad)
+        texts[split], targets[split] = read_texts(raw, columns, task), TARGETS[task](raw, columns)
+        read[split] = raw
+        targets[split].check()
     notes += fold_spellings(targets.values()) if config.labels == "folded" else []
     names = targets["train"].label_names()
     names = names if config.positive_label is None else put_last(names, config.positive_label, raws["train"])
     notes += [*like_missing(names), *([said_positive(names)] if task == "single-label" and len(names) == 2 else [])]
     for target in targets.values():
         target.check_seen(targets["train"], names)
-    groups = {split: _groups(raws[split], columns.group, split) for split in texts}
-    return {s: _table(texts[s], targets[s].values(names), groups[s]) for s in texts}, names, tuple(notes)
+    groups = {split: _groups(raw, columns.group, split) for split, raw in read.items()}
+    tables = {s: _table(texts[s], targets[s].values(names), groups[s], read[s].numbers()) for s in texts}
+    return tables, names, tuple(notes)
 
 
 def _groups(raw: Raw, column: str | None, split: str) -> pa.ChunkedArray | None:
@@ -213,10 +225,12 @@ def _groups(raw: Raw, column: str | None, split: str) -> pa.ChunkedArray | None:
     return check_groups(raw, column)
 
 
-def _table(texts: Mapping[str, pa.ChunkedArray], labels: Any, groups: pa.ChunkedArray | None = None) -> pa.Table:
+def _table(
+    texts: Mapping[str, pa.ChunkedArray], labels: Any, groups: pa.ChunkedArray | None = None, rows: Any = None
+) -> pa.Table:
     label = {} if labels is None else {"label": labels}
     group = {} if groups is None else {"group": groups}
-    return pa.table({**texts, **label, "row": np.arange(len(texts["text"])), **group})
+    return pa.table({**texts, **label, "row": np.arange(len(texts["text"])) if rows is None else rows, **group})
 
 
 def _read_unlabelled(

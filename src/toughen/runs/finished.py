@@ -117,7 +117,12 @@ class FinishedRun:
         return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
 
     def labelled(self, data: object, columns: Mapping[str, str | None]) -> Any:
-        """Read labelled texts as this run's model takes them, from the columns text, text_pair and label (or found)."""
+        """Read labelled texts as this run's model takes them.
+
+        Args:
+            data: as for `toughen.data.load_labelled`.
+            columns: text, text_pair and label, None = found; and maybe the encoding of text files.
+        """
         from toughen.data import load_labelled  # loads datasets
 
         return load_labelled(
@@ -128,4 +133,5 @@ class FinishedRun:
             label_names=self.classifier.label_names,
             task=self.classifier.task,
             pairs=self.classifier.pairs,
+            encoding=columns.get("encoding"),
         )

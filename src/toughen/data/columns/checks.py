@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.columns.find import all_numbers, is_list
+from toughen.data.columns.find import all_numbers, is_list, is_string
 from toughen.data.columns.labels import Labels, first_row
 from toughen.data.read.chunks import mapped, pieces
 from toughen.data.read.raw import Raw, brief, listed
@@ -32,6 +32,18 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
     if not raw.typed and all_numbers(texts):
         raise only_numbers(raw.name, column, role)
     return texts
+
+
+def lenient_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
+    """Return texts to be answered, string [N]: null and empty ones stay, and numbers are texts as they are written.
+
+    Raises:
+        InputError: at a column of lists or the like, or invalid UTF-8.
+    """
+    kind = raw.column(column).type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_string(kind):
+        return _as_strings(raw, column, role)
+    return mapped(raw.column(column), lambda piece: piece.cast(pa.string()), pa.string())
 
 
 def only_numbers(name: str, column: str, role: str) -> InputError:

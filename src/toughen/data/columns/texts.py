@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.columns.checks import check_texts, check_words
+from toughen.data.columns.checks import check_texts, check_words, lenient_texts
 from toughen.data.columns.choice import Columns, choose_texts
 from toughen.data.columns.find import find_text, find_words, is_list, present
 from toughen.data.read.chunks import mapped
@@ -60,6 +60,19 @@ def read_texts(raw: Raw, columns: Columns, task: TaskName, *, divide: bool = Fal
         return {"text": _divided(check_texts(raw, columns.text)) if strings else check_words(raw, columns.text)}
     texts = {"text": check_texts(raw, columns.text)}
     return texts if columns.pair is None else texts | {"text_pair": check_texts(raw, columns.pair, "text_pair")}
+
+
+def read_to_answer(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.ChunkedArray]:
+    """Return texts to be answered by the names that :func:`read_texts` gives them; null where there is nothing to read.
+
+    Raises:
+        InputError: at what is no text at all.
+    """
+    if task == "tokens":
+        words = raw.column(columns.text)
+        return {"text": words if is_list(raw, columns.text) else _divided(lenient_texts(raw, columns.text))}
+    texts = {"text": lenient_texts(raw, columns.text)}
+    return texts if columns.pair is None else texts | {"text_pair": lenient_texts(raw, columns.pair, "text_pair")}
 
 
 def _divided(texts: pa.ChunkedArray) -> pa.ChunkedArray:

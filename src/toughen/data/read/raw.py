@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from toughen.data.read.chunks import mapped
+from toughen.data.read.chunks import Ints, mapped
 from toughen.errors import InputError
 
 
@@ -25,6 +26,14 @@ class Damage:
     sentence: str
 
 
+def left_over(rows: int, damage: Sequence[Damage]) -> Ints | None:
+    """Return the numbers, from 0, of so many rows that were read between damaged ones; None where there are none."""
+    if not damage:
+        return None
+    lost = np.array([one.row - 1 for one in damage])
+    return np.setdiff1d(np.arange(rows + len(damage)), lost)
+
+
 @dataclass(frozen=True)
 class Raw:
     """One split before its columns are chosen.
@@ -37,6 +46,7 @@ class Raw:
         mixed: per column that cannot be held, a phrase that says why, where, and what to do.
         files: the file of each row, where every row is a file of its own.
         first: number of the first row, where this is a piece of a split.
+        rows: the number of each row, from 0, where rows before or between them were left out.
         notes: what had to be told from the file, as sentences.
         damage: rows that were left out because they could not be read.
     """
@@ -48,6 +58,7 @@ class Raw:
     mixed: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] | None = None
     first: int = 0
+    rows: Ints | None = None
     notes: Sequence[str] = ()
     damage: Sequence[Damage] = ()
 
@@ -63,7 +74,11 @@ class Raw:
 
     def place(self, row: int) -> str:
         """Say where row ``row`` (from 0) stands, counting from 1 as people do."""
-        return self.files[row] if self.files else f"{self.name}, row {self.first + row + 1}"
+        return self.files[row] if self.files else f"{self.name}, row {int(self.numbers()[row]) + 1}"
+
+    def numbers(self) -> Ints:
+        """Return the number of each row in its source, from 0, int64 [N]."""
+        return self.first + np.arange(self.table.num_rows) if self.rows is None else self.rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column with dictionary encoding undone.

@@ -21,7 +21,7 @@ from toughen.data.read.delimited import delimited, empty, unread
 from toughen.data.read.diagnose import json_records, parse_json, refuse_bad_utf8
 from toughen.data.read.layouts import read_object, table_of_records
 from toughen.data.read.plain import PACKED, inner, kind_of, plain
-from toughen.data.read.raw import Damage, Raw
+from toughen.data.read.raw import Damage, Raw, left_over
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
 
@@ -82,7 +82,8 @@ def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
         damage = file.damage() if drop else []
     except pa.ArrowInvalid as error:
         raise file.fault(error) from error
-    return Raw(file.tidied(table), name, typed=False, notes=file.note, damage=damage)
+    rows = left_over(table.num_rows, damage)
+    return Raw(file.tidied(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
 
 
 def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
@@ -102,7 +103,7 @@ def _read_json(path: Path, name: str, drop: bool) -> Raw:
     if drop and is_json_lines(path):
         damage: list[Damage] = []
         found = table_of_records(list(json_records(path, name, damage)), name)
-        return replace(found, damage=damage)
+        return replace(found, rows=left_over(found.table.num_rows, damage), damage=damage)
     return _json_lines(path, name) if is_json_lines(path) else _json_whole(path, name)
 
 

@@ -1,0 +1,90 @@
+"""Rows from which nothing can be learnt: which they are, and a split without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from toughen.data.columns.choice import Columns
+from toughen.data.columns.find import is_list, is_string
+from toughen.data.columns.labels import read_labels
+from toughen.data.columns.numeric import read_numbers
+from toughen.data.read.chunks import Ints, select_rows
+from toughen.data.read.raw import Raw
+from toughen.tasks import TaskName
+
+Mask = npt.NDArray[np.bool_]
+
+
+def bad_rows(raw: Raw, columns: Columns, task: TaskName) -> dict[str, Ints]:
+    """Return {what is wrong: positions of such rows}; a row stands under the first thing that is wrong with it.
+
+    Raises:
+        InputError: if a column is missing or holds something else than the task needs in every row.
+    """
+    masks = {"without a text": _blank(raw, columns.text)}
+    if columns.pair is not None:
+        masks["without a second text"] = _blank(raw, columns.pair)
+    masks["without a label"] = _unlabelled(raw, columns, task)
+    if columns.group is not None and columns.group in raw.columns:
+        masks["without a group"] = _blank(raw, columns.group)
+    if task == "tokens":
+        words, tags = (
+            np.asarray(pc.fill_null(pc.list_value_length(raw.column(name)), 0))
+            for name in (columns.text, columns.label[0])
+        )
+        masks["with more words than tags, or fewer"] = words != tags
+    found: dict[str, Ints] = {}
+    seen = np.zeros(raw.table.num_rows, bool)
+    for what, mask in masks.items():
+        found[what] = np.flatnonzero(mask & ~seen)
+        seen |= mask
+    return {what: rows for what, rows in found.items() if len(rows)}
+
+
+def without_rows(raw: Raw, bad: Mapping[str, Ints]) -> Raw:
+    """Return the split without these rows; the others keep their numbers.
+
+    Raises:
+        InputError: if none is left.
+    """
+    if not bad:
+        return raw
+    kept = np.setdiff1d(np.arange(raw.table.num_rows), np.concatenate(list(bad.values())))
+    files = raw.files and [raw.files[row] for row in kept]
+    return replace(raw, table=select_rows(raw.table, kept), files=files, rows=raw.numbers()[kept], damage=())
+
+
+def said_of(raw: Raw, bad: Mapping[str, Ints]) -> list[str]:
+    """Say how many rows of a split were left out, and why."""
+    parts = [f"{len(raw.damage):,} that could not be read"] if raw.damage else []
+    parts += [f"{len(rows):,} {what}" for what, rows in bad.items()]
+    return [f"{raw.name}: rows left out (data.bad_rows drop): {', '.join(parts)}"] if parts else []
+
+
+def _blank(raw: Raw, column: str) -> Mask:
+    values = raw.column(column)
+    if is_list(raw, column):
+        return np.asarray(pc.or_kleene(pc.is_null(values), pc.equal(pc.list_value_length(values), 0)))
+    if is_string(values.type):
+        return np.asarray(pc.or_kleene(pc.is_null(values), pc.equal(pc.utf8_trim_whitespace(values), "")))
+    return np.asarray(pc.is_null(values))
+
+
+def _unlabelled(raw: Raw, columns: Columns, task: TaskName) -> Mask:
+    if task == "single-label":
+        return np.asarray(pc.is_null(read_labels(raw, columns.label[0]).names))
+    if task == "regression":
+        return np.isnan(read_numbers(raw, columns.label[0]))
+    return np.asarray(np.any([_null(raw, name) for name in columns.label], axis=0))
+
+
+def _null(raw: Raw, column: str) -> Mask:
+    """Tell rows without a value; several labels may be an empty list or text."""
+    values = raw.column(column)
+    return np.asarray(pc.is_null(values) if not pa.types.is_null(values.type) else np.ones(len(values), bool))
