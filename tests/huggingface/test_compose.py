@@ -79,6 +79,7 @@ FINE = {
 }
 TRAINERS = {
     "compute_loss_func and ToughTrainer": TrainerSetup(None, loss_function=lambda *_: 0.0),
+    "compute_loss of a subclass and ToughTrainer": TrainerSetup(None, overrides_loss=True),
     "adversary {adversary} and DeepSpeed": TrainerSetup(load_recipe("freelb"), deepspeed=True),
     "average {average} and DeepSpeed": TrainerSetup(load_recipe("ema"), deepspeed=True),
     "inputs neftune and TrainingArguments.neftune_noise_alpha": TrainerSetup(

@@ -172,13 +172,19 @@ def check_composition(setup: Setup) -> None:
 
 def warn_of_idle_parts(setup: Setup) -> None:
     """Warn of what cannot help."""
-    has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in setup.model.modules())
-    if setup.objective.copies > 1 and not has_dropout:
+    if setup.objective.copies > 1 and not any(map(_drops, setup.model.modules())):
         warnings.warn(
             f"{type(setup.model).__name__} has no dropout above 0, so R-Drop's two passes are equal and its divergence "
             "is 0.",
             stacklevel=4,
         )
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a module has dropout above 0: as a module, or as a rate that it calls the function with, like BART's."""
+    if isinstance(module, nn.Dropout):
+        return module.p > 0
+    return any("dropout" in name and isinstance(value, float) and value > 0 for name, value in vars(module).items())
 
 
 def refuse(rules: Iterable[Rule], setup: Any) -> None:

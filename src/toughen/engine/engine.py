@@ -15,11 +15,12 @@ from toughen.engine.compose import Setup, check_composition, checkpointed, warn_
 from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
+from toughen.engine.labels import with_fitting_labels
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.radius import AutoRadius
 from toughen.engine.randomness import Noise, torch_noise
-from toughen.engine.reduction import Reduction
+from toughen.engine.reduction import PERTURBED, Reduction
 from toughen.engine.rows import count_rows
 from toughen.engine.site import Site
 from toughen.engine.step import Context, Step
@@ -106,6 +107,7 @@ class Engine:
         self.check()
         warn_of_idle_parts(self._setup)
         self._bare = bare
+        self._classes: int | None = getattr(getattr(bare, "config", None), "num_labels", None)
         self._place_hooks(bare)
         self.model: nn.Module = model
         self._noise = noise
@@ -169,7 +171,11 @@ class Engine:
 
         Returns:
             The loss, a detached scalar: everything that was back-propagated, reduced as above.
+
+        Raises:
+            InputError: if the labels have not the shape or the kind of the task.
         """
+        batch = self.with_fitting_labels(batch)
         counts = count_rows(batch, self.likelihood)
         examples = _positive(counts[0] if examples is None else examples)
         scale = self._label_scale(counts, examples, labelled)
@@ -181,6 +187,10 @@ class Engine:
             self.cost.steps += 1
             self._logged_updates += 1
         return total
+
+    def with_fitting_labels(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the batch with labels of the task's shape; see :func:`toughen.engine.labels.with_fitting_labels`."""
+        return with_fitting_labels(batch, self.likelihood.task, self._classes)
 
     def _adjust_radius(self) -> None:
         radius = self.radius
@@ -260,9 +270,9 @@ class Engine:
         """Return each loss term's mean over the optimiser steps since the last call; they add up to the loss.
 
         ``task`` and the objective's other terms are those of the clean pass (absent where the adversary has none),
-        ``adversarial`` is the adversary's; ``perturbation_norm`` is the mean L2 norm of delta per example. Of the
-        adversary: ``adversary/accuracy``, of the answers on perturbed texts, and under ``radius: auto``
-        ``adversary/scale`` and ``adversary/flipped`` (see :class:`toughen.engine.radius.AutoRadius`).
+        ``adversarial`` is the adversary's; ``perturbation_norm`` is the mean L2 norm of delta over the examples that
+        were perturbed. Of the adversary: ``adversary/accuracy``, of the answers on perturbed texts, and under
+        ``radius: auto`` ``adversary/scale`` and ``adversary/flipped`` (see :class:`toughen.engine.radius.AutoRadius`).
 
         Args:
             mean: takes the mean over processes, where there are several.
@@ -271,6 +281,9 @@ class Engine:
         means = mean({name: float(value) / count for name, value in self._log.items()})
         self._log, self._logged_updates = {}, 0
         right, counted = means.pop(_RIGHT, 0.0), means.pop(_COUNTED, 0.0)
+        perturbed = means.pop(PERTURBED, 0.0)
+        if perturbed:
+            means["perturbation_norm"] /= perturbed
         return means | ({"adversary/accuracy": right / counted} if counted else {})
 
     def count_perturbed(self, right_of_counted: Tensor) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from toughen.machine.runtime import Runtime
 
 
+PERTURBED = "perturbed"
+"""In the log: the rows on which the adversary acted, as a share of all."""
+
+
 class Owner(Protocol):
     """What a reduction asks of the engine that it works for."""
 
@@ -79,7 +83,7 @@ class Reduction:
         with self._silent(sync):
             delta = self._ascend(adversary.ascend(step))
         self._engine.ascents += 1
-        self._record("perturbation_norm", delta.flatten(1).norm(dim=1) * step.units.to(delta.device))
+        self._record_length(delta.flatten(1).norm(dim=1), step)
         terms = adversary.terms(step, delta)
         for name, value in terms.items():
             self._record(name, value)
@@ -126,7 +130,7 @@ class Reduction:
         with self._silent(sync):
             selected, moved, length = self._uphill(adversary, step)
         self._engine.ascents += 1
-        self._record("perturbation_norm", length * step.units)
+        self._record_length(length, step)
         with lent(selected, moved):
             loss = step.objective()
             self._record("adversarial", loss)
@@ -175,6 +179,12 @@ class Reduction:
 
     def _record(self, name: str, loss: Tensor) -> None:
         self._engine.record(name, self._reduced(loss.detach()))
+
+    def _record_length(self, length: Tensor, step: Step) -> None:
+        """Record the perturbation's length [B] and the rows that it is the mean of: an adversary may act on a share."""
+        units = step.units.to(length.device)
+        self._record("perturbation_norm", length * units)
+        self._record(PERTURBED, units)
 
     def _count_hits(self, step: Step) -> None:
         if step.first_logits is None or step.target.mixing is not None:

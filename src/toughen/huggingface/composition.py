@@ -23,6 +23,12 @@ TRAINER_RULES: tuple[Rule, ...] = (
         lambda s: s.loss_function is not None,
     ),
     Rule(
+        "compute_loss of a subclass and ToughTrainer",
+        "its loss is the recipe's objective, so the method would only be used for scoring",
+        "leave the method out, or derive from transformers' Trainer",
+        lambda s: s.overrides_loss,
+    ),
+    Rule(
         "adversary {adversary} and DeepSpeed",
         "it takes an optimiser step's worth of gradient at every backward while an adversary needs several",
         "use DDP (torchrun), or leave the adversary out",
@@ -62,6 +68,7 @@ class TrainerSetup:
     recipe: Recipe | None
     deepspeed: bool = False
     loss_function: Any = None
+    overrides_loss: bool = False
     neftune_alpha: float | None = None
     scores: bool = True
     """Whether it scores validation rows while training."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
+from transformers import Trainer
 
 from toughen.data.batches import LengthBuckets
 from toughen.engine.rows import FillerRows
-
-if TYPE_CHECKING:
-    from transformers import Trainer
+from toughen.errors import InputError
 
 
 def own_loader(trainer: Trainer, batches: LengthBuckets) -> DataLoader[Any]:
@@ -29,9 +29,29 @@ def own_loader(trainer: Trainer, batches: LengthBuckets) -> DataLoader[Any]:
 
 
 def sharded_batches(trainer: Trainer) -> LengthBuckets:
-    """Return batches in the Trainer's random order, of which each process gets its share."""
+    """Return batches in the Trainer's random order, of which each process gets its share.
+
+    Raises:
+        InputError: if the rows have an order of their own, which would not be kept.
+    """
     args, accelerator = trainer.args, trainer.accelerator
     dataset: Any = trainer.train_dataset
+    if type(trainer)._get_train_sampler is not Trainer._get_train_sampler:
+        raise InputError(
+            "this subclass brings a training sampler of its own (_get_train_sampler), and with several processes the "
+            "rows are dealt by ToughTrainer: pass batches=, or train in one process."
+        )
+    strategy = getattr(args, "train_sampling_strategy", "random")
+    if strategy != "random":
+        raise InputError(
+            f"train_sampling_strategy={strategy!r} is not kept with several processes, where ToughTrainer deals rows "
+            "at random: leave it out, pass batches=, or train in one process."
+        )
+    if not hasattr(dataset, "__getitem__"):
+        raise InputError(
+            f"with several processes the training rows are dealt by number, and a {type(dataset).__name__} has none: "
+            "give a dataset with a length, or train in one process."
+        )
     return LengthBuckets(
         [0] * len(dataset),
         args.per_device_train_batch_size,
@@ -41,6 +61,19 @@ def sharded_batches(trainer: Trainer) -> LengthBuckets:
         drop_last=args.dataloader_drop_last,
         bucket=False,
     )
+
+
+def check_fillers(batch: Mapping[str, Any], batches: LengthBuckets | None) -> None:
+    """Refuse a collator that loses the weight of rows that only fill up a process's last batch.
+
+    Raises:
+        InputError: if the batch has no ``weight``.
+    """
+    if batches is not None and "weight" not in batch:
+        raise InputError(
+            "the data collator drops the column weight, by which rows that fill up the last batch of a process count "
+            "nothing: let it pass on every column that it gets."
+        )
 
 
 def on_device(batch: Any, device: torch.device) -> Any:

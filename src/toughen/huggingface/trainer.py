@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +28,14 @@ from toughen.huggingface.bridge import Bridge, TrainerRuntime
 from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
 from toughen.huggingface.composition import TrainerSetup, check_trainer, smoothed_once
 from toughen.huggingface.engine_trainer import EngineTrainer
-from toughen.huggingface.loaders import on_device, own_loader, sharded_batches
+from toughen.huggingface.loaders import check_fillers, on_device, own_loader, sharded_batches
+from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
 from toughen.model.groups import parameter_groups
 from toughen.recipe.recipe import load_recipe
-from toughen.tasks import TaskName, task_of
+from toughen.tasks import TaskName
 
 if TYPE_CHECKING:
     from toughen.data.batches import LengthBuckets
@@ -72,6 +74,7 @@ class ToughTrainer(EngineTrainer):
         recipe: Recipe | str | None = None,
         batches: LengthBuckets | None = None,
         task: TaskName | None = None,
+        model_loss: Literal["compare", "ignore"] = "compare",
         **kwargs: Any,
     ) -> None:
         """Build the trainer.
@@ -82,13 +85,16 @@ class ToughTrainer(EngineTrainer):
             positional: the Trainer's further positional arguments.
             recipe: a Recipe, the name of a shipped one or a file; None trains plainly.
             batches: a batch sampler of our own instead of the Trainer's; its indices go to ``train_dataset``.
-            task: what a label is; None asks the model's config.
+            task: what a label is; None asks the model's config, then the labels.
+            model_loss: compare = refuse a model whose own loss on the first batch is another than the task's, because
+                the recipe's objective takes its place; ignore = train on the objective all the same.
             kwargs: the Trainer's other arguments.
 
         Raises:
             InputError: if the recipe does not fit the model or the arguments.
         """
-        args = TrainingArguments() if args is None else args
+        # A copy: what is set here for this trainer must not reach the next one made with the same arguments.
+        args = copy(TrainingArguments() if args is None else args)
         one_device(args)
         self.recipe: Recipe | None = None if recipe is None else _load(recipe)
         self._batches = batches
@@ -99,6 +105,7 @@ class ToughTrainer(EngineTrainer):
         self.engine = None
         self.clock = Clock()
         self._window: Window | None = None
+        self._model_loss, self._compared = model_loss, False
         self.epoch_hook: EpochHook | None = None
         self.stopped = False
         self.restored = None
@@ -108,7 +115,9 @@ class ToughTrainer(EngineTrainer):
         # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
         self.model_accepts_loss_kwargs = False
         deepspeed, noise = bool(self.is_deepspeed_enabled), self.args.neftune_noise_alpha
-        check_trainer(TrainerSetup(self.recipe, deepspeed, self.compute_loss_func, noise, self._scores()))
+        own_loss = type(self).compute_loss is not ToughTrainer.compute_loss
+        facts = (deepspeed, self.compute_loss_func, own_loss, noise, self._scores())
+        check_trainer(TrainerSetup(self.recipe, *facts))
         self.soup = self._candidates()
         self.add_callback(Bridge(self))
         if self.model_init is None:
@@ -140,11 +149,16 @@ class ToughTrainer(EngineTrainer):
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not samples:
             return samples, None
-        likelihood = self.the_engine().likelihood
-        counts = [count_rows(batch, likelihood) for batch in samples]
+        engine = self.the_engine()
+        samples = [engine.with_fitting_labels(batch) for batch in samples]
+        if not self._compared and self._model_loss == "compare":
+            compare_losses(self, engine, samples[0])
+        self._compared = True
+        counts = [count_rows(batch, engine.likelihood) for batch in samples]
         examples, labelled = (sum(column) for column in zip(*counts, strict=True))
         world = self.accelerator.num_processes
         if world > 1:
+            check_fillers(samples[0], self._batches)
             both = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=device) for n in (examples, labelled)])
             # DDP averages over processes, so each one divides by the mean count.
             examples, labelled = self.accelerator.reduce(both, reduction="sum") / world
@@ -169,25 +183,27 @@ class ToughTrainer(EngineTrainer):
             self._objective(bare),
             self.recipe.adversary if self.recipe else None,
             inputs=self.recipe.inputs if self.recipe else None,
-            task=self._task or task_of(bare),
+            task=self._task_of(bare),
             memory=self.recipe.training.memory if self.recipe else "normal",
             compiled=bool(self.args.torch_compile),
             special_ids=getattr(tokenizer, "all_special_ids", None),
             runtime=TrainerRuntime(self),
         )
 
+    def _task_of(self, model: Any) -> TaskName:
+        """Return the task that is named, or that the model's config has, or left open for the labels to say."""
+        return self._task or task_of_rows(model, self.train_dataset)
+
     def _objective(self, model: Any) -> CrossEntropy:
         objective = self.recipe.objective if self.recipe else CrossEntropy()
         objective = smoothed_once(objective, self.args.label_smoothing_factor)
-        self.args.label_smoothing_factor = 0.0  # or the Trainer would smooth the validation loss only
-        self.label_smoother = None
         if objective.class_weights is None:
             return objective
         classes = int(model.config.num_labels)
         if not weights_per_class(objective):
             return resolve_class_weights(objective, [1] * classes)
         counts, rows = rows_per_class(self.train_dataset, classes)
-        several = (self._task or task_of(model)) == "multi-label"
+        several = self._task_of(model) == "multi-label"
         return resolve_class_weights(objective, counts, rows=rows if several else None)
 
     # ---- batches

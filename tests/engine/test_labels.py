@@ -1,0 +1,62 @@
+"""The gate that labels pass: a row's one label in a column of its own is read, any other shape is refused by name."""
+
+import pytest
+import torch
+
+from engine.models import batch, distance, gradients, tiny
+from toughen.engine.engine import Engine
+from toughen.engine.labels import are_multi_hot, with_fitting_labels
+from toughen.errors import InputError
+
+
+@pytest.mark.parametrize(("task", "labels"), [("single-label", [1, 0, 1, 1]), ("regression", [0.5, -1.0, 2.0, 0.1])])
+def test_a_column_of_labels_trains_as_a_row_of_them(task, labels):
+    """[B, 1] gives the gradients of [B]; unsqueezed numbers would be broadcast to [B, B]."""
+    found = []
+    for column in (False, True):
+        model = tiny("bert", task=task)
+        rows = dict(batch(), labels=torch.tensor(labels))
+        if column:
+            rows["labels"] = rows["labels"].unsqueeze(1)
+        with Engine(model, task=task) as engine:
+            engine.backward(rows)
+        found.append(gradients(model))
+    assert distance(*found) == 0
+    assert any(value.abs().sum() for value in found[0].values()), "canary: something was learnt"
+
+
+REFUSED = {
+    "numbers as classes": ("single-label", torch.tensor([0.0, 1.0]), 2, "regression"),
+    "several as one": ("single-label", torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2, "multi-label"),
+    "two ids per text": ("single-label", torch.tensor([[0, 1], [1, 0]]), 2, "one label per text"),
+    "one as several": ("multi-label", torch.tensor([0, 1]), 2, "[B, K]"),
+    "another number of labels": ("multi-label", torch.zeros(2, 3), 2, "2 labels"),
+    "two numbers": ("regression", torch.zeros(2, 2), 2, "several numbers"),
+    "a model of two numbers": ("regression", torch.zeros(2), 2, "num_labels=1"),
+    "words without places": ("tokens", torch.tensor([0, 1]), 2, "[B, T]"),
+}
+
+
+@pytest.mark.parametrize(("task", "labels", "classes", "named"), REFUSED.values(), ids=REFUSED)
+def test_labels_that_do_not_fit_are_refused_by_shape_and_kind(task, labels, classes, named):
+    with pytest.raises(InputError) as refusal:
+        with_fitting_labels({"labels": labels}, task, classes)
+    assert named in str(refusal.value)
+    assert str(list(labels.shape)) in str(refusal.value)
+
+
+def test_what_fits_passes_untouched():
+    for task, labels in {
+        "single-label": torch.tensor([0, 1]),
+        "multi-label": torch.zeros(2, 3),
+        "regression": torch.zeros(2),
+        "tokens": torch.zeros(2, 5, dtype=torch.long),
+    }.items():
+        rows = {"labels": labels}
+        assert with_fitting_labels(rows, task, 1 if task == "regression" else 3) is rows
+
+
+def test_numbers_per_class_are_multi_hot_and_ids_are_not():
+    assert are_multi_hot([0.0, 1.0, 1.0], 3)
+    assert are_multi_hot(torch.tensor([0.0, 1.0]), 2)
+    assert not any(are_multi_hot(label, 2) for label in ([0, 1], [0.0], 1, "ab", torch.tensor([0, 1])))
