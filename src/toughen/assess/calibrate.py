@@ -47,7 +47,7 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
     raw = noted.get("thresholds")
     thresholds = None if raw is None else tuple(raw)
     classifier = replace(loaded, temperature=None, thresholds=thresholds)
-    rows = _own_validation(run, classifier) if data is None else _given(run, classifier, data)
+    rows = _own_validation(run, classifier) if data is None else _labelled_rows(run, classifier, data)
     outputs = classifier.outputs(rows, batch_size=run.recipe.training.eval_batch_size)
     labels = rows["label"][:]
     fitted = Temperature(fit_temperature(classifier.task, outputs, labels), thresholds)
@@ -102,7 +102,7 @@ def _own_validation(run: FinishedRun, classifier: Classifier) -> Any:
     return rows
 
 
-def _given(run: FinishedRun, classifier: Classifier, data: object) -> Any:
+def _labelled_rows(run: FinishedRun, classifier: Classifier, data: object) -> Any:
     return load_labelled(
         data,
         text=run.recipe.data.text,

@@ -181,18 +181,18 @@ def measures(found: Decisions) -> dict[str, Callable[[Floats], Floats]]:
     return table if len(found.confidence) else {}
 
 
-def _drawn(found: Decisions, counts: Floats) -> Floats:
+def _per_decision(found: Decisions, counts: Floats) -> Floats:
     return counts if len(found.owner) == found.texts else counts[:, found.owner]
 
 
 def mean(found: Decisions, values: Floats, counts: Floats) -> Floats:
     """Return [s] the mean of one number per decision [D] over the decisions of the texts drawn [s, N]."""
-    drawn = _drawn(found, counts)
+    drawn = _per_decision(found, counts)
     return np.asarray(drawn @ values / drawn.sum(axis=1))
 
 
 def _error(found: Decisions, bin_of: NDArray[np.int64], counts: Floats) -> Floats:
-    drawn = _drawn(found, counts)
+    drawn = _per_decision(found, counts)
     gaps = np.zeros((len(bin_of), int(bin_of.max()) + 1))
     gaps[np.arange(len(bin_of)), bin_of] = found.right - found.confidence
     return np.asarray(np.abs(drawn @ gaps).sum(axis=1) / drawn.sum(axis=1))
@@ -200,7 +200,7 @@ def _error(found: Decisions, bin_of: NDArray[np.int64], counts: Floats) -> Float
 
 def _aurc(found: Decisions, counts: Floats) -> Floats:
     order = np.argsort(-found.confidence, kind="stable")
-    drawn = _drawn(found, counts)[:, order]
+    drawn = _per_decision(found, counts)[:, order]
     covered = np.cumsum(drawn, axis=1)
     wrong = np.cumsum(drawn * (1 - found.right[order]), axis=1)
     risk = np.divide(wrong, covered, out=np.zeros_like(wrong), where=covered > 0)

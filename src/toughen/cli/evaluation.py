@@ -136,7 +136,9 @@ def _mistakes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
         text = one["text"] if isinstance(one["text"], str) else " ".join(one["text"])
         text = " | ".join([text, *([one["text_pair"]] if "text_pair" in one else [])])
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-        rows.append([str(one["row"]), _shown(one, "label"), _shown(one, "prediction"), f"{one['score']:.3f}", text])
+        rows.append(
+            [str(one["row"]), _label_text(one, "label"), _label_text(one, "prediction"), f"{one['score']:.3f}", text]
+        )
     table = _table(["row", "is", "said", "score"], rows)
     table.add_column("worst mistakes", overflow="fold")
     for row in rows:
@@ -145,7 +147,7 @@ def _mistakes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def _shown(mistake: Mapping[str, Any], name: str) -> str:
+def _label_text(mistake: Mapping[str, Any], name: str) -> str:
     """Say a label; of tags those of the surest wrong word."""
     value = mistake[name]
     if "word" in mistake:

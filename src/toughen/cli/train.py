@@ -49,7 +49,7 @@ def train(
 
     toughen train --model roberta-base --data reviews.csv --output run
     """
-    chosen = _named(named, recipe, goal)
+    chosen = _recipe_name(named, recipe, goal)
     if resume and overwrite:
         raise InputError("--resume and --overwrite contradict each other; choose one.")
     resolved = _recipe(chosen, output if resume else None, ctx.meta[OVERRIDES])
@@ -86,7 +86,7 @@ def _print_run(run: Run, as_json: bool) -> None:
     typer.echo(f"{what}, metrics.json and the TensorBoard log are in {run.path}")
 
 
-def _named(named: str | None, recipe: str | None, goal: str | None) -> str | None:
+def _recipe_name(named: str | None, recipe: str | None, goal: str | None) -> str | None:
     """Return the one recipe that was named, as an argument, an option or a goal; None if none was."""
     if goal is not None and goal not in GOALS:
         raise InputError(f"--goal must be one of {', '.join(GOALS)}, got {goal!r}.")

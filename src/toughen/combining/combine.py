@@ -227,12 +227,12 @@ def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
     if found is not None:
         run = job.members.runs[0]
         classifier = Classifier.load(part / MODEL, run.recipe.training.max_length)
-        content["selection"] = _noted(found)
+        content["selection"] = _evidence_note(found)
         content["metrics"] = {found[0]: score(classifier, rows, batch_size=run.recipe.training.eval_batch_size)}
     return content, rows
 
 
-def _noted(found: tuple[Any, Any]) -> dict[str, Any]:
+def _evidence_note(found: tuple[Any, Any]) -> dict[str, Any]:
     kind, rows = found
     return Evidence(kind, rows["label"][:], (), digest_of(rows), rows).note()
 
@@ -335,7 +335,7 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
     content = _account(job, None) | {"passes": 1, "distil": {"temperature": lesson.temperature, "alpha": lesson.alpha}}
     content["distil"] |= {"teacher_passes": job.members.passes(), "teacher_train": job.members.train_cost()}
     content.pop("metrics")
-    content["selection"] = _noted((kind, splits.validation))
+    content["selection"] = _evidence_note((kind, splits.validation))
 
     def start(recipe: Any, probe: Mapping[str, Any]) -> None:
         start_folder(job.output, recipe, probe, keep=False)

@@ -111,12 +111,12 @@ class Ablation:
         changed = [key for key in ("recipe", "over") if before and before[key] != now[key]]
         if changed:
             raise InputError(
-                f"{self.folder} holds an ablation of another {' and '.join(map(_said, changed))}; continue it with the "
-                "same settings or choose another --output."
+                f"{self.folder} holds an ablation of another {' and '.join(map(_setting_name, changed))}; continue it "
+                "with the same settings or choose another --output."
             )
 
 
-def _said(key: str) -> str:
+def _setting_name(key: str) -> str:
     return "set of slots (--over)" if key == "over" else key
 
 

@@ -168,7 +168,7 @@ class Scoring:
         )
         metrics = task_metrics(self.task, outputs, labels, self.label_names, thresholds)
         right = _right(outputs, labels, thresholds) if self.task == "single-label" else None
-        return Scores(metrics, drawn, right, _seen(run, self.rows))
+        return Scores(metrics, drawn, right, _count_seen(run, self.rows))
 
 
 def _right(outputs: Any, labels: Any, thresholds: Any) -> Any:
@@ -176,7 +176,7 @@ def _right(outputs: Any, labels: Any, thresholds: Any) -> Any:
     return scored.predictions == scored.labels
 
 
-def _seen(run: FinishedRun, rows: Any) -> int | None:
+def _count_seen(run: FinishedRun, rows: Any) -> int | None:
     """Return how many of the texts the run has seen, None where it has not kept that."""
     files = [member.path / HASHES for member in run.members]
     if not all(path.exists() for path in files):

@@ -82,7 +82,7 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _read_unlabelled(config, divided, columns)
     read = [note for raw in raws.values() for note in raw.notes]
-    notes = (*read, *_said(task, names, columns), *notes, *summary.notes, *more)
+    notes = (*read, *_task_notes(task, names, columns), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
@@ -103,7 +103,7 @@ def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
         )
 
 
-def _said(task: TaskName, names: tuple[str, ...], columns: Columns) -> list[str]:
+def _task_notes(task: TaskName, names: tuple[str, ...], columns: Columns) -> list[str]:
     """Return what was told from the data, where it is not one class for one text."""
     notes = []
     if task != "single-label":

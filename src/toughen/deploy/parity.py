@@ -96,7 +96,9 @@ class Bench:
         differences = np.concatenate([np.nan_to_num(part, nan=np.inf) for part in parts])
         worst = int(differences.argmax())
         known = worst < len(self._probes)
-        self.worst = _shown(self._probes[worst]) if known else f"row {worst - len(self._probes) + 1} of the validation"
+        self.worst = (
+            _text_excerpt(self._probes[worst]) if known else f"row {worst - len(self._probes) + 1} of the validation"
+        )
         return float(differences[worst]) / self._scale()
 
     def _scale(self) -> float:
@@ -156,6 +158,6 @@ class Bench:
         return (name, float(value)) if isinstance(value, (int, float)) else None
 
 
-def _shown(text: Any) -> str:
+def _text_excerpt(text: Any) -> str:
     shown = ascii(text)
     return shown if len(shown) < 60 else shown[:56] + "...'"

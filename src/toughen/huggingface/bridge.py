@@ -158,7 +158,7 @@ class MajorityWatch:
         adversary = self._engine.adversary
         cause = "the learning rate may be too high, too low or still warming up"
         if adversary is not None:
-            cause = f"{_named(self._engine, adversary)} may be too strong: {_remedy(adversary)}"
+            cause = f"{_adversary_text(self._engine, adversary)} may be too strong: {_remedy(adversary)}"
         warnings.warn(
             f"training accuracy {hits / labels:.1%}{perturbed} sat at the majority rate {rate:.1%} for {when}: the "
             f"model may have collapsed to one class; {cause}.",
@@ -173,7 +173,7 @@ class MajorityWatch:
         return f" ({right / counted:.1%} on perturbed texts)" if counted else ""
 
 
-def _named(engine: Engine, adversary: AnyAdversary) -> str:
+def _adversary_text(engine: Engine, adversary: AnyAdversary) -> str:
     unit = getattr(adversary, "radius_unit", None)
     now = "" if engine.radius is None else f", now {float(engine.radius.scale):.2g}"
     return f"adversary {adversary.name} with radius {adversary.radius}{now}{f' ({unit})' if unit else ''}"

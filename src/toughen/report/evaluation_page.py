@@ -48,7 +48,7 @@ def evaluation_page(path: Path) -> Page:
         Section("Worst mistakes", list(_mistakes(main))),
     ]
     summary = [
-        *_said(main),
+        *_summary(main),
         *_said_of_calibration(main, content),
         *_said_of_slices(main),
         *_said_of_others(others),
@@ -82,7 +82,7 @@ def majority(main: Result) -> tuple[str, float] | None:
     return labels[place], rows[place] / max(1, sum(rows))
 
 
-def _said(main: Result) -> Iterator[str]:
+def _summary(main: Result) -> Iterator[str]:
     intervals = main.get("intervals") or {}
     if main.get("accuracy") is not None:
         yield (

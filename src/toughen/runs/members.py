@@ -71,7 +71,7 @@ class Members:
                 if mine != theirs and None not in (mine, theirs):
                     raise InputError(
                         f"{self.runs[0].path} and {run.path} cannot be combined: their {what} differ "
-                        f"({_said(mine)} and {_said(theirs)}); give runs trained for the same answers."
+                        f"({_value_text(mine)} and {_value_text(theirs)}); give runs trained for the same answers."
                     )
 
     def _check_task(self, how: str) -> None:
@@ -110,7 +110,7 @@ def leaves(classifier: Any) -> list[Any]:
     return [leaf for part in parts for leaf in leaves(part)] if parts else [classifier]
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

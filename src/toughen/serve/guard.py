@@ -106,7 +106,7 @@ class Guard:
                 raise Refusal(408, sentence, connection="close") from None
             left = max(limit - (time.perf_counter() - start), 0.001)
             try:
-                answering = self._app(scope, _given(body.whole()), send)
+                answering = self._app(scope, _replay(body.whole()), send)
                 await asyncio.wait_for(_while_there(answering, receive, sent), left)
             except TimeoutError:
                 raise late(limit) from None
@@ -231,7 +231,7 @@ async def _while_there(answering: Awaitable[None], receive: Receive, sent: _Sent
         await asyncio.gather(answer, leaving, return_exceptions=True)
 
 
-def _given(body: bytes) -> Receive:
+def _replay(body: bytes) -> Receive:
     """Return a receive that hands out a body that was read already, and then waits: `Guard` notices who leaves."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     del body

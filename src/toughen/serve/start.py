@@ -95,7 +95,7 @@ def _counters(meters: Any, host: str, port: int | None) -> Iterator[None]:
         server, thread = meters.listen(host, port)
     except OSError as error:
         raise _cannot_listen(host, port, error, "--metrics-port") from None
-    print(f"counters at http://{_shown(host)}:{server.server_port}/metrics", flush=True)
+    print(f"counters at http://{_url_host(host)}:{server.server_port}/metrics", flush=True)
     try:
         yield
     finally:
@@ -107,7 +107,7 @@ def _counters(meters: Any, host: str, port: int | None) -> Iterator[None]:
 def _run(server: Any, config: Any) -> None:
     listener = _listener(config)
     address = listener.getsockname()
-    print(f"toughen serves http://{_shown(address[0])}:{address[1]} (stop it with Ctrl+C)", flush=True)
+    print(f"toughen serves http://{_url_host(address[0])}:{address[1]} (stop it with Ctrl+C)", flush=True)
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises the signal again once it is done; by then it has been obeyed.
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -134,7 +134,7 @@ def _cannot_listen(host: str, port: int, error: OSError, option: str) -> InputEr
     return InputError(f"cannot listen at {host} port {port} ({error.strerror}); choose another --host or {option}.")
 
 
-def _shown(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 

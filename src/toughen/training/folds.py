@@ -50,7 +50,7 @@ def train_folds(
     if going_on:
         _refuse_other_rows(folder, plan)
     console.print(plan.line(), highlight=False, soft_wrap=True)
-    work = _Work(plan, recipe, folder, extras, resume, _chosen(plan, recipe, folder, extras, going_on, console))
+    work = _Work(plan, recipe, folder, extras, resume, _choose_texts(plan, recipe, folder, extras, going_on, console))
     work.check()
     for fold in range(plan.folds):
         work.train(fold, console)
@@ -128,7 +128,7 @@ class _Work:
         return {**teacher, "folds": [part.report for part in self.chosen]}
 
 
-def _chosen(
+def _choose_texts(
     plan: Plan, recipe: Recipe, folder: Path, extras: Extras, going_on: bool, console: Console
 ) -> list[Chosen] | None:
     """Return the texts that the teacher's members label for each fold: asked now, or when the run was started."""

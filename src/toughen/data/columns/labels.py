@@ -45,7 +45,7 @@ def read_labels(raw: Raw, column: str) -> Labels:
     values = raw.column(column)
     kind = values.type
     if column in raw.class_names and pa.types.is_integer(kind):
-        return _named(values, raw, column)
+        return _labels_by_id(values, raw, column)
     if pa.types.is_boolean(kind):
         return Labels(pc.if_else(values, "True", "False"))
     if pa.types.is_floating(kind):
@@ -65,7 +65,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return pa.types.is_null(kind) or any(check(kind) for check in checks)
 
 
-def _named(values: pa.ChunkedArray, raw: Raw, column: str) -> Labels:
+def _labels_by_id(values: pa.ChunkedArray, raw: Raw, column: str) -> Labels:
     """Look ids up in the source's class names; -1 is how the hub writes "no label"."""
     names = raw.class_names[column]
     values = pc.if_else(pc.equal(values, -1), pa.scalar(None, values.type), values)

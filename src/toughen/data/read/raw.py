@@ -160,7 +160,7 @@ def _two_types(values: Sequence[Any]) -> str | None:
         if first is None:
             first = (row, value)
         elif type(value) is not type(first[1]):
-            return f"mixes types: {_shown(*first)} but {_shown(row, value)}; use one type"
+            return f"mixes types: {_value_text(*first)} but {_value_text(row, value)}; use one type"
     return None
 
 
@@ -170,5 +170,5 @@ def _is_null(value: Any) -> bool:
     return value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _shown(row: int, value: Any) -> str:
+def _value_text(row: int, value: Any) -> str:
     return f"row {row + 1} holds {brief(repr(value), 40)} ({type(value).__name__})"
