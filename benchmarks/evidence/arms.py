@@ -1,0 +1,25 @@
+"""What is compared: each arm is a shipped recipe and what is set on top of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
+"""The grid that a plain run's learning rate is chosen from."""
+_TRAINING = {"training.epochs": 3, "training.batch_size": 16, "training.save_total_limit": 1}
+
+
+def _arm(recipe: str, **settings: Any) -> dict[str, Any]:
+    return {"recipe": recipe} | _TRAINING | {name.replace("__", "."): value for name, value in settings.items()}
+
+
+ARMS: dict[str, dict[str, Any]] = {
+    f"{name}, rate {rate:g}": _arm("plain", head__pooling=pooling, training__learning_rate=rate)
+    for name, pooling in (("plain", "model"), ("plain, mean pooling", "mean"))
+    for rate in RATES
+} | {
+    "fast": _arm("fast"),
+    "accuracy": _arm("accuracy"),
+    "robust": _arm("robust"),
+    "tough-stack": _arm("tough-stack", training__learning_rate=1e-4),
+}

@@ -1,0 +1,127 @@
+"""What the defaults rest on: recipes over data sets and seeds, each training in a process of its own on one thread.
+
+    python benchmarks/evidence/run.py --stage screen --data PATH_TO_DATA [--sets ...] [--arms ...] [--seeds ...]
+
+Appends a line of JSON per finished training to benchmarks/results/evidence-STAGE.jsonl and skips on a second start
+what is there. `screen` scores left-over training rows, `finals` the test split. Targets, order and stopping rule are
+in plan.md, written before the first row. The data are parquet files; they are not part of the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from arms import ARMS
+from sets import SETS, draw
+
+RESULTS = Path(__file__).parent.parent / "results"
+SCORED = {"screen": "screen", "finals": "test"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--stage", choices=SCORED, required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with the data")
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--cell", nargs=3, metavar=("SET", "ARM", "SEED"), help="one training; prints its row")
+    args = parser.parse_args()
+    if args.data is None or not Path(args.data).is_dir():
+        sys.exit("give the folder with the data: --data PATH (or TOUGHEN_DATA)")
+    if args.cell:
+        print(json.dumps(train_cell(args.cell[0], args.cell[1], int(args.cell[2]), args.stage, Path(args.data))))
+        return
+    path = RESULTS / f"evidence-{args.stage}.jsonl"
+    for seed in args.seeds:
+        for name in args.sets:
+            for arm in args.arms:
+                if (name, arm, seed) not in {(row["set"], row["arm"], row["seed"]) for row in read(path)}:
+                    with path.open("a") as file:
+                        file.write(in_child(name, arm, seed, args.stage, args.data))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of results; none where there is no file yet."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def in_child(name: str, arm: str, seed: int, stage: str, data: Path) -> str:
+    """Train one cell in a fresh process on one thread, so that no cell depends on the one before."""
+    command = [sys.executable, __file__, "--stage", stage, "--data", str(data), "--cell", name, arm, str(seed)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()[-1] + "\n"
+
+
+def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[str, Any]:
+    """Train one arm on one data set and score the rows of the stage."""
+    import numpy as np
+    import torch
+
+    import toughen
+    from toughen.demo.encoder import find_minilm
+
+    torch.set_num_threads(1)
+    parts = draw(name, root)
+    settings = dict(ARMS[arm])
+    folder = Path(tempfile.mkdtemp(prefix="evidence-"))
+    columns = ["text", "label"]
+    data = {"train": parts["train"][columns], "validation": parts["validation"][columns]}
+    settings["training.max_length"] = SETS[name].max_length
+    recipe = settings.pop("recipe")
+    before = os.times()
+    run = toughen.train(
+        data, model=find_minilm(), recipe=recipe, output=folder / "run", seed=seed, quiet=True, **settings
+    )
+    after = os.times()
+    rows = parts[SCORED[stage]]
+    answers = run.predict(rows["text"].tolist())
+    probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
+    names = list(answers[0]["probabilities"])
+    labels = np.array([names.index(str(label)) for label in rows["label"]])
+    metrics = run.metrics
+    shutil.rmtree(folder)
+    return {
+        "set": name, "arm": arm, "seed": seed, "stage": stage, "scored": len(rows), **scores(probabilities, labels),
+        "validation_f1": metrics["validation"]["f1"], "units_per_step": metrics["train"]["units_per_step"],
+        "steps": metrics["train"]["steps"], "train_seconds": metrics["train"]["seconds"],
+        "cpu_seconds": after.user + after.system - before.user - before.system,
+        "probe": metrics.get("probe"), "settings": settings | {"recipe": recipe}, "commit": commit(),
+        "environment": metrics["environment"],
+        "right": "".join("01"[int(hit)] for hit in probabilities.argmax(1) == labels),
+    }  # fmt: skip
+
+
+def scores(probabilities: Any, labels: Any) -> dict[str, float]:
+    """Return accuracy, F1 (of two classes that of class 1, else macro), AUC (one versus rest) and log loss."""
+    from sklearn import metrics as sk
+
+    predicted, two = probabilities.argmax(1), probabilities.shape[1] == 2
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "f1": float(sk.f1_score(labels, predicted, average="binary" if two else "macro")),
+        "auc": float(sk.roc_auc_score(labels, probabilities[:, 1] if two else probabilities, multi_class="ovr")),
+        "log_loss": float(sk.log_loss(labels, probabilities, labels=range(probabilities.shape[1]))),
+    }
+
+
+def commit() -> str:
+    """Return the commit of the code that ran; with a plus where files were changed."""
+    here = Path(__file__).parent
+    name = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=here, stdout=subprocess.PIPE, text=True)
+    changed = subprocess.run(["git", "status", "--porcelain", "../../src"], cwd=here, stdout=subprocess.PIPE, text=True)
+    return name.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+if __name__ == "__main__":
+    main()
