@@ -122,15 +122,25 @@ def queue(seconds_per_token, **limits):
         passes.append(list(texts))
         return [np.zeros(1)] * len(texts)
 
-    rate = Rate()
-    rate.note(seconds_per_token * 1e6, 10**6)
+    rate = Rate((1, seconds_per_token), (1000, 1000 * seconds_per_token))
     return Batcher(run, Limits(**{"timeout": 10} | limits), Meters(), rate), passes
+
+
+def test_a_pass_has_a_price_and_a_token_has_one_and_slow_times_raise_both():
+    rate = Rate((10, 0.5), (110, 1.5))
+    assert rate.seconds(1, 10) == pytest.approx(0.5)
+    assert rate.seconds(2, 1000) == pytest.approx(2 * 0.4 + 10)
+    for _ in range(3):
+        rate.note(1.0, 10)  # twice what it took
+    assert rate.seconds(2, 1000) == pytest.approx(2 * (2 * 0.4 + 10))
+    noisy = Rate((10, 0.5), (20, 0.4))
+    assert noisy.seconds(1, 20) == pytest.approx(0.4)
+    assert Rate().seconds(5, 1000) == 0
 
 
 def test_what_cannot_be_answered_in_time_is_not_taken():
     async def go():
         batcher, passes = queue(0.01)
-        batcher._run = lambda texts, wanted: passes.append(list(texts)) or [np.zeros(1)] * len(texts)
         with pytest.raises(Refusal, match="would take about 6 seconds for this, and 5 are what") as alone:
             await batcher.submit(["long"], [600])
         with batcher.promised(1, 300), pytest.raises(Refusal, match="busy") as together:

@@ -80,18 +80,28 @@ class _Item:
 
 
 class Rate:
-    """Seconds per token of the latest passes, taken together."""
+    """What passes take: so much each and so much per token, measured at the start, times how slow the latest ones were.
 
-    def __init__(self) -> None:
-        self._seconds = self._tokens = 0.0
+    Args:
+        short: tokens of a pass, and its seconds.
+        long: likewise, of one with more tokens.
+    """
+
+    def __init__(self, short: tuple[int, float] = (0, 0.0), long: tuple[int, float] = (1, 0.0)) -> None:
+        (few, quick), (many, slow) = short, long
+        self._token = (slow - quick) / (many - few) if slow > quick and many > few else slow / many
+        self._pass = max(slow - self._token * many, 0.0)
+        self._measured = self._expected = 0.0
 
     def note(self, seconds: float, tokens: int) -> None:
         """Take account of a pass of so many tokens, padding included."""
-        self._seconds, self._tokens = _KEEP * self._seconds + seconds, _KEEP * self._tokens + tokens
+        self._measured = _KEEP * self._measured + seconds
+        self._expected = _KEEP * self._expected + self._pass + tokens * self._token
 
-    def seconds(self, tokens: int) -> float:
-        """Return how long so many tokens take; 0 before anything is known."""
-        return tokens * self._seconds / self._tokens if self._tokens else 0.0
+    def seconds(self, passes: float, tokens: int) -> float:
+        """Return how long so many passes of so many tokens together take."""
+        slower = self._measured / self._expected if self._expected else 1.0
+        return slower * (passes * self._pass + tokens * self._token)
 
 
 class Batcher:
@@ -140,7 +150,13 @@ class Batcher:
 
     def _waiting(self) -> float:
         """Return how many seconds it takes to compute all that was taken."""
-        return self._rate.seconds(sum(item.length for item in self._queue) + self._promised + self._running)
+        tokens = sum(item.length for item in self._queue) + self._promised + self._running
+        requests = 0 if self._limits.max_wait_ms is not None else len({id(item.request) for item in self._queue})
+        return self._rate.seconds(requests + tokens / self._limits.max_batch_tokens, tokens)
+
+    def _own(self, tokens: int) -> float:
+        """Return how many seconds a request of so many tokens takes."""
+        return self._rate.seconds(-(-tokens // self._limits.max_batch_tokens), tokens)
 
     def _check(self, texts: int, tokens: int) -> None:
         """Refuse a request for which there is no room.
@@ -150,7 +166,7 @@ class Batcher:
         """
         if self._closing:
             raise closing()
-        most, own, others = _WAITING * self._limits.timeout, self._rate.seconds(tokens), self._waiting()
+        most, own, others = _WAITING * self._limits.timeout, self._own(tokens), self._waiting()
         if own > most:
             raise Refusal(
                 413,
@@ -188,7 +204,7 @@ class Batcher:
         self._check(len(texts), sum(lengths))
         loop = asyncio.get_running_loop()
         now = loop.time()
-        turn = now + min(self._rate.seconds(sum(lengths)), _LATEST * self._limits.timeout)
+        turn = now + min(self._own(sum(lengths)), _LATEST * self._limits.timeout)
         request = _Request(loop.create_future(), [None] * len(texts), turn)
         paired = enumerate(zip(texts, lengths, strict=True))
         self._queue.extend(_Item(request, i, text, length, now) for i, (text, length) in paired)

@@ -197,15 +197,18 @@ class Service:
         return {"inputs": given, "predictions": self.served.predictions(text, row)}
 
     def _rate(self) -> Rate:
-        """Measure by a text of full length what a token costs: the quickest of some passes, for others are at work."""
-        long = " ".join([openapi.EXAMPLE] * -(-self.served.max_length // len(openapi.EXAMPLE.split())))
-        text: Text = long.split() if self.kind == "tokens" else (long, long) if self.kind == "pairs" else long
+        """Measure what a pass and a token cost."""
+        words = openapi.EXAMPLE.split()
+        return Rate(self._timed(words), self._timed(words * -(-self.served.max_length // len(words))))
+
+    def _timed(self, words: list[str]) -> tuple[int, float]:
+        """Return the tokens of a text and the seconds of its pass: the quickest of some, for others are at work."""
+        one = " ".join(words)
+        text: Text = words if self.kind == "tokens" else (one, one) if self.kind == "pairs" else one
         kept, (length,) = self.served.prepared([text])
         seconds = []
         for _ in range(_ROUNDS):
             start = time.perf_counter()
             self.served.outputs(kept, 1)
             seconds.append(time.perf_counter() - start)
-        rate = Rate()
-        rate.note(min(seconds), length if self.served.reads_all else min(length, self.served.max_length))
-        return rate
+        return length if self.served.reads_all else min(length, self.served.max_length), min(seconds)
