@@ -65,7 +65,7 @@ def test_a_plain_run_at_chance_waits_for_its_epoch(tmp_path):
 
 def test_a_radius_that_adjusts_itself_says_where_it_stands(tmp_path):
     found = warned(tmp_path, {"adversary": Pgd(radius="auto")}, learning_rate=1e-12)
-    assert re.search(r"radius auto, now [\d.]+ \(relative\)", found[0])
+    assert re.search(r"radius auto, now [\d.]+ \(site\)", found[0])
 
 
 def test_a_rate_of_nearly_0_is_named_without_an_adversary(tmp_path):

@@ -6,6 +6,7 @@ from typing import Literal
 
 Norm = Literal["l2", "linf"]
 Unit = Literal["relative", "absolute"]
+SiteUnit = Literal["site", "per-token", "relative", "absolute"]
 Scope = Literal["example", "vocabulary"]
 Loss = Literal["objective", "task"]
 Direction = Literal["l2", "sign", "max"]

@@ -118,7 +118,8 @@ class Engine:
         self.site: Site | None = None
         self._entry: Site | None = None
         if self.adversary is not None and not isinstance(self.adversary, WeightAdversary):
-            self.site = Site(bare, self.adversary.site)
+            measured = self.adversary.radius_unit in ("site", "per-token")
+            self.site = Site(bare, self.adversary.site, measured=measured)
         if self.inputs is not None:
             at_entry = self.site is not None and self.site.place == "embeddings"
             self._entry = self.site if at_entry else Site(bare)

@@ -20,12 +20,14 @@ class Site:
 
     Attributes:
         width: last dimension of the module's output (the *embedding* width, not always the hidden width).
-        unit: mean L2 norm of the rows of the input-embedding table, when the site was made.
+        unit: mean L2 norm when the site was made, of the rows of the input-embedding table or, where a layer's was to
+            be measured, of a token of its output.
         padding_idx: the table's padding row, which never moves, or None.
         dtype: dtype of perturbations here: float32, or float64 in a float64 model.
     """
 
-    def __init__(self, model: nn.Module, place: str = "embeddings") -> None:
+    def __init__(self, model: nn.Module, place: str = "embeddings", *, measured: bool = False) -> None:
+        """Register the hooks; with ``measured`` the unit of a layer is its own, not the embedding table's."""
         self.model_name = type(model).__name__
         self.place = place
         table = input_embeddings(model)
@@ -42,6 +44,8 @@ class Site:
         self._shape: tuple[int, ...] = ()
         self._ids: Tensor | None = None
         self._layout_known = False
+        if measured and place != "embeddings":
+            self.unit = token_norm(model, module, table)
         self._handles = [module.register_forward_hook(self._hook), table.register_forward_pre_hook(self._remember_ids)]
 
     @contextmanager
@@ -82,7 +86,7 @@ class Site:
         if not self._active:
             return None
         self._fired += 1
-        hidden = output[0] if isinstance(output, tuple) else output
+        hidden = _hidden(output)
         self._check_layout(hidden)
         # A float32 change added to bfloat16 would mostly be rounded away: widen, change, then go back.
         moved = hidden.to(self.dtype)
@@ -121,6 +125,43 @@ class Site:
                 "hit the wrong examples; train it without adversary and inputs."
             )
         self._layout_known = True
+
+
+@torch.no_grad()
+def token_norm(model: nn.Module, module: nn.Module, table: Any) -> float:
+    """Return the mean L2 norm of a token [D] of a module's output, dropout off.
+
+    Over texts of random words, always the same: so the unit depends on the weights alone, and not on which rows come
+    first, how they are cut into micro-batches, or the process.
+    """
+    ids = _random_texts(model, table)
+    found: list[Tensor] = []
+    handle = module.register_forward_hook(lambda _module, _args, output: found.append(_hidden(output)))
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        handle.remove()
+        for part, training in modes.items():
+            part.training = training
+    (hidden,) = found
+    return float(hidden.float().norm(dim=-1).mean())
+
+
+def _random_texts(model: nn.Module, table: Any, rows: int = 8, tokens: int = 32) -> Tensor:
+    longest = getattr(_config(model), "max_position_embeddings", None) or tokens
+    size = (rows, max(1, min(tokens, longest - 2)))  # some families number positions from 2
+    ids = torch.randint(0, len(table.weight), size, generator=torch.Generator().manual_seed(0))
+    padding = getattr(table, "padding_idx", None)
+    if padding is not None:
+        ids = torch.where(ids == padding, (ids + 1) % len(table.weight), ids)
+    return ids.to(table.weight.device)
+
+
+def _hidden(output: Any) -> Tensor:
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 def input_embeddings(model: nn.Module) -> nn.Module:

@@ -7,11 +7,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from toughen.engine.choices import Direction, Norm, Scope, Unit
+from toughen.engine.choices import Direction, Norm, Radius, Scope, SiteUnit
 from toughen.engine.randomness import Noise
 from toughen.engine.site import Site
 
 TINY = 1e-8
+TYPICAL = 16
+"""Tokens of the text whose radius is the scale of ``radius: auto`` where the unit is per token."""
 
 
 class Perturbing(Protocol):
@@ -22,8 +24,16 @@ class Perturbing(Protocol):
         """Whether each example has a perturbation, or each token of the vocabulary."""
 
     @property
-    def radius_unit(self) -> Unit:
+    def radius_unit(self) -> SiteUnit:
         """The unit of its lengths."""
+
+    @property
+    def radius(self) -> Radius:
+        """The size of a perturbation."""
+
+    @property
+    def norm(self) -> Norm:
+        """The norm that it is measured by."""
 
     @property
     def special_tokens(self) -> bool:
@@ -38,7 +48,8 @@ class Space:
     autograd itself sums the gradient of tokens that share a row. Norms run over one example or over the whole table.
 
     Attributes:
-        length: what one unit of the adversary's lengths is, in embedding units.
+        length: what one unit of the adversary's lengths is, in embedding units: a number, or [B, 1, 1] ([1, 1]) where
+            it depends on the text.
     """
 
     def __init__(
@@ -61,7 +72,7 @@ class Space:
             factor: [] on all lengths, what ``radius: auto`` is at now.
         """
         self._noise = noise
-        self.length = (site.unit if adversary.radius_unit == "relative" else 1.0) * factor
+        self.length: Tensor | float = (1.0 if adversary.radius_unit == "absolute" else site.unit) * factor
         self._keep = keep.unsqueeze(-1).to(site.dtype)
         self._rows: Tensor | None = None
         self._active = self._keep
@@ -74,6 +85,12 @@ class Space:
             self._active = used.scatter_reduce(0, self._rows.view(-1, 1), self._keep.view(-1, 1), "amax")
             self._dims = (0, 1)
         self._shape = (*self._active.shape[:-1], site.width)
+        if adversary.radius_unit == "per-token" and adversary.norm == "l2":
+            self.length = self.length * (self._tokens() / (TYPICAL if adversary.radius == "auto" else 1)).sqrt()
+
+    def _tokens(self) -> Tensor:
+        """Count the tokens that may move, at least 1: [B, 1, 1], or [1, 1] distinct ones of the whole batch."""
+        return self._active.sum(self._dims, keepdim=True).clamp(min=1)
 
     def zeros(self) -> Tensor:
         """Return the zero leaf, requiring grad."""
@@ -83,8 +100,7 @@ class Space:
         """Return a random leaf: U(-1, 1) size/sqrt(L_i D) per coordinate (l2; L_i tokens), or U(-size, size) (linf)."""
         start = self._noise("uniform", self.zeros().detach()) * self._active * (size * self.length)
         if norm == "l2":
-            tokens = self._active.sum(self._dims, keepdim=True).clamp(min=1)
-            start = start / (tokens * self._shape[-1]).sqrt()
+            start = start / (self._tokens() * self._shape[-1]).sqrt()
         return start.requires_grad_()
 
     def normal(self, size: float) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from toughen.engine.choices import AUTO_RADIUS, Norm, Radius, Scope, Unit
+from toughen.engine.choices import AUTO_RADIUS, Norm, Radius, Scope, SiteUnit
 from toughen.settings import require, setting
 
 if TYPE_CHECKING:
@@ -64,9 +64,13 @@ class Adversary(Timing):
 
     delta <- start;  repeat { g <- gradient of the climbed loss;  delta <- project(delta + step_size * direction(g)) }
 
-    All lengths (radius, step_size, ...) are in one unit. ``relative``: times the mean L2 norm of the rows of the
-    model's input-embedding table when training starts; ``absolute``: the embedding's own units. Norms are taken per
-    example over (tokens, width); delta is exactly 0 on padding. An example whose gradient is not finite gets delta 0.
+    All lengths (radius, step_size, ...) are in one unit. ``site``: times the mean L2 norm of a token where the
+    perturbation is added: of the rows of the input-embedding table, or of the output of layer k, measured once on the
+    weights that training starts with. ``per-token``: that times sqrt(tokens of the text), so that a long text's tokens
+    move as far as a short one's (with linf the same as ``site``). ``relative``: times the mean norm of the embedding
+    table's rows at any site, which at a layer is several times smaller. ``absolute``: the site's own units. Norms are
+    per example over (tokens, width); delta is exactly 0 on padding. An example whose gradient is not finite gets
+    delta 0.
 
     ``radius: auto`` is 0.2 times a factor (linf: 0.002 times it) that the engine moves after every optimiser step, so
     that a fifth of the right answers are turned (see :class:`toughen.engine.radius.AutoRadius`). It multiplies all
@@ -76,7 +80,11 @@ class Adversary(Timing):
     radius: Radius = setting(
         0.2, "L2 norm of the perturbation per text (largest coordinate with linf); auto = adjusts itself while training"
     )
-    radius_unit: Unit = setting("relative", "relative = times the mean embedding-row norm; absolute = embedding units")
+    radius_unit: SiteUnit = setting(
+        "site",
+        "site = times the mean norm of a token there; per-token = that times sqrt(tokens of the text); relative = "
+        "times the mean embedding-row norm at any site; absolute = the site's own units",
+    )
     site: str = setting("embeddings", "where the perturbation is added: embeddings, or 'layer k' (k from 1)")
     special_tokens: bool = setting(True, "perturb special tokens ([CLS], </s>, ...) too")
     share: float = setting(1.0, "share of each micro-batch's rows that it acts on, another random choice every time")

@@ -215,7 +215,8 @@ class GradientPenalty(Adversary):
         loss = step.clean(space.expand(leaf), keep=True)
         gradient = step.differentiable_gradient(loss, leaf)
         # The loss carries the label scale, its squared gradient the scale squared: like the loss, a mean over labels.
-        return self.radius * space.length**2 / 2 * gradient.pow(2).sum((1, 2)) / step.label_scale
+        unit = space.length if isinstance(space.length, float) else space.length.flatten()
+        return self.radius * unit**2 / 2 * gradient.pow(2).sum((1, 2)) / step.label_scale
 
 
 Smoothing = Vat | Smart | Rat | GradientPenalty
