@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.arrays import Ints
 from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import read_labels
 from toughen.data.columns.numeric import read_numbers
-from toughen.data.read.chunks import Ints, select_rows
+from toughen.data.read.chunks import select_rows
 from toughen.data.read.raw import Raw
 from toughen.tasks import TaskName
 

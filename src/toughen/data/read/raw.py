@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from toughen.data.read.chunks import Ints, mapped
+from toughen.arrays import Ints
+from toughen.data.read.chunks import mapped
 from toughen.errors import InputError
 
 
