@@ -46,6 +46,16 @@ def test_texts_that_are_made_have_a_budget_together():
     assert said.startswith("The text has about 24 tokens")
 
 
+def test_a_label_that_is_not_there_costs_nothing():
+    def passes(label):
+        model = served()
+        ask("/explain", {"inputs": "xylophone", "label": label}, model)
+        return [texts for texts in model.classifier.passes if "xylophone" in texts]
+
+    assert passes("positive")
+    assert not passes("none")
+
+
 def test_what_has_hardly_any_tokens_is_refused_where_texts_are_made_of_it():
     for path in ("/explain", "/perturb"):
         assert sentence(ask(path, {"inputs": "x" * 500_000}), 413).startswith("Text 1 of inputs has 500,000 characters")
@@ -154,6 +164,24 @@ def test_what_cannot_be_answered_in_time_is_not_taken():
     assert (alone, together) == (413, 429)
     assert int(headers["retry-after"]) == 3
     assert passes == [["long"]]
+
+
+def test_slow_times_do_not_close_the_service_for_ever():
+    async def go():
+        batcher, passes = queue(0.001)
+        batcher._rate.note(1000.0, 1)  # the process slept
+        batcher.start()
+        with batcher.promised(1, 10), pytest.raises(Refusal, match="busy"):
+            await batcher.submit(["a"], [10])
+        await batcher.submit(["b"], [10])
+        for _ in range(200):
+            batcher._rate.note(0.001, 1)
+        with batcher.promised(1, 10):
+            await batcher.submit(["c"], [10])
+        await batcher.close()
+        return passes
+
+    assert asyncio.run(go()) == [["b"], ["c"]]
 
 
 def test_a_short_request_goes_before_a_long_one_and_a_long_one_is_not_put_off_for_ever():

@@ -96,12 +96,15 @@ class Rate:
     def note(self, seconds: float, tokens: int) -> None:
         """Take account of a pass of so many tokens, padding included."""
         self._measured = _KEEP * self._measured + seconds
-        self._expected = _KEEP * self._expected + self._pass + tokens * self._token
+        self._expected = _KEEP * self._expected + self.usual(1, tokens)
+
+    def usual(self, passes: float, tokens: int) -> float:
+        """Return how long so many passes of so many tokens together took at the start."""
+        return passes * self._pass + tokens * self._token
 
     def seconds(self, passes: float, tokens: int) -> float:
-        """Return how long so many passes of so many tokens together take."""
-        slower = self._measured / self._expected if self._expected else 1.0
-        return slower * (passes * self._pass + tokens * self._token)
+        """Return how long they take now."""
+        return self.usual(passes, tokens) * (self._measured / self._expected if self._expected else 1.0)
 
 
 class Batcher:
@@ -154,9 +157,8 @@ class Batcher:
         requests = 0 if self._limits.max_wait_ms is not None else len({id(item.request) for item in self._queue})
         return self._rate.seconds(requests + tokens / self._limits.max_batch_tokens, tokens)
 
-    def _own(self, tokens: int) -> float:
-        """Return how many seconds a request of so many tokens takes."""
-        return self._rate.seconds(-(-tokens // self._limits.max_batch_tokens), tokens)
+    def _passes(self, tokens: int) -> int:
+        return -(-tokens // self._limits.max_batch_tokens)
 
     def _check(self, texts: int, tokens: int) -> None:
         """Refuse a request for which there is no room.
@@ -166,14 +168,17 @@ class Batcher:
         """
         if self._closing:
             raise closing()
-        most, own, others = _WAITING * self._limits.timeout, self._own(tokens), self._waiting()
+        most, others, passes = _WAITING * self._limits.timeout, self._waiting(), self._passes(tokens)
+        own = self._rate.usual(passes, tokens)
         if own > most:
             raise Refusal(
                 413,
                 f"The model would take about {own:.0f} seconds for this, and {most:g} are what one request may have; "
                 "send fewer or shorter texts.",
             )
-        if len(self._queue) + texts > self._limits.queue or own + others > most:
+        # Who finds nobody else here is taken after slow times too: without passes nobody learns that they are over.
+        late = bool(others) and self._rate.seconds(passes, tokens) + others > most
+        if len(self._queue) + texts > self._limits.queue or late:
             raise full(others)
 
     @contextmanager
@@ -204,7 +209,8 @@ class Batcher:
         self._check(len(texts), sum(lengths))
         loop = asyncio.get_running_loop()
         now = loop.time()
-        turn = now + min(self._own(sum(lengths)), _LATEST * self._limits.timeout)
+        tokens = sum(lengths)
+        turn = now + min(self._rate.seconds(self._passes(tokens), tokens), _LATEST * self._limits.timeout)
         request = _Request(loop.create_future(), [None] * len(texts), turn)
         paired = enumerate(zip(texts, lengths, strict=True))
         self._queue.extend(_Item(request, i, text, length, now) for i, (text, length) in paired)

@@ -90,7 +90,7 @@ def _with(text: Text, number: int, part: str) -> Text:
     return (part, text[1]) if number == 0 else (text[0], part)
 
 
-def explanation(served: Served, label: object, made: Occluded, rows: Sequence[Row]) -> dict[str, Any]:
+def explanation(served: Served, label: str | None, made: Occluded, rows: Sequence[Row]) -> dict[str, Any]:
     """Say what each word did for one label: its score with the word, less its score without.
 
     Args:
@@ -98,9 +98,6 @@ def explanation(served: Served, label: object, made: Occluded, rows: Sequence[Ro
         label: which; None is the one predicted (of several labels the likeliest).
         made: what was asked.
         rows: the outputs for ``made.texts``.
-
-    Raises:
-        Refusal: if there is no such label.
     """
     index = _label(served, label, rows[0])
     whole = float(rows[0][index])
@@ -112,14 +109,22 @@ def explanation(served: Served, label: object, made: Occluded, rows: Sequence[Ro
     return {"predictions": predictions, "label": served.labels[index], "score": whole, "texts": texts}
 
 
-def _label(served: Served, label: object, row: Row) -> int:
-    if label is None:
-        chosen = served.chosen(row)
-        return chosen[0] if len(chosen) == 1 else int(row.argmax())
-    if not isinstance(label, str) or label not in served.labels:
+def check_label(served: Served, label: str | None) -> None:
+    """Refuse a label that the model does not have, before anything is computed for it.
+
+    Raises:
+        Refusal: if there is no such label.
+    """
+    if label is not None and label not in served.labels:
         names = ", ".join(served.labels[:20])
         raise invalid(f"The model has no such label; label must be one of: {names}.")
-    return served.labels.index(label)
+
+
+def _label(served: Served, label: str | None, row: Row) -> int:
+    if label is not None:
+        return served.labels.index(label)
+    chosen = served.chosen(row)
+    return chosen[0] if len(chosen) == 1 else int(row.argmax())
 
 
 def corruptions_for(text: Text) -> list[Corruption]:

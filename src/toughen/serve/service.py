@@ -138,6 +138,7 @@ class Service:
 
     async def explain(self, asked: ExplainBody, text: Text) -> bytes:
         """Answer /explain."""
+        explain.check_label(self.served, asked.label)
         self._check_made(text, 2)
         budget = self._budget // max(self.served.size(text), 1)
 
