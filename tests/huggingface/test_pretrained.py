@@ -244,8 +244,10 @@ def test_a_head_for_other_labels_is_not_kept(was, names, kept, saved):
     assert all(torch.equal(prepared.model.get_parameter(n), before.get_parameter(n)) for n in body)
 
 
-def test_a_pretrained_encoder_has_no_head_to_speak_of(folder):
-    assert prepare(recipe_of(folder), ("a", "b")).head == ""
+@pytest.mark.parametrize("pooling", ["model", "mean"])
+@pytest.mark.parametrize("names", [("a", "b"), ("0", "1")])  # the latter are what its config calls them
+def test_a_pretrained_encoder_has_no_head_to_speak_of(pooling, names, folder):
+    assert prepare(recipe_of(folder, head__pooling=pooling), names).head == ""
 
 
 def test_a_run_folder_is_a_model(saved, tmp_path):

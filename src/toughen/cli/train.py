@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,9 @@ def train(
     min_confidence: Confidence = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Measure a learning rate in 100 steps, print it and stop.")
+    ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,8 +60,11 @@ def train(
     if print_config:
         _print_config(resolved, as_json)
         return
+    if find_lr and resolved.data.source:
+        _print_rate(resolved, as_json)
+        return
     if output is None or not resolved.data.source:
-        missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None)
+        missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None and not find_lr)
         raise InputError(f"toughen train needs {' and '.join(missing)}; see 'toughen train --help'.")
     with show.only_json(as_json):
         from toughen.run import train as start  # loads torch
@@ -74,6 +81,21 @@ def train(
         )
     if show.is_main_process():
         _print_run(run, as_json)
+
+
+def _print_rate(recipe: Recipe, as_json: bool) -> None:
+    # Loads torch, which the other answers of this command do without.
+    from toughen.data import load_splits
+    from toughen.machine.launch import main_process_console
+    from toughen.training.rate_test import find_rate
+
+    with show.only_json(as_json):
+        splits = load_splits(recipe.data, seed=recipe.training.seed)
+        found = find_rate(recipe, splits, main_process_console(quiet=False))
+    if as_json:
+        show.print_json(asdict(found))
+    else:
+        typer.echo("\n".join(found.lines()))
 
 
 def _print_run(run: Run, as_json: bool) -> None:

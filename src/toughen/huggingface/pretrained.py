@@ -26,6 +26,7 @@ from toughen.huggingface.saved_head import fit_head, model_folder
 from toughen.machine.hub import hub_answers
 from toughen.machine.runtime import best_device
 from toughen.model.base_rates import Numbers, set_bias
+from toughen.model.groups import in_head
 from toughen.model.head import apply_head, check_head, load_encoder, pooled
 from toughen.model.learning_rate import learning_rate
 from toughen.model.lora import AdapterConfig, apply_lora
@@ -216,7 +217,9 @@ def _load_model(
         labels["problem_type"] = PROBLEM_TYPES[task]
     if recipe.head.pooling != "model":
         encoder, fresh = load_encoder(source, dtype=torch.float32, local_files_only=cached_only)
-        return pooled(encoder, recipe.head, **labels), [f"backbone.{name}" for name in fresh]
+        model = pooled(encoder, recipe.head, **labels)
+        head = [name for name, _ in model.named_parameters() if in_head(model, name)]
+        return model, [*(f"backbone.{name}" for name in fresh), *head]
     auto: Any = AutoModelForTokenClassification if task == "tokens" else AutoModelForSequenceClassification
     model, report = auto.from_pretrained(
         source,

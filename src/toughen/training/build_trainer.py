@@ -48,7 +48,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
     require_tensorboard()
     chosen_metric(recipe.training.metric, splits.task)
     check_trainer(TrainerSetup(recipe))
-    _resolved_weights(recipe.objective, splits)
+    resolved_weights(recipe.objective, splits)
     if recipe.training.threshold == "tuned" and (splits.task != "single-label" or len(splits.label_names) != 2):
         raise InputError(
             "training.threshold: tuned is for two classes (several labels per text are always tuned); set it to fixed."
@@ -138,7 +138,7 @@ def make_trainer(
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if chosen.said is not None:
         say(chosen.said)
-    recipe = replace(recipe, objective=_resolved_weights(recipe.objective, splits))
+    recipe = replace(recipe, objective=resolved_weights(recipe.objective, splits))
     args = training_arguments(recipe, folder, chosen.metric)
     inputs = [name for name in prepared.tokenizer.model_input_names if name in tokens["validation"].column_names]
     rows, batches = _rows_and_batches(recipe, tokens, args)
@@ -166,7 +166,8 @@ def make_trainer(
     return trainer
 
 
-def _resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
+def resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
+    """Return the objective with numbers in place of words such as `balanced`, from the training labels."""
     one = splits.task in ("single-label", "regression")
     labels = numbers_of(splits.train, "label") if one else splits.train["label"][:]
     counts, rows = label_counts(splits.task, labels, len(splits.label_names))
