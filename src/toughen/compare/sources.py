@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.data.config import FRESH
+from toughen.data.config import FRESH, NOISE
 from toughen.data.read.chunks import as_dataset
 from toughen.data.read.in_memory import WHOLE, split_of
 from toughen.data.read.plain import inner, kind_of
@@ -54,7 +54,7 @@ def _dataset(raw: Any) -> Any:
 def located(recipe: Recipe) -> Recipe:
     """Make the paths in a recipe absolute, so that work can be continued from any folder."""
     data = recipe.data
-    names = ("source", "unlabelled", *(("augment",) if data.augment != FRESH else ()))
+    names = ("source", "unlabelled", *(("augment",) if data.augment not in (FRESH, NOISE) else ()))
     found = {name: _absolute(getattr(data, name)) for name in names}
     augment = replace(recipe.augment, neighbours=_absolute(recipe.augment.neighbours))
     return replace(recipe, model=_absolute(recipe.model), data=replace(data, **found), augment=augment)

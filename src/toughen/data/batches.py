@@ -180,8 +180,8 @@ class Rows(Dataset[dict[str, Any]]):
         """Return several rows at once, which is how a DataLoader asks for a batch."""
         numbers = [~index if index < 0 else index for index in indices]
         known = len(self.labelled)
-        rows = _take(self.labelled, [n for n in numbers if n < known])
-        texts = _take(self.unlabelled, [n - known for n in numbers if n >= known])
+        rows = taken(self.labelled, [n for n in numbers if n < known])
+        texts = taken(self.unlabelled, [n - known for n in numbers if n >= known])
         return [
             _weighted(next(rows), index < 0) if number < known else _weighted(next(texts) | {"labels": self.no_label})
             for index, number in zip(indices, numbers, strict=True)
@@ -206,7 +206,8 @@ def _no_label(labelled: datasets.Dataset) -> Any:
     return math.nan if isinstance(label, float) else NO_LABEL
 
 
-def _take(dataset: datasets.Dataset | None, numbers: list[int]) -> Iterator[dict[str, Any]]:
+def taken(dataset: datasets.Dataset | None, numbers: list[int]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of these numbers, in their order."""
     if dataset is None or not numbers:
         return
     columns = dataset[numbers]

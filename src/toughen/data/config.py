@@ -9,6 +9,8 @@ from toughen.settings import require, setting
 
 FRESH = "attack"
 """What stands in `data.augment` for examples that are sought while the model trains."""
+NOISE = "noise"
+"""What stands there for training texts that are mistyped anew in each epoch."""
 FreshAttack = Literal["deepwordbug", "textfooler", "pwws", "beam"]
 Task = Literal["auto", "single-label", "multi-label", "regression", "tokens"]
 Labels = Literal["folded", "exact"]
@@ -40,7 +42,9 @@ class Data:
     )
     bad_rows: BadRows = setting("refuse", "rows that cannot be read, or have no text or no label: refuse or drop")
     augment: str | None = setting(
-        None, "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch"
+        None,
+        "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch; "
+        "noise = training texts mistyped anew each epoch",
     )
 
     def __post_init__(self) -> None:
@@ -88,7 +92,10 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """How adversarial examples are sought while the model trains; in force with `data.augment: attack`.
+    """How training texts change while the model trains; in force with `data.augment: attack` or `noise`.
+
+    Noise: in each epoch a share of the training texts, others each time, is read with one kind of typing noise
+    (letters, case, spelling, spacing, punctuation, ...) at a severity of 1 to 5. It costs no pass and no step.
 
     Before an epoch the model, as it then is, is attacked on a share of the training texts. What fools it joins that
     epoch with its true label. Cost: no pass per step, but up to `queries` forward passes per attacked text and epoch,
@@ -96,7 +103,10 @@ class Augment:
     """
 
     attack: FreshAttack = setting("deepwordbug", "deepwordbug edits letters; textfooler, pwws and beam exchange words")
-    share: float = setting(0.1, "share of the training texts that are attacked before an epoch, other ones each time")
+    share: float = setting(
+        0.1, "share of the training texts that are attacked, or mistyped, each epoch; others each time"
+    )
+    severity: int = setting(1, "of noise, 1 to 5: about 5, 10, 20, 35 or 50 % of what such noise can change")
     queries: int = setting(50, "texts that the model is asked about at most for each attacked text")
     max_changed: float = setting(0.2, "share of a text's words that may be changed; one always may")
     neighbours: str | None = setting(None, "word list of the attacks that exchange words; they need one")
@@ -106,6 +116,7 @@ class Augment:
     def __post_init__(self) -> None:
         require(0 <= self.share <= 1, "augment.share", self.share, "must be from 0 (nothing) to 1")
         require(0 < self.max_changed <= 1, "augment.max_changed", self.max_changed, "must be above 0 and at most 1")
+        require(1 <= self.severity <= 5, "augment.severity", self.severity, "must be 1 to 5")
         for name in ("queries", "every"):
             require(getattr(self, name) >= 1, f"augment.{name}", getattr(self, name), "must be at least 1")
         require(self.clean_epochs >= 0, "augment.clean_epochs", self.clean_epochs, "must not be negative")

@@ -22,6 +22,7 @@ from toughen.assess.metrics import LESS_IS_BETTER
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
+from toughen.data.config import NOISE
 from toughen.data.read.chunks import numbers_of
 from toughen.data.tokens.tokenise import cut_share
 from toughen.engine.objectives import CrossEntropy, resolve_class_weights
@@ -36,7 +37,7 @@ from toughen.huggingface.validation import Validation, choice, chosen_metric, la
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
-from toughen.training import fresh
+from toughen.training import fresh, noisy
 
 
 def check(recipe: Recipe, splits: Splits) -> None:
@@ -56,6 +57,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
     rows = len(splits.train) + fresh.slots(recipe, len(splits.train))
     steps = planned_steps(recipe.training, rows)
     fresh.check(recipe, splits, planned_steps(replace(recipe.training, epochs=1.0, max_steps=None), rows), steps)
+    noisy.check(recipe, splits)
     if recipe.training.truncation != "windows":  # how many rows the windows make is known once they are cut
         _refuse_idle_adversary(recipe, steps)
     label_free = recipe.objective.label_free or (recipe.adversary is not None and recipe.adversary.label_free)
@@ -115,6 +117,8 @@ def tokenised(recipe: Recipe, splits: Splits, prepared: Prepared, console: Conso
         say(line)
     for line in plan_lines(recipe, steps, places):
         say(line)
+    if recipe.data.augment == NOISE:
+        say(noisy.line(recipe, len(tokens["train"])))
     longest_first = np.argsort(-numbers_of(tokens["validation"], "length"), kind="stable")
     return tokens | {"validation": tokens["validation"].select(longest_first)}
 
@@ -159,6 +163,8 @@ def make_trainer(
     )
     if isinstance(rows, fresh.FreshRows):
         trainer.epoch_hook = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
+    elif isinstance(rows, noisy.NoisyRows):
+        trainer.epoch_hook = noisy.Noise(recipe, splits, prepared, rows, batches)
     trainer.remove_callback(PrinterCallback)
     if training.early_stopping is not None:
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)
@@ -186,6 +192,8 @@ def _rows_and_batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArgu
     """Return the training rows and their batches; with places for adversarial examples that are yet to be found."""
     train, unlabelled = tokens["train"], tokens.get("unlabelled")
     lengths = numbers_of(train, "length")
+    if recipe.data.augment == NOISE:
+        return noisy.NoisyRows(train, unlabelled), _batches(recipe, lengths, unlabelled, args)
     places = fresh.drawn(recipe, len(train), 0)
     if not len(places):
         return Rows(train, unlabelled), _batches(recipe, lengths, unlabelled, args)

@@ -26,7 +26,7 @@ from toughen.classifier.answers import texts_dataset
 from toughen.classifier.classifier import Classifier
 from toughen.data import tokenise
 from toughen.data.batches import LengthBuckets, Rows
-from toughen.data.config import FRESH
+from toughen.data.config import FRESH, NOISE
 from toughen.data.divide.overlap import hashes_of, text_hashes
 from toughen.data.read.chunks import as_dataset, numbers_of, table_of_dataset
 from toughen.errors import InputError
@@ -63,10 +63,12 @@ def check(recipe: Recipe, splits: Splits, steps_per_epoch: int, steps: int) -> N
         InputError: saying why.
     """
     if recipe.data.augment != FRESH:
-        if recipe.augment != type(recipe.augment)():
-            raise InputError("augment.* is set, but nothing is sought: add --augment attack, or leave it out.")
+        if recipe.data.augment != NOISE and recipe.augment != type(recipe.augment)():
+            raise InputError("augment.* is set, but nothing is sought: add --augment attack or noise, or leave it out.")
         return
     _check_words(recipe.augment)
+    if recipe.augment.severity != 1:
+        raise InputError("augment.severity is for --augment noise; leave it out.")
     pairs = "text_pair" in splits.train.column_names
     if splits.task != "single-label" or pairs:
         what = "pairs of texts" if pairs else splits.task

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from toughen.data import Splits, augment, load_splits, load_texts
-from toughen.data.config import FRESH
+from toughen.data.config import FRESH, NOISE
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
@@ -41,7 +41,7 @@ def start_training(recipe: Recipe, data: object, folder: Path, resume: bool, con
     if extras.folds is None:
         _train_alone(recipe, splits, folder, resume, console, extras)
         return
-    if recipe.data.augment not in (None, FRESH):
+    if recipe.data.augment not in (None, FRESH, NOISE):
         raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
 
     submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
@@ -51,7 +51,7 @@ def start_training(recipe: Recipe, data: object, folder: Path, resume: bool, con
 def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
     extra: dict[str, Any] = {}
     before = None
-    if recipe.data.augment not in (None, FRESH):
+    if recipe.data.augment not in (None, FRESH, NOISE):
         splits, extra["augment"] = augment.augmented(splits, recipe.data.augment)
         console.print(augment.line(extra["augment"]), highlight=False, markup=False, soft_wrap=True)
     if extras.pseudo_label is not None:
