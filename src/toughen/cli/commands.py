@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toughen.cli import check as _check  # isort: skip
 from toughen.cli import train as _train  # isort: skip
 from toughen.cli import cost as _cost  # isort: skip
 from toughen.cli import assess as _assess  # isort: skip
@@ -15,5 +16,5 @@ from toughen.cli.app import app
 
 __all__ = ["app"]
 
-_VERBS = (_train, _cost, _assess, _attack, _compare, _report, _combine, _deploy, _serve)
+_VERBS = (_check, _train, _cost, _assess, _attack, _compare, _report, _combine, _deploy, _serve)
 """Importing a module registers its verbs; the help lists them in this order."""

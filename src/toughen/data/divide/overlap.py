@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BETWEEN = "\x1f"  # between the two texts of a pair: the unit separator, which no text holds
 HASH = "hash"
+_EACH = r"\p{Han}\p{Hiragana}\p{Katakana}"
+WORD = rf"[{_EACH}]|[^\s{_EACH}\x{{3000}}-\x{{303F}}\x{{FF00}}-\x{{FFEF}}]+"
 
 
 def identity(table: pa.Table) -> pa.ChunkedArray:
@@ -74,7 +76,10 @@ def sketch(table: pa.Table) -> pa.Table:
 
 
 def word_counts(table: pa.Table) -> Ints:
-    """Return the words of each row (runs of characters without white space; of a pair both texts'), int64 [N]."""
+    """Return the words of each row, int64 [N], of a pair both texts'.
+
+    A word is a run of characters without white space, or one Chinese or Japanese character.
+    """
     if "words" in table.column_names:
         return np.asarray(table["words"])
     found: Ints = np.sum([_words(table[name]) for name in _text_columns(table.column_names)], axis=0)
@@ -82,7 +87,7 @@ def word_counts(table: pa.Table) -> Ints:
 
 
 def _words(texts: pa.ChunkedArray) -> Ints:
-    counts = pc.count_substring_regex(texts, r"\S+") if is_string(texts.type) else pc.list_value_length(texts)
+    counts = pc.count_substring_regex(texts, WORD) if is_string(texts.type) else pc.list_value_length(texts)
     return np.asarray(counts, np.int64)
 
 

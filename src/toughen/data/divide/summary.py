@@ -16,7 +16,7 @@ from toughen.tasks import TaskName
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of the texts of one split, in words (runs of characters without white space; of a pair both texts')."""
+    """Lengths of the texts of one split, in words (see `toughen.data.divide.overlap.word_counts`)."""
 
     median: int
     percentile_95: int

@@ -1,0 +1,45 @@
+"""`toughen check`: what is wrong with data, all at once, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from toughen.cli import show
+from toughen.cli.app import AsJson, app
+from toughen.cli.flags import OVERRIDES, RecipeCommand
+
+REFUSED = 2
+
+
+@app.command(cls=RecipeCommand, options_metavar="[OPTIONS] [--data.FIELD VALUE ...]")
+def check(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell everything that is wrong or odd about labelled texts, and the flag that mends it.
+
+    toughen check reviews.csv
+
+    Exit status 0 if a training would take the data as they are, else 2.
+    """
+    with show.only_json(as_json):
+        from toughen.data.check import check as look  # loads datasets
+        from toughen.recipe.recipe import load_recipe
+
+        recipe = load_recipe("plain", {**ctx.meta[OVERRIDES], "data.source": source})
+        found = look(recipe.data, seed=recipe.training.seed)
+    if as_json:
+        problems = [asdict(problem) for problem in found.problems]
+        show.print_json({"source": source, "stops": found.stops, "problems": problems, "summary": list(found.lines)})
+    else:
+        for problem in found.problems:
+            typer.echo(f"{'stops a training' if problem.stops else 'worth knowing'}: {problem.line()}")
+        typer.echo(
+            "\n".join(["", "What a training would get, bad rows left out:", *found.lines] if found.lines else [])
+        )
+    if found.stops and recipe.data.bad_rows == "refuse":
+        raise typer.Exit(REFUSED)

@@ -1,0 +1,214 @@
+"""All that is wrong with a source, and all that is odd, at once: what stops a training and what only ought to be known.
+
+The checks are those of :func:`toughen.data.load_splits`: it stops at the first, this goes on past each.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from toughen.arrays import Ints
+from toughen.data.columns.bad_rows import bad_rows, without_rows
+from toughen.data.columns.choice import Columns, choose
+from toughen.data.columns.labels import Labels, read_labels
+from toughen.data.columns.spelling import like_missing, spellings
+from toughen.data.config import Data
+from toughen.data.read.chunks import hash_texts, pieces
+from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.raw import Raw, listed
+from toughen.data.read.sources import read_source
+from toughen.data.splits import LABELLED, splits_of
+from toughen.errors import InputError
+from toughen.tasks import TaskName
+
+DROP = "--data.bad_rows drop"
+SHOWN = 5  # rows that are named
+FEW = 10  # texts of a class below which little can be learnt of it
+SAMPLED = 2_000  # texts whose letters are looked at
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of thing that is wrong or odd.
+
+    Attributes:
+        stops: whether a training refuses the data for it.
+        says: what it is, where, and how often.
+        rows: the first rows where it stands, from 1.
+        remedy: the flag that mends it, or what else to do.
+    """
+
+    stops: bool
+    says: str
+    rows: tuple[int, ...] = ()
+    remedy: str = ""
+
+    def line(self) -> str:
+        """Return it as one line."""
+        where = f" (row {', '.join(map(str, self.rows))}{', ...' if len(self.rows) == SHOWN else ''})" * bool(self.rows)
+        return f"{self.says}{where}{f': {self.remedy}' if self.remedy else ''}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check came to.
+
+    Attributes:
+        problems: those that stop a training first.
+        lines: the account of what would be trained on, bad rows left out; empty where nothing is left.
+    """
+
+    problems: tuple[Problem, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def stops(self) -> bool:
+        """Tell whether a training would refuse the data."""
+        return any(problem.stops for problem in self.problems)
+
+
+def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
+    """Look at everything in a source.
+
+    Args:
+        config: the `data` part of a recipe.
+        seed: as for :func:`toughen.data.load_splits`, like ``data``.
+        data: in place of ``config.source``.
+    """
+    problems: list[Problem] = []
+    lines: tuple[str, ...] = ()
+    try:
+        raws = read_source(config.source if data is None else data, encoding=config.encoding, drop=True)
+        problems += [_damaged(raw) for raw in raws.values() if raw.damage]
+        train = raws.get(WHOLE) or raws.get("train")
+        if train is None:
+            raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
+        columns, task = choose(train, config)
+        splits = {"train": train} | {name: raws[name] for name in LABELLED[1:] if name in raws}
+        clean = {}
+        for name, raw in splits.items():
+            bad = bad_rows(raw, columns, task)
+            problems += [_bad(raw, what, rows) for what, rows in bad.items() if not _withheld(name, raw, rows)]
+            clean[name] = raw if any(_withheld(name, raw, rows) for rows in bad.values()) else without_rows(raw, bad)
+        problems += _odd(clean, columns, task, config)
+        summary = splits_of({**raws, **clean}, replace(config, bad_rows="drop"), seed).summary
+        problems += _recurring(summary.shared, summary.repeated, summary.conflicting)
+        lines = tuple(summary.lines())
+    except InputError as error:
+        problems.append(Problem(True, str(error).removesuffix(".")))
+    return Checked(tuple(sorted(problems, key=lambda problem: not problem.stops)), lines)
+
+
+def _withheld(split: str, raw: Raw, rows: Ints) -> bool:
+    return split == "test" and len(rows) == raw.table.num_rows
+
+
+def _damaged(raw: Raw) -> Problem:
+    says = (
+        f"{raw.name}: {len(raw.damage):,} rows cannot be read; the first: {raw.damage[0].sentence.partition('; ')[0]}"
+    )
+    return Problem(True, says, tuple(one.row for one in raw.damage[:SHOWN]), DROP)
+
+
+def _bad(raw: Raw, what: str, rows: Ints) -> Problem:
+    numbers = raw.numbers()[rows[:SHOWN]] + 1
+    return Problem(True, f"{raw.name}: {len(rows):,} rows {what}", tuple(int(row) for row in numbers), DROP)
+
+
+def _odd(splits: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data) -> Iterator[Problem]:
+    """Yield what is odd about the rows that are left."""
+    if task == "single-label":
+        yield from _labels([read_labels(raw, columns.label[0]) for raw in splits.values()], config)
+    if task != "tokens":
+        yield from _near(splits, columns)
+        yield from _scripts(splits["train"], columns)
+
+
+def _labels(labels: Sequence[Labels], config: Data) -> Iterator[Problem]:
+    found = spellings(labels)
+    for kept, counts in found.items():
+        if len(counts) > 1:
+            told = ", ".join(f"{name!r} {rows:,}" for name, rows in counts.items())
+            folded = config.labels == "folded"
+            how = (
+                f"read as {kept!r}; --data.labels exact keeps them apart"
+                if folded
+                else "kept apart (data.labels exact)"
+            )
+            yield Problem(False, f"one label in {len(counts)} spellings: {told}", (), how)
+    for sentence in like_missing(list(found)):
+        says, _, how = sentence.partition(": ")
+        yield Problem(False, says, (), how)
+    small = [f"{kept!r} {sum(counts.values())}" for kept, counts in found.items() if sum(counts.values()) < FEW]
+    if small and len(small) < len(found):
+        says = f"{len(small)} classes have fewer than {FEW} rows: {', '.join(small[:SHOWN])}"
+        yield Problem(False, says, (), "add rows of them, or join them to others")
+
+
+def _near(splits: Mapping[str, Raw], columns: Columns) -> Iterator[Problem]:
+    """Yield texts that differ from another one in case, punctuation or space only; equal ones are told elsewhere."""
+    loose = {name: _hashes(raw, columns, r"[\p{P}\p{S}\s]+") for name, raw in splits.items()}
+    exact = {name: _hashes(raw, columns, r"^\s+|\s+$") for name, raw in splits.items()}
+    for name, raw in splits.items():
+        _, first, of = np.unique(loose[name], return_index=True, return_inverse=True)
+        twins = np.flatnonzero(exact[name] != exact[name][first[of]])
+        if len(twins):
+            says = f"{raw.name}: {len(twins):,} texts differ from an earlier one in case, punctuation or space alone"
+            yield Problem(False, says, _rows(raw, twins), "they may stand on both sides of a division: remove them")
+    for name in [name for name in splits if name != "train"]:
+        leaked = np.flatnonzero(np.isin(loose["train"], loose[name]) & ~np.isin(exact["train"], exact[name]))
+        if len(leaked):
+            says = f"{len(leaked):,} texts of train stand in {name} but for case, punctuation or space"
+            yield Problem(False, says, _rows(splits["train"], leaked), "remove them from train: scores will flatter")
+
+
+def _rows(raw: Raw, rows: Ints) -> tuple[int, ...]:
+    return tuple(int(row) + 1 for row in raw.numbers()[rows[:SHOWN]])
+
+
+def _hashes(raw: Raw, columns: Columns, gone: str) -> npt.NDArray[np.uint64]:
+    """Return a number per text, equal where texts are equal without what ``gone`` matches, in lower case if loose."""
+    found = []
+    for piece in pieces(raw.column(columns.text)):
+        texts = pc.replace_substring_regex(piece.cast("string"), gone, "")
+        found.append(hash_texts(texts if gone.startswith("^") else pc.utf8_lower(texts)))
+    return np.concatenate(found)
+
+
+def _scripts(raw: Raw, columns: Columns) -> Iterator[Problem]:
+    """Yield the texts that are written in other letters than most."""
+    texts = raw.column(columns.text).slice(0, SAMPLED).cast("string").to_pylist()
+    scripts = [_script(text) for text in texts]
+    counts = Counter(script for script in scripts if script)
+    if len(counts) > 1:
+        main, _ = counts.most_common(1)[0]
+        others = np.array([i for i, script in enumerate(scripts) if script and script != main])
+        told = ", ".join(f"{script} {count:,}" for script, count in counts.most_common())
+        yield Problem(
+            False, f"{raw.name}: texts in several scripts: {told}", _rows(raw, others), "see that the model knows them"
+        )
+
+
+def _script(text: str) -> str | None:
+    """Return the script of most letters of a text's beginning, as Unicode names it."""
+    letters = [c for c in text[:300] if c.isalpha()]
+    names = Counter(unicodedata.name(c, "?").split()[0].replace("CJK", "HAN").capitalize() for c in letters)
+    return names.most_common(1)[0][0] if names else None
+
+
+def _recurring(shared: Mapping[tuple[str, str], int], repeated: int, conflicting: int) -> Iterator[Problem]:
+    for (one, other), count in shared.items():
+        if count:
+            how = "dropped from train (data.drop_shared)" if one == "train" else "kept: remove them from one"
+            yield Problem(False, f"{count:,} texts stand in both {one} and {other}", (), how)
+    if repeated:
+        yield Problem(False, f"{repeated:,} rows of train repeat an earlier text", (), "kept, and always on one side")
+    if conflicting:
+        yield Problem(False, f"{conflicting:,} texts of train carry more than one label", (), "correct one of them")
