@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST, STEPS = 1e-6, 1e-2, 100
 KEPT = 0.9
 """What the smoothed loss keeps of its last value, corrected for its start."""
-SPENT = 4.0
-"""The test ends where the loss of a step is so many times the least one before; of one batch, so no less."""
+SPENT = 2.0
+"""The test ends where the smoothed loss is so many times the least one before."""
 BELOW = 10.0
 """The suggestion is the rate of the least loss over this."""
 _SHOWN = 10
@@ -114,7 +114,7 @@ def _steps(prepared: Prepared, splits: Splits, rows: Rows, lengths: Any) -> Iter
     batches = LengthBuckets(lengths, training.batch_size, seed=training.seed, bucket=training.length_buckets)
     collate = Collator(prepared.tokenizer, max_length=prepared.max_length)
     torch.manual_seed(training.seed)
-    least = math.inf
+    losses: list[float] = []
     with engine, full_speed(training.precision, training.memory):
         for step, numbers in enumerate(islice(_epochs(batches), STEPS)):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
@@ -122,10 +122,13 @@ def _steps(prepared: Prepared, splits: Splits, rows: Rows, lengths: Any) -> Iter
                 group["lr"] = rate * share
             batch = {name: tensor.to(model.device) for name, tensor in collate(rows.__getitems__(numbers)).items()}
             loss = float(engine.backward(batch))
-            if not math.isfinite(loss) or loss > SPENT * least:
+            if not math.isfinite(loss):
                 return
-            least = min(least, loss)
             yield rate, loss
+            losses.append(loss)
+            smooth = _smoothed(losses)  # one batch alone may be easy, and another one hard
+            if smooth[-1] > SPENT * min(smooth):
+                return
             engine.step(optimizer, max_grad_norm=training.max_grad_norm)
             if teacher is not None:
                 teacher.update()
@@ -140,9 +143,15 @@ def _epochs(batches: LengthBuckets) -> Iterator[list[int]]:
 
 def summary(rates: Sequence[float], losses: Sequence[float]) -> RateTest:
     """Smooth the losses, and suggest a tenth of the rate at which they were least, to two digits."""
+    smooth = _smoothed(losses)
+    least = rates[int(np.argmin(smooth))]
+    return RateTest(tuple(rates), tuple(smooth), float(f"{least / BELOW:.1e}"))
+
+
+def _smoothed(losses: Sequence[float]) -> list[float]:
+    """Return the moving average of the losses so far, at each of them."""
     smooth, mean = [], 0.0
     for n, loss in enumerate(losses, 1):
         mean = KEPT * mean + (1 - KEPT) * loss
         smooth.append(mean / (1 - KEPT**n))
-    least = rates[int(np.argmin(smooth))]
-    return RateTest(tuple(rates), tuple(smooth), float(f"{least / BELOW:.1e}"))
+    return smooth
