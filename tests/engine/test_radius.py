@@ -220,7 +220,7 @@ def test_what_cannot_adjust_itself_is_refused(kind, settings, field):
 def test_a_recipe_and_a_flag_take_it():
     """As text in YAML and on the command line; another word is refused with the choice, a weight takes a number."""
     recipe = load_recipe("freelb", {"adversary.radius": "auto", "adversary.steps": 2})
-    assert recipe.adversary == FreeLb(radius="auto", steps=2)
+    assert recipe.adversary == FreeLb(radius="auto", radius_unit="relative", steps=2)
     with pytest.raises(InputError, match=r"adversary\.radius must be a number or auto, got 'automatic'"):
         load_recipe("freelb", {"adversary.radius": "automatic"})
     with pytest.raises(InputError, match=r"adversary\.radius must be a number, got 'auto'"):
