@@ -317,8 +317,7 @@ def test_a_failed_write_leaves_the_old_file_and_what_is_finished(tmp_path, calls
     command = [*predict, "--input", str(tmp_path / "in.csv"), "--output", str(output)]
     with monkeypatch.context() as patch:
         patch.setattr(formats._Text, "join", broken)
-        with pytest.raises(OSError, match="disk full"):
-            main(command)
+        assert main(command) == 3
     assert output.read_text() == "old"
     assert main(command) == 0
     assert len(output.read_text().splitlines()) > len(TEXTS)

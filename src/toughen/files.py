@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,36 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside the path, then give it that name: readers see a whole file or none."""
+    """Let ``write`` fill a file beside the path, then give it that name: readers see a whole file or none.
+
+    The file is on the disk before it has its name, so that a power loss leaves the old file or the new one.
+    """
     part = path.with_name(f"{path.name}.part")
-    write(part)
-    part.replace(path)
+    try:
+        write(part)
+        sync(part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk; a file system that cannot say is taken at its word.
+
+    Raises:
+        OSError: if the disk is full or failed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
+"""What a file system says that cannot do it."""

@@ -10,9 +10,10 @@ from toughen.assess.metrics import score
 from toughen.assess.questions import Questions
 from toughen.errors import InputError
 from toughen.machine.launch import main_process_console
-from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe
+from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of
 from toughen.runs.finished import FinishedRun
-from toughen.runs.folder import RECIPE, is_finished
+from toughen.runs.folder import RECIPE, is_complete, is_finished
+from toughen.runs.writer import refuse_input_inside, sole_writer
 from toughen.training.extras import extras_of
 
 if TYPE_CHECKING:
@@ -140,13 +141,20 @@ def train(
     if extras.pseudo_label is not None and resolved.data.unlabelled is None:
         raise InputError("--pseudo-label needs texts to label: name them with --unlabelled SOURCE.")
     console = main_process_console(quiet)
-    if is_finished(folder, resolved, resume=resume, overwrite=overwrite):
-        console.print(f"the run in {folder} has finished already; nothing to do.")
-        return Run.open(folder)
-    from toughen.training.start import start_training  # loads transformers
+    if not resume:
+        refuse_input_inside(folder, paths_of(resolved) | {"--pseudo-label": teacher, "--submit": submit})
+    with sole_writer(folder, "toughen train"):
+        if not is_finished(folder, resolved, resume=resume, overwrite=overwrite):
+            from toughen.training.start import start_training  # loads transformers
 
-    start_training(resolved, None if source is not None else data, folder, resume, console, extras)
-    return Run.open(folder)
+            start_training(resolved, None if source is not None else data, folder, resume, console, extras)
+        elif is_complete(folder):
+            console.print(f"the run in {folder} has finished already; nothing to do.")
+        else:
+            from toughen.training.one import complete_in_main_process  # loads transformers
+
+            complete_in_main_process(folder, console)
+        return Run.open(folder)
 
 
 def _resolved(

@@ -23,6 +23,7 @@ from toughen.bulk.work import Job, Known, Worker
 from toughen.cli import main
 from toughen.demo.corpus import generate
 from toughen.errors import InputError
+from toughen.manifest import seal
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -184,6 +185,7 @@ def test_another_source_model_or_option_is_refused(begun, source, exported, tmp_
     other = shutil.copytree(exported, tmp_path / "other")
     config = json.loads((other / "tokenizer.json").read_text())
     (other / "tokenizer.json").write_text(json.dumps(config, indent=1))
+    seal(other)
     changed = [
         ({"folder": other}, "the model changed"),
         ({"text": "text"}, r"--data\.text changed"),

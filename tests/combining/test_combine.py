@@ -18,6 +18,7 @@ from toughen.cli import main
 from toughen.combining.fitting import fit_weights
 from toughen.combining.weight_soup import weights_of
 from toughen.data import load_labelled
+from toughen.manifest import seal
 from toughen.runs.rules import Rule, features
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -212,6 +213,8 @@ def test_members_read_with_their_own_tokenizers(combine_data, combine_model, tmp
     for word in ("good", "awful", "warm", "bright", "poor", "dull"):
         content["model"]["vocab"][f"never-{word}"] = content["model"]["vocab"].pop(word)
     file.write_text(json.dumps(content))
+    for sealed in (blind / "model", blind):
+        seal(sealed)
     run = combined([seeing, blind], tmp_path / "run")
     parts = [probabilities(Run.open(path)) for path in (seeing, blind)]
     np.testing.assert_allclose(probabilities(run), np.mean(parts, axis=0))
@@ -295,7 +298,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(seeds, folded, combi
         with pytest.raises(InputError, match=says):
             combined(runs, tmp_path / "run", **how)
         assert not (tmp_path / "run").exists(), says
-    with pytest.raises(InputError, match="would replace the run"):
+    with pytest.raises(InputError, match=r"would replace .*, which RUN 1 reads"):
         combined(seeds, seeds[0], overwrite=True)
     combined(seeds, tmp_path / "run")
     with pytest.raises(InputError, match="already holds a run; replace it with --overwrite"):

@@ -17,6 +17,7 @@ from toughen.compare.ablation import Ablation, summarise
 from toughen.compare.ablation_plan import make_plan
 from toughen.compare.tables import ablation_table, effect_sentence
 from toughen.compare.worker import alone
+from toughen.runs.writer import sole_writer
 from toughen.statistics.wording import power_sentence
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -210,10 +211,10 @@ def test_killed_in_the_middle_and_continued(model, data, tmp_path, capsys):
 
 
 def test_two_at_once_in_one_folder_are_refused(tmp_path, capsys, model, data):
-    with alone(tmp_path / "busy" / ".lock"):
+    with sole_writer(tmp_path / "busy", "toughen ablate"):
         assert main(command(model, data, tmp_path / "busy")) == 2
-    assert "another process is working on" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "busy").iterdir()] == [".lock"]
+    assert "is being written by toughen ablate (process" in capsys.readouterr().err
+    assert list(tmp_path.glob("*busy*")) == []
 
 
 def test_a_training_that_refuses_its_input_says_why(tmp_path, capsys, model):

@@ -11,6 +11,7 @@ from toughen import InputError, Run
 from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence
+from toughen.manifest import seal
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
@@ -106,6 +107,8 @@ def renamed(runs, tmp_path):
     config = json.loads((folder / "model/config.json").read_text())
     config |= {"id2label": {"0": "bad", "1": "good"}, "label2id": {"bad": 0, "good": 1}}
     (folder / "model/config.json").write_text(json.dumps(config))
+    for sealed in (folder / "model", folder):
+        seal(sealed)
     return folder
 
 
@@ -117,6 +120,8 @@ def number(runs, tmp_path):
     config = json.loads((folder / "model/config.json").read_text())
     config["toughen"]["task"] = "regression"
     (folder / "model/config.json").write_text(json.dumps(config))
+    for sealed in (folder / "model", folder):
+        seal(sealed)
     return folder
 
 

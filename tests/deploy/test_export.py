@@ -56,7 +56,7 @@ def run(pretrained, tmp_path, monkeypatch):
     return make
 
 
-FILES = {"model.onnx", "model.json", "tokenizer.bin", "tokenizer.json", "parity.json"}
+FILES = {"model.onnx", "model.json", "tokenizer.bin", "tokenizer.json", "parity.json", "manifest.json"}
 CASES = {
     "single-label": {},
     "multi-label": {"task": "multi-label", "thresholds": [0.3, 0.5, 0.6]},

@@ -7,7 +7,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from report import made
-from toughen.report.card import is_ours, refresh_card, write_card
+from toughen.report.card import as_text, is_ours, refresh_card, write_card
 
 pytest.importorskip("jinja2", reason="needs the extra report")
 
@@ -80,3 +80,25 @@ def test_a_run_without_a_model_of_its_own_has_no_card(tmp_path):
     made.run(tmp_path / "run")
     (tmp_path / "run/model/config.json").unlink()
     assert write_card(tmp_path / "run") is None
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "<script>alert(1)</script>",
+        "![x](http://a/b.png)",
+        "[a](b)",
+        "a_b_c",
+        "**bold**",
+        "# head",
+        "a | b",
+        "&amp;",
+        "`x`",
+    ],
+)
+def test_a_label_is_shown_as_it_is_and_never_as_markup(label):
+    """As CommonMark renders it: one paragraph of text, whose words are the label's."""
+    reader = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed")
+    (_, inline, _) = reader.MarkdownIt("commonmark", {"html": True}).parse(f"Labels: {as_text(label)}.")
+    assert {child.type for child in inline.children} <= {"text", "text_special"}
+    assert "".join(child.content for child in inline.children) == f"Labels: {label}."

@@ -68,7 +68,8 @@ def train_texts(data):
 
 def test_the_folder_holds_what_it_promises_and_each_fold_is_a_run(run):
     assert {path.name for path in run.path.iterdir()} == {
-        "fold-1", "fold-2", "fold-3", "recipe.yaml", "folds.json", "oof.parquet", "submission.csv", "metrics.json"
+        "fold-1", "fold-2", "fold-3", "recipe.yaml", "folds.json", "oof.parquet", "submission.csv", "metrics.json",
+        "report.html", "manifest.json",
     }  # fmt: skip
     assert set(run.metrics) == {"out_of_fold", "folds", "mean_sd", "test", "environment"}
     assert (run.folds, len(run.members)) == (K, K)

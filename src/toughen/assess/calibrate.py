@@ -15,7 +15,9 @@ from toughen.data import load_labelled, load_splits
 from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import read_json, write_json
+from toughen.manifest import is_sealed, seal
 from toughen.runs.folder import FOLDS, HASHES, MODEL
+from toughen.runs.writer import sole_writer
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -57,8 +59,12 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
         found["warning"] = f"the temperature stands at the edge of {LEAST} to {MOST}; these rows hardly determine it."
     config = read_json(model / "config.json")
     config["toughen"] = {**(config.get("toughen") or {}), "temperature": fitted.value}
-    write_json(model / "config.json", config)
-    write_json(run.path / CALIBRATION, found)
+    with sole_writer(run.path, "toughen calibrate"):
+        write_json(model / "config.json", config)
+        write_json(run.path / CALIBRATION, found)
+        for folder in (model, run.path):
+            if is_sealed(folder):
+                seal(folder)
     run.__dict__.pop("classifier", None)  # the one loaded before has no temperature
     return found
 

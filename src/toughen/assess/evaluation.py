@@ -26,6 +26,7 @@ from toughen.data import load_texts
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
+from toughen.runs.writer import refuse_input_inside, sole_writer
 from toughen.statistics.shares import Interval
 
 if TYPE_CHECKING:
@@ -78,6 +79,25 @@ def evaluate(
     """
     _check(questions)
     folder = _folder(run, data, questions)
+    if folder is None:
+        return _evaluated(run, data, also, columns, questions, None)
+    refuse_input_inside(folder, {"RUN": run.path, "--data": data, "--ood": questions.ood, **_named(also or {})})
+    with sole_writer(folder, "toughen evaluate", keep=True):
+        return _evaluated(run, data, also, columns, questions, folder)
+
+
+def _named(also: Mapping[str, object]) -> dict[str, object]:
+    return {f"--also {name}": source for name, source in also.items()}
+
+
+def _evaluated(
+    run: FinishedRun,
+    data: object,
+    also: Mapping[str, object] | None,
+    columns: Mapping[str, str | None],
+    questions: Questions,
+    folder: Path | None,
+) -> dict[str, Any]:
     size, sources = run.recipe.training.eval_batch_size, {MAIN: data, **(also or {})}
     sets: dict[str, Assessed] = {}
     for number, (name, source) in enumerate(sources.items()):

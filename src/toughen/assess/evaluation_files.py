@@ -14,6 +14,7 @@ from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.runs.writer import is_about_writing, replaced
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -43,7 +44,11 @@ def output_folder(parent: Path, source: object, asked: str | Path | None, *, res
         folder = Path(asked)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--output {folder} is a file; give a folder.")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / result).exists():
+        if (
+            folder.is_dir()
+            and any(not is_about_writing(path) for path in folder.iterdir())
+            and not (folder / result).exists()
+        ):
             raise InputError(f"--output {folder} holds something else than {result}; give a new folder.")
         return folder
     name, whole = prefix + _name(source), source_name(source)
@@ -74,15 +79,21 @@ def save(
     results: Mapping[str, Any],
     questions: Questions,
 ) -> None:
-    """Write predictions, then evaluation.json, whole, which says that the evaluation is complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in sets.items():
-        write_predictions(folder / predictions_name(name), data)
+    """Write predictions and evaluation.json, all of them or nothing, in place of an earlier evaluation."""
+    with replaced(folder, keep=True) as part:
+        for name, data in sets.items():
+            write_predictions(part / predictions_name(name), data)
+        write_json(part / RESULT, plain(_content(run, sources, results, questions)))
+
+
+def _content(
+    run: FinishedRun, sources: Mapping[str, object], results: Mapping[str, Any], questions: Questions
+) -> dict[str, Any]:
     classifier = run.classifier
     temperature = classifier.temperature
     asked = {"slices": list(questions.slices), "ood": None if questions.ood is None else source_name(questions.ood)}
     numbers = {name: getattr(questions, name) for name in ("dropout_samples", "mistakes", "samples", "seed")}
-    content = {
+    return {
         "format": FORMAT,
         "toughen": toughen.__version__,
         "run": str(run.path.resolve()),
@@ -91,11 +102,10 @@ def save(
         "thresholds": classifier.thresholds,
         "temperature": None if temperature is None else temperature.value,
         "sources": {name: source_name(source) for name, source in sources.items()},
-        "predictions": {name: predictions_name(name) for name in sets},
+        "predictions": {name: predictions_name(name) for name in sources},
         "questions": {**asked, **numbers},
         "sets": results,
     }
-    write_json(folder / RESULT, plain(content))
 
 
 def predictions_name(name: str) -> str:

@@ -9,6 +9,7 @@ import toughen
 from toughen.assess.evaluation_files import plain, source_name
 from toughen.attack.diff import as_html
 from toughen.files import write_json, write_whole
+from toughen.runs.writer import replaced
 
 Kind = Literal["noise", "attack", "standard", "certify"]
 FORMAT = 1
@@ -30,22 +31,21 @@ def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: objec
     the result's ``as_dict`` returns)}. Attacks on texts also write pairs.html, original and adversarial text side by
     side.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = folder / TEXTS[kind]
-    write_whole(texts, result.save)
-    files = [texts]
-    if kind in ("attack", "standard"):
-        page = as_html(result if kind == "attack" else list(result.members.values()))
-        write_whole(folder / PAGE, lambda part: part.write_text(page, encoding="utf-8"))
-        files.append(folder / PAGE)
+    names = [TEXTS[kind]]
     content = {
         "format": FORMAT,
         "toughen": toughen.__version__,
         "kind": kind,
         "run": str(run.resolve()),
         "sources": {"data": source_name(data)},
-        "texts": texts.name,
+        "texts": TEXTS[kind],
         "result": result.as_dict(),
     }
-    write_json(folder / RESULT, plain(content))
-    return [*files, folder / RESULT]
+    with replaced(folder, keep=True) as part:
+        write_whole(part / TEXTS[kind], result.save)
+        if kind in ("attack", "standard"):
+            page = as_html(result if kind == "attack" else list(result.members.values()))
+            write_whole(part / PAGE, lambda file: file.write_text(page, encoding="utf-8"))
+            names.append(PAGE)
+        write_json(part / RESULT, plain(content))
+    return [folder / name for name in (*names, RESULT)]

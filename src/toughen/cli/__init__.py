@@ -1,62 +1,104 @@
-"""The command: `toughen demo | train | evaluate | predict | recipes`. Exit 0 done, 2 wrong input, 130 interrupted.
+"""The command: `toughen demo | train | evaluate | predict | recipes`, and the one place that says how it ends.
+
+Exit 0 done, 2 wrong input, 3 the environment (disk, permission, memory, processes), 130 interrupted, 143 terminated; 1
+is a fault of the program, with its traceback.
 
 Imports from everywhere; nothing imports it.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
+from toughen.cli.faults import ENVIRONMENT, sentence_of
 from toughen.errors import InputError
 from toughen.machine.installed import missing_part
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    Wrong input is one sentence on stderr; any other exception passes through with its traceback (status 1).
+    Wrong input, and what the environment did, is one sentence on stderr; any other exception passes through with its
+    traceback (status 1).
 
     Args:
         argv: the arguments; default those of the process.
     """
-    # The command is built when it is called: a process that only imports this package pays nothing.
-    import typer
-
-    from toughen.cli.commands import app
-
     warnings.showwarning = _warn
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = app(list(sys.argv[1:] if argv is None else argv), prog_name="toughen", standalone_mode=False)
-    except InputError as error:
-        return _refuse(str(error))
-    except ModuleNotFoundError as error:
-        words = [word for word in (sys.argv[1:] if argv is None else argv) if not word.startswith("-")]
-        sentence = missing_part(error, " ".join(["toughen", *words[:1]]))
-        if sentence is None:
+        with _terminable():
+            # The command is built when it is called: a process that only imports this package pays nothing.
+            from toughen.cli.commands import app
+
+            status = app(words, prog_name="toughen", standalone_mode=False)
+    except (Exception, KeyboardInterrupt, _Terminated) as error:
+        found = _end_of(error, words)
+        if found is None:
             raise
-        return _refuse(sentence)
-    except typer.Abort as error:  # how click hands on the end of input, and in some versions an interrupt
-        if error.__cause__ is not None and not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
-        status = INTERRUPTED
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except Exception as error:
-        # typer carries its own click or depends on it, by version: its base class is reached through what it exports.
-        if not isinstance(error, typer.BadParameter.__mro__[2]):
-            raise
-        return _refuse(_usage(error))
+        return _refuse(*found)
     finally:
         _leave_group()
-    if status == INTERRUPTED:
-        return _refuse("interrupted", INTERRUPTED)
-    return status if isinstance(status, int) else 0
+    return _refuse("interrupted", INTERRUPTED) if status == INTERRUPTED else status if isinstance(status, int) else 0
+
+
+def _end_of(error: BaseException, words: Sequence[str]) -> tuple[str, int] | None:
+    """Return what to say and the exit status; None for a fault of the program."""
+    import typer  # loaded with the command, when it is called
+
+    if isinstance(error, typer.Abort):  # how click hands on the end of input, and in some versions an interrupt
+        error = error.__cause__ or KeyboardInterrupt()
+    if isinstance(error, _Terminated):
+        return "terminated", TERMINATED
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if isinstance(error, InputError):
+        return str(error), WRONG_INPUT
+    command = " ".join(["toughen", *[word for word in words if not word.startswith("-")][:1]])
+    missing = missing_part(error, command) if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None:
+        return missing, WRONG_INPUT
+    # typer carries its own click or depends on it, by version: its base class is reached through what it exports.
+    if isinstance(error, typer.BadParameter.__mro__[2]):
+        return _usage(error), WRONG_INPUT
+    sentence = sentence_of(error)
+    return None if sentence is None else (f"{command}: {sentence}", ENVIRONMENT)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, on its way through everything that has to be put in order."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, for the time of the block: locks are let go, workers ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    own = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != own:  # a worker that was forked from here: it has nothing to put in order
+            os._exit(TERMINATED)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave_group() -> None:

@@ -13,7 +13,8 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     help="Fine-tune transformer text classifiers that generalise, hold up under attack, and ship.",
-    epilog="Exit status: 0 done, 2 your input is wrong (one sentence on stderr), 1 anything else, 130 interrupted.",
+    epilog="Exit status: 0 done, 2 your input is wrong, 3 the environment failed (disk, permission, memory: one "
+    "sentence on stderr each), 130 interrupted, 143 terminated, 1 a fault of toughen.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -192,6 +192,7 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
     from toughen.assess.evaluation_files import output_folder  # loads numpy
     from toughen.attack import attack_files  # loads numpy
     from toughen.run import Run  # loads torch
+    from toughen.runs.writer import refuse_input_inside, sole_writer
 
     run = Run.open(given["run"])
     prefix = f"{options.get('attack', kind)}-"
@@ -202,13 +203,13 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
     shared["columns"] = {name: given[name] for name in names if given[name] is not None}
     if given["batch_size"] < 1:
         raise InputError(f"--batch-size must be at least 1, got {given['batch_size']}.")
-    with _progress(kind, given["limit"]) as tell:
-        result = _CALLS[kind](run, given["data"], {**shared, **options, "progress": tell})
-    return {
-        "result": result,
-        "folder": folder,
-        "files": attack_files.save_attack(folder, kind, result, run=run.path, data=given["data"]),
-    }
+    files = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    refuse_input_inside(folder, {"RUN": run.path, "--data": given["data"], **files})
+    with sole_writer(folder, "toughen attack", keep=True):
+        with _progress(kind, given["limit"]) as tell:
+            result = _CALLS[kind](run, given["data"], {**shared, **options, "progress": tell})
+        written = attack_files.save_attack(folder, kind, result, run=run.path, data=given["data"])
+    return {"result": result, "folder": folder, "files": written}
 
 
 def _noise(run: Run, data: str, given: dict[str, Any]) -> Any:

@@ -23,7 +23,8 @@ from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
 from toughen.machine.launch import main_process_console
-from toughen.recipe.recipe import dump, load_recipe
+from toughen.manifest import seal
+from toughen.recipe.recipe import dump, load_recipe, paths_of
 from toughen.report.write import after_training
 from toughen.run import Run
 from toughen.runs.combination import Combination
@@ -32,6 +33,7 @@ from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE, start_folder
 from toughen.runs.members import DISTIL, OUTPUTS, Members, leaves, refuse_seen_test, seen_hashes, trained_on
 from toughen.runs.rules import Rule
+from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +49,7 @@ T = TypeVar("T")
 
 FITTED = ("weights", "stack", "greedy-soup")
 """Ways that choose something by the rows that select."""
-_LEFT_OUT = ("checkpoints", "tensorboard", "evaluations", "attacks", "report.html", "*.part")
+_LEFT_OUT = ("checkpoints", "tensorboard", "evaluations", "attacks", "report.html", "*.part", "training_args.bin")
 """What a copied member can do without."""
 
 
@@ -115,43 +117,37 @@ def combine(
         given = ", ".join([*student, *asked])
         raise InputError(f"{given} is for --how distil, which trains a model; leave it out with --how {how}.")
     folder = Path(output)
-    _check_output(folder, paths, overwrite)
-    job = _Job(Members.open(paths, how), how, folder, data, test, link, main_process_console(quiet))
-    if how == DISTIL:
-        asked.pop("recipe", None)
-        _distil(job, Lesson(**asked), recipe, student)
-    else:
-        _combine(job)
+    read = {"--data": data, "--test": test, "--recipe": recipe, **{f"--{key}": value for key, value in student.items()}}
+    refuse_input_inside(folder, {f"RUN {number}": path for number, path in enumerate(paths, 1)} | read)
+    with sole_writer(folder, "toughen combine"):
+        _check_output(folder, overwrite)
+        job = _Job(Members.open(paths, how), how, folder, data, test, link, main_process_console(quiet))
+        if how == DISTIL:
+            asked.pop("recipe", None)
+            _distil(job, Lesson(**asked), recipe, student)
+        else:
+            _combine(job)
+        return Run.open(folder)
 
-    return Run.open(folder)
 
-
-def _check_output(folder: Path, members: Sequence[str | Path], overwrite: bool) -> None:
-    inside = [path for path in members if Path(path).resolve().is_relative_to(folder.resolve())]
-    if inside:
-        raise InputError(f"--output {folder} would replace the run {inside[0]}; choose another --output.")
+def _check_output(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / RECIPE).exists():
         raise InputError(f"{folder} exists and is not a run folder; choose another --output.")
-    if not overwrite:
+    unfinished = (folder / COMBINATION).exists() and not (folder / METRICS).exists()
+    if not overwrite and not unfinished:
         raise InputError(f"{folder} already holds a run; replace it with --overwrite, or choose another --output.")
 
 
 def _combine(job: _Job) -> None:
     """Make everything beside the folder, then give it its name: a folder holds a whole run or none."""
-    part = job.output.with_name(f".{job.output.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with replaced(job.output) as part:
         content, rows = _by_outputs(job, part) if job.how in OUTPUTS else _by_weights(job, part)
+        if (part / MODEL).exists():
+            seal(part / MODEL)
         _finish(job, part, content, rows)
-        if job.output.exists():
-            shutil.rmtree(job.output)
-        part.rename(job.output)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    after_training(job.output, partial(_say, job))
+        after_training(part, lambda line: _say(job, line.replace(str(part), str(job.output))))
 
 
 def _by_outputs(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
@@ -337,9 +333,11 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
     content.pop("metrics")
     content["selection"] = _evidence_note((kind, splits.validation))
 
+    refuse_input_inside(job.output, paths_of(resolved))
+
     def start(recipe: Any, probe: Mapping[str, Any]) -> None:
-        start_folder(job.output, recipe, probe, keep=False)
-        write_json(job.output / COMBINATION, content)
+        note = partial(write_json, content=content)
+        start_folder(job.output, recipe, probe, keep=False, before=lambda folder: note(folder / COMBINATION))
 
     extra = {"combination": _short(content)}
     teach(teacher, resolved, splits, lesson, job.output, job.console, start=start, extra=extra)

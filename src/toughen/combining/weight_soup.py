@@ -13,6 +13,7 @@ from toughen.errors import InputError
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
 from toughen.huggingface.validation import chosen_metric
 from toughen.machine.launch import quiet_libraries
+from toughen.manifest import MANIFEST
 from toughen.model.saved import load_model
 from toughen.runs.folder import MODEL
 
@@ -147,8 +148,9 @@ def write(members: Members, soup: Soup, folder: Path, thresholds: Callable[[Any]
         thresholds: told the soup's classifier, returns those it decides by (None: the likelier class, or 1/2).
     """
     classifier = members.first
-    # The card of the first member would describe another model.
-    shutil.copytree(members.runs[0].path / MODEL, folder / MODEL, ignore=shutil.ignore_patterns("README.md"))
+    # Card and manifest of the first member would describe another model.
+    left_out = shutil.ignore_patterns("README.md", MANIFEST, "training_args.bin")
+    shutil.copytree(members.runs[0].path / MODEL, folder / MODEL, ignore=left_out)
     classifier.model.load_state_dict(soup.weights)
     noted = dict(getattr(classifier.model.config, "toughen", None) or {})
     noted.pop("temperature", None)  # it was fitted to the first member's probabilities

@@ -14,14 +14,15 @@ from toughen.compare.pool import Job, run_jobs
 from toughen.compare.scores import chosen_metric
 from toughen.compare.sources import located
 from toughen.compare.tables import ablation_table
-from toughen.compare.worker import alone
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
-from toughen.recipe.recipe import as_tree, dump
+from toughen.manifest import MANIFEST, seal
+from toughen.recipe.recipe import as_tree, dump, paths_of
 from toughen.runs.folder import METRICS
+from toughen.runs.writer import refuse_input_inside, sole_writer
 from toughen.statistics.seeds import holm, over_seeds, pooled_sd
 
-PLAN, RESULT, TABLE, RUNS, LOCK = "plan.json", "ablation.json", "table.md", "runs", ".lock"
+PLAN, RESULT, TABLE, RUNS = "plan.json", "ablation.json", "table.md", "runs"
 Say = Callable[[str], Any]
 
 
@@ -105,7 +106,7 @@ class Ablation:
         if not self.folder.exists():
             return
         before = read_json(self.folder / PLAN)
-        if not before and any(path.name != LOCK for path in self.folder.iterdir()):
+        if not before and any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise InputError(f"{self.folder} exists and holds no ablation; choose another --output.")
         now = self.describe() if before else {}
         changed = [key for key in ("recipe", "over") if before and before[key] != now[key]]
@@ -144,8 +145,10 @@ def ablate(
         RuntimeError: if a training failed for another reason; the table holds what the others say.
     """
     ablation.check_folder()
-    busy = f"another process is working on {ablation.folder}; wait until it is done, or end it."
-    with alone(ablation.folder / LOCK, refusal=busy):
+    refuse_input_inside(ablation.folder, paths_of(ablation.plan.recipe))
+    with sole_writer(ablation.folder, "toughen ablate"):
+        (ablation.folder / MANIFEST).unlink(missing_ok=True)
+        ablation.folder.mkdir(exist_ok=True)
         described = ablation.describe()
         write_json(ablation.folder / PLAN, described)
         if planned is not None:
@@ -155,6 +158,7 @@ def ablate(
         write_json(ablation.folder / RESULT, result)
 
         write_whole(ablation.folder / TABLE, lambda part: part.write_text(ablation_table(result), encoding="utf-8"))
+        seal(ablation.folder)
     if failed:
         names = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise RuntimeError(f"{len(failed)} of the runs failed: {names}")

@@ -20,6 +20,7 @@ from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
 from toughen.runs.folder import HASHES
+from toughen.runs.writer import is_about_writing, refuse_input_inside, replaced, sole_writer
 from toughen.statistics.bootstrap import hierarchical
 from toughen.statistics.seeds import McNemar, holm, mcnemar
 
@@ -78,6 +79,8 @@ def compare(
         InputError: if runs answer different questions, or data, metric or baseline are wrong.
     """
     _check_output(output)
+    if output is not None:
+        refuse_input_inside(Path(output), {f"RUN {run}": run for run in runs} | {"--data": data})
     opened = open_runs(runs)
     groups = group_by_recipe(opened)
     base = baseline_of(groups, baseline)
@@ -109,16 +112,16 @@ def _result(
 
 
 def _save(folder: Path, result: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RESULT, result)
-    write_whole(folder / TABLE, lambda part: part.write_text(comparison_table(result), encoding="utf-8"))
+    with sole_writer(folder, "toughen compare", keep=True), replaced(folder, keep=True) as part:
+        write_whole(part / TABLE, lambda file: file.write_text(comparison_table(result), encoding="utf-8"))
+        write_json(part / RESULT, result)
 
 
 def _check_output(output: str | Path | None) -> None:
     folder = None if output is None else Path(output)
     if folder is None or not folder.exists() or (folder / RESULT).exists():
         return
-    if not folder.is_dir() or any(folder.iterdir()):
+    if not folder.is_dir() or not all(map(is_about_writing, folder.iterdir())):
         raise InputError(f"{folder} exists and holds no comparison; choose another --output.")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from toughen.compare.worker import WITHOUT_TEST
 from toughen.errors import InputError
 from toughen.files import write_whole
-from toughen.runs.folder import METRICS
+from toughen.runs.folder import is_complete
 
 _POLL_S = 0.2
 _THREADS = "OMP_NUM_THREADS"
@@ -40,7 +40,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return (self.folder / METRICS).exists()
+        return is_complete(self.folder)
 
     @property
     def log(self) -> Path:

@@ -24,8 +24,9 @@ from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
 from toughen.huggingface.validation import chosen_metric
-from toughen.recipe.recipe import as_tree, dump, load_recipe
+from toughen.recipe.recipe import as_tree, dump, load_recipe, paths_of
 from toughen.runs.folder import METRICS
+from toughen.runs.writer import refuse_input_inside
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -85,6 +86,7 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
     if trials < 1:
         raise InputError(f"--trials must be at least 1, got {trials}.")
     metric = _metric(wanted.recipe)
+    refuse_input_inside(wanted.folder, paths_of(wanted.recipe))
     wanted.folder.mkdir(parents=True, exist_ok=True)
     study = _study(optuna, wanted, metric)
     tried = _Trials(optuna, study, wanted, metric, say)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from toughen.deploy.table import Reading, compile_table
 from toughen.errors import InputError
 from toughen.runs.finished import FinishedRun
 from toughen.runs.members import leaves
+from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
 
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
@@ -76,18 +76,14 @@ def export(
         InputError: if the run has no model that can be exported, the target is taken, ONNX Runtime's answers differ
             from PyTorch's, or a variant changes too many labels; the target is as it was then.
     """
-    _check(Path(target), max_changed, overwrite)
-    run, target = FinishedRun.open(run_folder), Path(target)
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        variants, texts = _fill(part, run, [INT8] * int8 + [FP16] * fp16, data, max_changed)
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    target = Path(target)
+    refuse_input_inside(target, {"RUN": run_folder, "--data": data})
+    _check(target, max_changed)
+    with sole_writer(target, "toughen export"):
+        _check_taken(target, overwrite)
+        run = FinishedRun.open(run_folder)
+        with replaced(target) as part:
+            variants, texts = _fill(part, run, [INT8] * int8 + [FP16] * fp16, data, max_changed)
     return Exported(target, tuple(variants), texts)
 
 
@@ -104,7 +100,7 @@ def _row(v: Variant) -> tuple[str, ...]:
     return v.name, f"{v.megabytes:.1f}", f"{v.milliseconds:.1f}", f"{v.largest_difference:.1e}", same, metric
 
 
-def _check(target: Path, max_changed: float, overwrite: bool) -> None:
+def _check(target: Path, max_changed: float) -> None:
     for name in ("onnx", "onnxruntime"):
         if find_spec(name) is None:
             raise InputError(f"toughen export takes {name}, which is not installed: pip install 'toughen[onnx]'.")
@@ -112,6 +108,9 @@ def _check(target: Path, max_changed: float, overwrite: bool) -> None:
         raise InputError(f"the share of labels that may change must be from 0 to 1, got {max_changed}.")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{target}: the folder {target.absolute().parent} does not exist; make it first.")
+
+
+def _check_taken(target: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists; choose another folder, or replace it with --overwrite.")
     if target.exists() and not is_export(target):

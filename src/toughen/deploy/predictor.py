@@ -19,6 +19,7 @@ from toughen.data.tokens.encode import Encoder
 from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
 from toughen.deploy.ids import Batch, FastTokenizer
 from toughen.errors import InputError
+from toughen.manifest import verify
 from toughen.tasks import TaskName
 
 
@@ -46,6 +47,7 @@ def load(
     if not (folder / model).is_file():
         there = ", ".join(sorted(path.name for path in folder.glob("*.onnx"))) or "none"
         raise InputError(f"{folder} has no {model} (there: {there}); export it with --int8 or --fp16, or name another.")
+    verify(folder)
     return Predictor(folder, _session(folder / model, threads, providers))
 
 

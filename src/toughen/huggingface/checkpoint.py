@@ -6,26 +6,33 @@ the raw weights that the optimiser goes on with stand beside it.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from toughen import __version__
 from toughen.engine.weight_average import WeightAverage
+from toughen.manifest import fault, is_sealed
 
 STATE, RAW, AVERAGE = "toughen_state.json", "toughen_raw.safetensors", "toughen_average.safetensors"
+_NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "*.safetensors")
+"""What a checkpoint without a manifest must hold: an older version wrote it, or the Trainer alone."""
+
+_WRITER = {"toughen": __version__}
 
 
 def save_beside(folder: Path, model: nn.Module, average: WeightAverage | None, state: dict[str, Any]) -> None:
     """Write the raw weights, the average and the counters into a checkpoint's folder."""
     if average is not None:
         raw = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        save_file(raw, folder / RAW)
-        save_file(average.state_dict(), folder / AVERAGE)
-    (folder / STATE).write_text(json.dumps(state, indent=2))
+        save_file(raw, folder / RAW, metadata=_WRITER)
+        save_file(average.state_dict(), folder / AVERAGE, metadata=_WRITER)
+    (folder / STATE).write_text(json.dumps(_WRITER | state, indent=2))
 
 
 def load_raw(folder: Path, model: nn.Module) -> None:
@@ -55,12 +62,52 @@ def step_of(folder: str | None) -> int:
     return int(json.loads((Path(folder) / "trainer_state.json").read_text())["global_step"])
 
 
-def last_complete(folder: Path) -> str | None:
-    """Return the newest checkpoint whose last-written file is whole; half-written folders are passed over."""
+def last_complete(folder: Path, say: Callable[[str], object] = warnings.warn) -> str | None:
+    """Return the newest checkpoint that is whole, as is the best one that it names; half-written ones are passed over.
+
+    Going on from a checkpoint whose best weights are lost would end at other weights than an undisturbed run.
+
+    Args:
+        folder: of the checkpoints.
+        say: told which newer checkpoints are damaged, and how.
+    """
     steps = {path.name.rpartition("-")[2]: path for path in folder.glob("checkpoint-*")}
-    for step in sorted((int(step) for step in steps if step.isdecimal()), reverse=True):
-        checkpoint = steps[str(step)]
-        with contextlib.suppress(OSError, ValueError):
-            json.loads((checkpoint / "trainer_state.json").read_text())
+    newest_first = [steps[str(step)] for step in sorted((int(s) for s in steps if s.isdecimal()), reverse=True)]
+    sealed = any(map(is_sealed, newest_first))
+    for checkpoint in newest_first:
+        wrong = _fault(checkpoint, sealed=sealed)
+        wrong = _fault_of_best(checkpoint, sealed=sealed) if wrong is None else wrong
+        if wrong is None:
             return str(checkpoint)
+        if wrong:
+            say(f"{checkpoint} is not used: {wrong}")
     return None
+
+
+def _fault(checkpoint: Path, *, sealed: bool) -> str | None:
+    """Return what is wrong with a checkpoint: None nothing, "" that it was never finished.
+
+    Where one of the checkpoints beside it is sealed, so was every one that was finished.
+    """
+    if is_sealed(checkpoint):
+        return fault(checkpoint)
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    if sealed:
+        return ""
+    empty = [pattern for pattern in _NEEDED if not any(path.stat().st_size for path in checkpoint.glob(pattern))]
+    return f"{checkpoint / empty[0]} is missing or empty." if empty else None
+
+
+def _fault_of_best(checkpoint: Path, *, sealed: bool) -> str | None:
+    """Return what is wrong with the checkpoint of the best weights so far; one that was moved is not looked for."""
+    named = json.loads((checkpoint / "trainer_state.json").read_text()).get("best_model_checkpoint")
+    best = None if named is None else checkpoint.with_name(Path(named).name)
+    if best is None or best == checkpoint:
+        return None
+    if not best.exists():
+        return f"the best weights so far, {best}, are gone."
+    wrong = _fault(best, sealed=sealed)
+    return wrong if wrong is None else f"the best weights so far are in {best}: {wrong or 'it was never finished.'}"

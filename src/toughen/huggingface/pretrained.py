@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -17,6 +18,7 @@ from transformers import (
     set_seed,
 )
 
+from toughen import __version__
 from toughen.data.tokens.tokenise import effective_max_length
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
@@ -25,6 +27,7 @@ from toughen.errors import InputError
 from toughen.huggingface.saved_head import fit_head, model_folder
 from toughen.machine.hub import hub_answers
 from toughen.machine.runtime import best_device
+from toughen.manifest import verify
 from toughen.model.base_rates import Numbers, set_bias
 from toughen.model.groups import in_head
 from toughen.model.head import apply_head, check_head, load_encoder, pooled
@@ -142,7 +145,7 @@ def _note(recipe: Recipe, task: TaskName, length: int) -> dict[str, Any]:
     """Return what a saved model says of itself beside what transformers has words for."""
     training = recipe.training
     reading = {"truncation": training.truncation, "overlap": training.overlap, "max_length": length}
-    return {"task": task, "thresholds": None, **reading}
+    return {"version": __version__, "task": task, "thresholds": None, **reading}
 
 
 def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str], str]:
@@ -168,12 +171,14 @@ def _finding(name: str) -> Iterator[tuple[str, bool]]:
     local = Path(source).exists()
     if Path(source).is_file():
         raise InputError(f"model {name!r} is a file; give the folder of a saved transformers model, or a hub id.")
+    if local:
+        verify(Path(source))
     cached_only = not local and not hub_answers("model", source)
     try:
         yield source, cached_only
     except InputError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(_fault(name, local, cached_only, error)) from error
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from toughen.errors import InputError
+from toughen.manifest import newer_version, verify
 from toughen.tasks import task_of_config
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
@@ -20,8 +22,10 @@ def load_model(folder: Path) -> Any:
     """Load a model folder in float32.
 
     Raises:
-        InputError: if the folder holds no model, or adapters that cannot be put on their pretrained model.
+        InputError: if the folder holds no model, a damaged one, one that a newer version wrote, or adapters that cannot
+            be put on their pretrained model.
     """
+    verify(folder)
     if not (folder / CONFIG).exists():
         if (folder / ADAPTER).exists():
             raise InputError(
@@ -29,13 +33,24 @@ def load_model(folder: Path) -> Any:
             )
         raise InputError(f"{folder} holds no model (no config.json); give the folder of a finished run.")
     config = _load_config(folder)
-    return _auto_class(config).from_pretrained(folder, config=config, dtype=torch.float32)
+    try:
+        return _auto_class(config).from_pretrained(folder, config=config, dtype=torch.float32)
+    except (OSError, SafetensorError, RuntimeError) as error:  # an older version's, without a manifest
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"the model in {folder} cannot be loaded: {reason}; put back a whole copy.") from error
 
 
 def _load_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
-    if json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type") in OWN_TYPES:
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{folder / CONFIG} is damaged: it is no JSON; put back a whole copy.") from None
+    newer = newer_version((content.get("toughen") or {}).get("version", ""))
+    if newer is not None:
+        raise InputError(f"the model in {folder} {newer}")
+    if content.get("model_type") in OWN_TYPES:
         import toughen.model.lora  # noqa: F401  # registers the architectures
     return AutoConfig.from_pretrained(folder)
 

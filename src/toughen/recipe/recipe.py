@@ -83,6 +83,12 @@ def as_tree(recipe: Recipe) -> dict[str, Any]:
     return {f.name: _plain(getattr(recipe, f.name)) for f in fields(recipe)}
 
 
+def paths_of(recipe: Recipe) -> dict[str, object]:
+    """Return every value of a recipe by the option that sets it: any text among them may be a path."""
+    slots = {key: value if isinstance(value, Mapping) else {"": value} for key, value in as_tree(recipe).items()}
+    return {f"--{slot}.{key}".rstrip("."): value for slot, tree in slots.items() for key, value in tree.items()}
+
+
 def fields_of(slot: str | None = None, name: str = "") -> list[Setting]:
     """Return the settings of a technique, of a slot without techniques, or of the recipe itself.
 
@@ -192,11 +198,11 @@ def _read(source: str | os.PathLike[str], folder: Path | None) -> tuple[str, dic
     if source in shipped.NAMES:
         return f"recipe {source}", yaml_core.parse(shipped.text(str(source)), f"recipe {source}"), None
     path = (folder or Path()) / source
-    if not path.is_file():
+    if not _is_file(path):
         if path.suffix in (".yaml", ".yml"):
             raise InputError(f"{path}: no such recipe file.")
         hint = slots.nearest(str(source), shipped.NAMES)
-        raise InputError(f"{str(source)!r} is neither a recipe file nor a shipped recipe{hint}")
+        raise InputError(f"{str(source)[:200]!r} is neither a recipe file nor a shipped recipe{hint}")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -205,6 +211,13 @@ def _read(source: str | os.PathLike[str], folder: Path | None) -> tuple[str, dic
     if not isinstance(tree, dict):
         raise InputError(f"{path}: a recipe must be a mapping of settings such as 'model: roberta-base'.")
     return str(path), tree, path.parent
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def _plain(value: Any) -> Any:

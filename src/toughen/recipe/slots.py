@@ -152,11 +152,12 @@ def _typed(recipe: type, slot: str, value: Any) -> Any:
         return parse_flag(value, hints(recipe)[slot])
     if not isinstance(value, Mapping):
         return value
-    cls = techniques(recipe, slot).get(value.get("name", ""))
+    name = value.get("name", "")
+    cls = techniques(recipe, slot).get(name) if isinstance(name, str) else None
     types = hints(cls) if cls else {}
     return {
-        name: parse_flag(entry, types[name]) if isinstance(entry, FlagText) and name in types else entry
-        for name, entry in value.items()
+        key: parse_flag(entry, types[key]) if isinstance(entry, FlagText) and key in types else entry
+        for key, entry in value.items()
     }
 
 
@@ -189,10 +190,12 @@ def _sentence(recipe: type, tree: Mapping[str, Any], problem: Mapping[str, Any])
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return str(cause).split()[0], str(cause)
-    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+    untold = problem["type"] in ("union_tag_invalid", "union_tag_not_found")
+    if untold or (rest == ["name"] and "" not in classes):
         return _no_technique(slot, tree[slot], classes)
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return key, _unknown(key, technique or slot, classes)
+    technique = technique or next(iter(classes), "")  # a slot with one technique is no union
     annotation = hints(classes[technique])[rest[0]] if rest else hints(recipe)[slot]
     value = tree[slot][rest[0]] if rest else tree[slot]
     rule = describe(annotation).replace(

@@ -19,6 +19,10 @@ _SCALARS = (
 )
 
 
+_DIGITS, _DEPTH, _VALUES = 300, 20, 10_000
+"""What no recipe exceeds: characters of a number, levels, values."""
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and form
 
@@ -42,6 +46,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node))
+    if len(text) > _DIGITS:
+        problem = f"a number of {len(text):,} digits"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
     return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 
@@ -57,16 +64,48 @@ def parse(text: str, where: str) -> Any:
     """Read one YAML document of plain values.
 
     Raises:
-        InputError: if it is not YAML; ``where`` names the file in the message.
+        InputError: if it is not YAML, or no plain values of reasonable size; ``where`` names the file in the message.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        tree = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not valid YAML ({error.problem or error.context}).") from None
     except yaml.YAMLError as error:
         raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())}).") from None
+    except RecursionError:
+        raise InputError(f"{where}: nested too deeply for a recipe.") from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:  # a tag (!!int, !!timestamp) on what it is not for
+        raise InputError(f"{where}: not valid YAML (a tag does not fit its value: {error}).") from None
+    _check_size(tree, where)
+    return tree
+
+
+def _check_size(tree: Any, where: str) -> None:
+    """Refuse anchors that contain themselves, or that unfold to more than any recipe holds.
+
+    Raises:
+        InputError: saying which.
+    """
+    count = 0
+    waiting = [(tree, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if depth > _DEPTH:
+            raise InputError(f"{where}: nested too deeply for a recipe, or an anchor (&) contains itself.")
+        if count > _VALUES:
+            raise InputError(
+                f"{where}: more than {_VALUES:,} values, too many for a recipe; its anchors unfold to them."
+            )
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+        waiting += [(one, depth + 1) for one in inner]
 
 
 def dump(tree: dict[str, Any]) -> str:

@@ -98,7 +98,7 @@ def _text(run: Path, kept: Mapping[str, Any]) -> str:
         "base": front.get("base_model") or model_name(recipe.get("model")),
         "data": (front.get("datasets") or [source_label((recipe.get("data") or {}).get("source"))])[0],
         "task": task,
-        "labels": [config["id2label"][key] for key in sorted(config.get("id2label") or {}, key=int)],
+        "labels": [as_text(config["id2label"][key]) for key in sorted(config.get("id2label") or {}, key=int)],
         "slots": [(slot, _settings(recipe[slot])) for slot in _SLOTS if recipe.get(slot)],
         "training": _settings(
             {key: value for key, value in (recipe.get("training") or {}).items() if key in _TRAINING}
@@ -155,6 +155,11 @@ def _dataset(source: object) -> str | None:
     """Return a source's id where it is surely one of the hub's: with its owner, and no folder of that name here."""
     found = hub_id(source)
     return found if found is not None and "/" in found else None
+
+
+def as_text(words: object) -> str:
+    """Return words as Markdown shows them as they are: a label may look like a link, an image or HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", " ".join(str(words).split()))
 
 
 def _slug(name: str) -> str:

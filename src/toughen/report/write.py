@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
+from toughen.manifest import verify
 from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page
 from toughen.report.card import refresh_card, write_card
 from toughen.report.style import drawing
 from toughen.runs.folder import METRICS, RECIPE
+from toughen.runs.writer import refuse_input_inside, sole_writer
 
 if TYPE_CHECKING:
     from toughen.report.page import Page
@@ -45,18 +47,20 @@ def write_report(path: str | Path, output: str | Path | None = None) -> Path:
     if not is_available():
         raise InputError("matplotlib or Jinja2 is not installed; install them with: pip install 'toughen[report]'.")
     source = find_result(Path(path))
+    verify(source.parent)
     target = source.parent / REPORT if output is None else Path(output)
     if target.is_dir():
         raise InputError(f"--output {target} is a folder; give a file, such as {target / REPORT}.")
     from toughen.report.html import render  # needs the extra for reports
 
+    refuse_input_inside(target, {"the report": source})
     page = _page(source)
     text = render(page)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
-    log = _log_of(source)
-    if log is not None:
-        add_figures(page, log)
+    with sole_writer(target, "toughen report"):
+        write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
+        log = _log_of(source)
+        if log is not None:
+            add_figures(page, log)
     return target
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from toughen.errors import InputError
 from toughen.files import read_json
+from toughen.manifest import verify
 from toughen.recipe.recipe import Recipe, load_recipe
 from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, FOLDS, METRICS, MODEL, RECIPE
 
@@ -31,7 +32,7 @@ class FinishedRun:
         """Open a run folder.
 
         Raises:
-            InputError: if there is none, or training did not finish there.
+            InputError: if there is none, training did not finish there, or a file is damaged.
         """
         path = Path(path)
         if not (path / RECIPE).exists():
@@ -40,6 +41,7 @@ class FinishedRun:
             )
         if not (path / METRICS).exists():
             raise InputError(f"the run in {path} has not finished (no {METRICS}); continue it with --resume.")
+        verify(path)
         return cls(path)
 
     @cached_property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
-from toughen.files import write_json
+from toughen.files import write_json, write_whole
+from toughen.manifest import is_sealed
+from toughen.runs.writer import cleared, is_about_writing
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe  # loads torch
@@ -18,12 +19,12 @@ FOLDS, PSEUDO, CHOSEN = "folds.json", "pseudo.json", "pseudo.parquet"
 OUT_OF_FOLD, SUBMISSION = "oof.parquet", "submission.csv"
 COMBINATION, COMBINATION_FORMAT = "combination.json", 1
 PROBE = "probe.json"
-BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN, PROBE)
+BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN, PROBE, COMBINATION)
 """What may be written before the recipe, with which a run begins."""
 
 
 def is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> bool:
-    """Check that a run may be made in this folder; say whether there is nothing left to do.
+    """Check that a run may be made in this folder; say whether its training and scoring is done (see `is_complete`).
 
     Raises:
         InputError: if the folder is taken, or holds another run than the one to be continued.
@@ -48,7 +49,12 @@ def is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) 
 
 
 def _foreign(path: Path) -> bool:
-    return path.name not in BEFORE_RECIPE
+    return path.name not in BEFORE_RECIPE and path.suffix != ".part" and not is_about_writing(path)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether nothing at all is missing in a run folder, report and model card among it: its manifest comes last."""
+    return (folder / METRICS).exists() and is_sealed(folder)
 
 
 def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
@@ -56,9 +62,10 @@ def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
     from toughen.recipe.recipe import dump, load_recipe  # loads torch
 
     begun = load_recipe(folder / RECIPE)
-    before, now = dump(begun).splitlines(), dump(as_begun(recipe, begun)).splitlines()
+    asked = as_begun(recipe, begun)
+    before, now = dump(begun).splitlines(), dump(asked).splitlines()
     changed = [line.strip() for line in now if line not in before]
-    if before != now:
+    if begun != asked:
         raise InputError(
             f"{folder} was started with another recipe (now {'; '.join(changed[:3]) or 'shorter'}); resume with the "
             f"same settings ({folder / RECIPE}) or choose another --output."
@@ -86,11 +93,9 @@ def start_folder(
 
     if keep and (folder / RECIPE).exists():
         return
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder = cleared(folder)
     if before is not None:
         before(folder)
     if probe:
         write_json(folder / PROBE, probe)
-    (folder / RECIPE).write_text(dump(recipe))
+    write_whole(folder / RECIPE, lambda part: part.write_text(dump(recipe), encoding="utf-8"))

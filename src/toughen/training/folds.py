@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
 from toughen.machine.launch import main_process_alone
-from toughen.runs.folder import FOLDS, METRICS, RECIPE, start_folder
+from toughen.runs.folder import FOLDS, METRICS, RECIPE, is_complete, start_folder
 from toughen.training import build_trainer, pseudo_labels
 from toughen.training.extras import Extras
 from toughen.training.fold_plan import Plan, fold_name, make_plan, split_fold
-from toughen.training.one import train_one
+from toughen.training.one import complete, complete_in_main_process, train_one
 from toughen.training.out_of_fold import assemble
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def train_folds(
     with main_process_alone() as is_main:
         if is_main:
             assemble(plan, recipe, folder, submit, work.report)
+            complete(folder, console)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class _Work:
         target, of = self.folder / fold_name(fold + 1), f"fold {fold + 1} of {self.plan.folds}"
         if self.resume and (target / METRICS).exists():
             console.print(f"{of} has finished already", highlight=False)
+            if not is_complete(target):
+                complete_in_main_process(target, console)
             return
         splits = self.splits(fold)
         held = int((self.plan.fold == fold).sum())

@@ -21,6 +21,7 @@ from toughen.huggingface.pretrained import prepare
 from toughen.machine.environment import environment
 from toughen.machine.full_speed import full_speed
 from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
+from toughen.manifest import MANIFEST, seal
 from toughen.model.base_rates import starting_bias
 from toughen.recipe.auto import as_begun
 from toughen.recipe.recipe import load_recipe
@@ -65,8 +66,6 @@ def train_one(
     Raises:
         InputError: if recipe, data and model do not fit together; nothing has been written then.
     """
-    # Slow to import, and not needed to refuse wrong data.
-
     build_trainer.check(recipe, splits)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
@@ -86,12 +85,15 @@ def train_one(
         if adapt is not None:
             adapt(trainer)
         with full_speed(recipe.training.precision, recipe.training.memory):
-            trainer.train(resume_from_checkpoint=last_complete(folder / "checkpoints") if resume else None)
+            trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
+        with main_process_alone() as is_main:
+            if is_main:  # what an interrupted attempt sealed is about to be written again
+                (folder / MODEL / MANIFEST).unlink(missing_ok=True)
         trainer.save_model(str(folder / MODEL))
         with main_process_alone() as is_main:
             if is_main:
                 _write_results(folder, recipe, splits, trainer, probed | dict(extra or {}))
-                after_training(folder, say)
+                complete(folder, console)
 
 
 def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
@@ -99,6 +101,25 @@ def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]
     if not (folder / RECIPE).exists():
         return recipe, None
     return as_begun(recipe, load_recipe(folder / RECIPE)), read_json(folder / PROBE)
+
+
+def _going_on(folder: Path, console: Console) -> str | None:
+    """Return the checkpoint to go on from; say which newer ones are damaged."""
+    return last_complete(folder / "checkpoints", partial(console.print, highlight=False, markup=False, soft_wrap=True))
+
+
+def complete(folder: Path, console: Console) -> None:
+    """Write what a run gets once it is scored, report and model card, and last its manifest."""
+    after_training(folder, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+    seal(folder)
+
+
+def complete_in_main_process(folder: Path, console: Console) -> None:
+    """Do what `complete` does, in one of all processes, for a run that was ended between its scores and its end."""
+    console.print(f"the run in {folder} is trained and scored; what it lacks is written now.", highlight=False)
+    with main_process_alone() as is_main:
+        if is_main:
+            complete(folder, console)
 
 
 def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, extra: Mapping[str, Any]) -> None:
@@ -109,6 +130,7 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
     thresholds = _tuned(classifier, splits, size) if wants_thresholds(recipe, splits) else None
     pairs = "text_pair" in splits.train.column_names
     _note(folder / MODEL, classifier, {"thresholds": thresholds, "pairs": pairs})
+    seal(folder / MODEL)
     classifier = replace(classifier, thresholds=thresholds, pairs=pairs)
     scored = {"validation": splits.validation, "test": splits.test}
     content: dict[str, Any] = {

@@ -1,0 +1,43 @@
+"""A command that is killed before any change of any file and given again ends as if nothing had happened.
+
+`kills.py` kills and compares. Here each scenario is killed at a few random places; by hand, at all of them:
+
+    python tests/kills.py FOLDER "train ema" all
+"""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kills import SCENARIOS
+
+KILLS = {
+    "train plain": 5,
+    "train ema": 5,
+    "train over another": 4,
+    "folds": 4,
+    "evaluate": 3,
+    "combine": 3,
+}
+KILLS |= {"combine soup": 2, "predict": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", KILLS)
+def test_a_killed_command_given_again_ends_as_an_undisturbed_one(scenario, tmp_path):
+    shares = ",".join(f"{random.random():.4f}" for _ in range(KILLS[scenario]))
+    command = [sys.executable, str(Path(__file__).with_name("kills.py")), str(tmp_path / "it"), scenario, shares]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["operations"] > 10, "canary: it writes"
+    assert found["kills"] >= 1
+    assert found["wrong"] == {}, shares
+
+
+def test_every_scenario_that_is_killed_is_there():
+    assert KILLS.keys() <= SCENARIOS.keys()
