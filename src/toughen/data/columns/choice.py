@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow.compute as pc
+
 from toughen.data.columns.find import (
     TEXT_NAMES,
     WORD_NAMES,
@@ -62,6 +64,7 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
         return _tagged(raw, config, group), "tokens"
     text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group), pairs=pairs)
     label = _labels(raw, config, (text, pair, group))
+    _refuse_row_as_header(raw, label[0])
     columns = Columns(text or find_text(raw, (*label, group)), label, pair, group)
     task = infer(raw, columns.label) if config.task == "auto" else config.task
     if task != "multi-label" and len(label) > 1:
@@ -70,6 +73,17 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
             f"{task}; name one of them or leave data.task out."
         )
     return columns, task
+
+
+def _refuse_row_as_header(raw: Raw, label: str) -> None:
+    """Refuse a table without a header, whose first row would be lost and name the columns."""
+    if raw.typed or not is_string(kind_of(raw, label)):
+        return
+    if pc.any(pc.equal(pc.utf8_trim_whitespace(raw.column(label)), label)).as_py():
+        raise InputError(
+            f"{raw.name} seems to have no header: {label!r}, the name of the label column, is one of its values; see "
+            "that the first line of a table names its columns."
+        )
 
 
 def choose_texts(
