@@ -1,4 +1,4 @@
-"""Write the measured tables into benchmarks/results/techniques.md and the README, from techniques-*.jsonl beside it.
+"""Write the measured tables into benchmarks/results/techniques.md and docs/measured.md, from techniques-*.jsonl.
 
 python benchmarks/table.py
 """
@@ -24,9 +24,9 @@ def main() -> None:
     page = render()
     head = "# What each technique scores and costs\n\n"
     (RESULTS / "techniques.md").write_text(head + page + "\n")
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.split(END)[1]}")
+    measured = ROOT / "docs" / "measured.md"
+    before, rest = measured.read_text().split(BEGIN)
+    measured.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.split(END)[1]}")
 
 
 def render() -> str:

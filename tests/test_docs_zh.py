@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENGLISH_ONLY = {"paper-index.md"}
+ENGLISH_ONLY = {"paper-index.md", "release.md"}
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md") if p.name not in ENGLISH_ONLY)]
 
 HEADING = re.compile(r"(#{1,6}) (.+)")
@@ -51,7 +51,7 @@ def read(page: str) -> str:
 def divide(text: str) -> tuple[list[Section], list[list[str]]]:
     """Return the sections of a page, and its blocks of code, fenced or indented by four, as lines without comments."""
     # The measured tables are made by a script; a translation links to the page that has them.
-    text = MEASURED.sub("[techniques.md](benchmarks/results/techniques.md)", text)
+    text = MEASURED.sub("[techniques.md](../benchmarks/results/techniques.md)", text)
     lines, blocks, fenced, after_code = [], [], False, False
     for line in OTHER_LANGUAGE.sub("", text).splitlines():
         fence = line.startswith("```")
