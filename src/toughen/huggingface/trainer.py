@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
-from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from toughen.engine.averages import CheckpointSoup
@@ -34,7 +33,7 @@ from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
-from toughen.manifest import MANIFEST, seal, verify
+from toughen.manifest import verify
 from toughen.model.groups import parameter_groups
 from toughen.recipe.recipe import load_recipe
 from toughen.tasks import TaskName
@@ -333,18 +332,7 @@ class ToughTrainer(EngineTrainer):
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.paused():
-            folder = Path(self._get_output_dir(trial=None)) / f"checkpoint-{self.state.global_step}"
-            if self.args.should_save:  # one that an interrupted attempt left is written again
-                (folder / MANIFEST).unlink(missing_ok=True)
             super()._save_checkpoint(*args, **kwargs)
-            self.accelerator.wait_for_everyone()  # each process has written its generators
-            if self.args.should_save:
-                seal(folder)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:  # a pickle of settings that nothing reads
-            (Path(output_dir or str(self.args.output_dir)) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Score the average, if there is one; the raw weights come back afterwards."""
