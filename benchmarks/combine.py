@@ -104,7 +104,7 @@ def keep(name: str, run: Any, desk: Path, cpu: float) -> None:
     """Score the test split with its interval and append a line."""
     import torch
 
-    from toughen.assess.intervals import bootstrap_intervals
+    from toughen.assess.intervals import metric_intervals
     from toughen.data import load_labelled
 
     rows = load_labelled(desk / "test.parquet", label_names=run.classifier.label_names)
@@ -116,7 +116,7 @@ def keep(name: str, run: Any, desk: Path, cpu: float) -> None:
     row = {
         "run": name,
         "test": metrics["test"],
-        "accuracy_interval": list(bootstrap_intervals(outputs, rows["label"][:])["accuracy"] or ()),
+        "accuracy_interval": list(metric_intervals("single-label", outputs, rows["label"][:])["accuracy"] or ()),
         "passes_per_text": content.get("passes", 1),
         "train": metrics["train"],
         "teacher": (content.get("distil") or {}).get("teacher_train"),

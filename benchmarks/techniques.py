@@ -104,7 +104,7 @@ def take(task: Task, root: Path) -> dict[str, Any]:
 def one(name: str, task: Task, splits: dict[str, Any], seed: int) -> dict[str, Any]:
     """Run one recipe and return its row of the table."""
     import toughen
-    from toughen.assess.intervals import bootstrap_intervals
+    from toughen.assess.intervals import MAIN_METRICS, metric_intervals
     from toughen.demo.encoder import find_minilm
 
     folder = Path(tempfile.mkdtemp(prefix="techniques-"))
@@ -127,7 +127,9 @@ def one(name: str, task: Task, splits: dict[str, Any], seed: int) -> dict[str, A
     test = splits["test"]
     predicted = run.predict(test["text"].tolist())
     probabilities = [list(row["probabilities"].values()) for row in predicted]
-    intervals = bootstrap_intervals(probabilities, test["label"].tolist())
+    intervals = metric_intervals(
+        "single-label", probabilities, test["label"].tolist(), metrics=MAIN_METRICS["single-label"]
+    )
     metrics = run.metrics
     shutil.rmtree(folder)
     return {

@@ -11,7 +11,7 @@ import pytest
 from attack.bow import bag_of_words
 from saved_models import save_classifier
 from tiny import save_tiny_model
-from toughen.assess.intervals import bootstrap_intervals
+from toughen.assess.intervals import metric_intervals, metric_points, resampled_metrics
 from toughen.attack import curve, noise_curve
 from toughen.attack.corruptions import GENERAL, SEVERITIES, corrupt
 from toughen.classifier.classifier import Classifier
@@ -55,7 +55,7 @@ def test_each_point_is_the_accuracy_on_the_corrupted_texts():
         assert point.changed == pytest.approx(differs.mean())
         assert point.value == pytest.approx(right.mean())
         answers = np.stack([1 - right * labels, right * labels], axis=1)
-        by_hand = bootstrap_intervals(answers, labels, metrics=["accuracy"], samples=200, seed=2)
+        by_hand = metric_intervals("single-label", answers, labels, metrics=["accuracy"], samples=200, seed=2)
         assert point.interval == by_hand["accuracy"]
     assert min(point.value for point in result.points) < 0.6, "the noise does bite"
 
@@ -115,7 +115,25 @@ def test_other_tasks(task, tmp_path):
     data = datasets.Dataset.from_dict({"text": texts, "label": labels, "row": [0, 1, 2]})
     result = noise_curve(Classifier.load(folder), data, corruptions=["drop"], samples=20)
     assert result.metric == ("accuracy" if task == "multi-label" else "pearson")
-    assert all(mean.interval is None for mean in result.means) == (task == "regression")
+    assert None not in [mean.interval for mean in result.means]
+
+
+def test_every_metric_of_evaluate_can_be_asked_for(tmp_path):
+    folder = save_classifier(save_tiny_model(tmp_path / "base"), tmp_path / "model", "single-label")
+    classifier = Classifier.load(folder)
+    labels = [int(label == "positive") for _, label in ROWS]
+    data = datasets.Dataset.from_dict({"text": [text for text, _ in ROWS], "label": labels, "row": range(len(ROWS))})
+    outputs = classifier.outputs(data)
+    points = metric_points("single-label", outputs, labels, classifier.label_names)
+    for metric in resampled_metrics("single-label", classifier.label_names):
+        result = noise_curve(classifier, data, metric=metric, corruptions=["drop"], samples=20)
+        by_hand = metric_intervals("single-label", outputs, labels, metrics=[metric], samples=20)
+        assert (result.metric, result.clean.value) == (metric, pytest.approx(points[metric]))
+        assert result.clean.interval == pytest.approx(by_hand[metric])
+        for mean, point in zip(result.means, result.points, strict=True):
+            assert mean.interval == point.interval, "one corruption is its own mean"
+    with pytest.raises(InputError, match=r"--metric must be one of accuracy, f1, .* for single-label, got 'bleu'"):
+        noise_curve(classifier, data, metric="bleu")
 
 
 def test_pairs_are_corrupted_on_both_sides():

@@ -8,6 +8,7 @@ import pytest
 
 from tiny import reviews, write_csv
 from toughen import InputError, Run
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence
@@ -46,6 +47,22 @@ def test_scores_are_those_of_evaluate_and_differences_those_of_the_means(compare
         (entry,) = (d for d in result["differences"] if d["metric"] == metric)
         assert entry["mean"] == pytest.approx(means["fgm"] - means["plain"])
         assert entry["low"] <= entry["mean"] <= entry["high"]
+
+
+def test_every_metric_of_evaluate_can_be_compared(runs, test_file):
+    """Value by value those of evaluation; each resample is that of the metrics that were there before."""
+    evaluated = {
+        name: Run.open(runs[name]).evaluate(test_file, details=True, samples=100) for name in ("plain-0", "fgm-0")
+    }
+    known = {name: one | one["calibration"] for name, one in evaluated.items()}
+    metrics = [*evaluated["fgm-0"]["intervals"], *evaluated["fgm-0"]["calibration"]["intervals"]]
+    assert {"mcc", "log_loss", "ece", "aurc"} < set(metrics)
+    for metric in metrics:
+        result = compare([runs["plain-0"], runs["fgm-0"]], test_file, metric=metric, samples=100)
+        entry = result["differences"][0]
+        assert (result["metric"], entry["metric"]) == (metric, metric)
+        assert entry["mean"] == pytest.approx(known["fgm-0"][metric] - known["plain-0"][metric])
+        assert ("lower is better" in entry["sentence"]) == (metric in LESS_IS_BETTER)
 
 
 def test_cost_stands_beside_benefit(compared, runs):
@@ -138,7 +155,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(runs, test_file, tmp_path)
         ([plain], {}, "at least two runs"),
         ([plain, plain], {}, "named twice"),
         ([plain, other], {}, "2 seeds of one recipe"),
-        ([plain, fgm], {"metric": "mcc"}, "--metric must be one of accuracy, f1, roc_auc"),
+        ([plain, fgm], {"metric": "bleu"}, "--metric must be one of accuracy, f1, roc_auc"),
         ([plain, fgm], {"baseline": "elsewhere"}, "none of the runs compared"),
         ([plain, fgm], {"output": plain}, "holds no comparison"),
     ):

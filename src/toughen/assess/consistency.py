@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 
 from toughen.arrays import Floats
-from toughen.assess.every_interval import every_interval, resamples
 from toughen.errors import InputError
+from toughen.statistics.bootstrap import percentile_interval, resampled
 from toughen.tasks import TaskName
 
 _TINY = 1e-300
@@ -51,11 +52,9 @@ def dropout_consistency(
     if all(_equal(clean, other) for other in found):
         raise InputError("--dropout-samples: the model has no dropout, so every pass is the same; leave it out.")
     per_text = _per_text(classifier, clean, found)
-    drawn: dict[str, list[Floats]] = {name: [] for name in per_text}
-    for counts in resamples(len(rows), samples, seed):
-        for name, values in per_text.items():
-            drawn[name].append(counts @ values / len(values))
-    intervals = every_interval({name: np.concatenate(parts) for name, parts in drawn.items()})
+    measures = {name: partial(_mean, values) for name, values in per_text.items()}
+    drawn = resampled(measures, len(rows), samples=samples, seed=seed)
+    intervals = {name: percentile_interval(values) for name, values in drawn.items()}
     means = {name: float(values.mean()) for name, values in per_text.items()}
     return {"passes": passes, "seed": seed, **means, "intervals": intervals}
 
@@ -72,6 +71,10 @@ def _per_text(classifier: Any, clean: Any, found: Sequence[Any]) -> dict[str, Fl
         flips = np.array([_flips(task, clean, other, classifier.thresholds) for other in found])  # [passes, N]
         per_text |= {"flip_rate": flips.mean(axis=0), "unstable": (flips > 0).any(axis=0).astype(np.float64)}
     return per_text
+
+
+def _mean(values: Floats, counts: Floats) -> Floats:
+    return np.asarray(counts @ values / len(values))
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from toughen.assess.calibration import calibration, decisions
 from toughen.assess.confusion import confusion
 from toughen.assess.consistency import dropout_consistency
 from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder, save
-from toughen.assess.every_interval import every_interval, every_value, interval
 from toughen.assess.filters import parse
+from toughen.assess.intervals import metric_values
 from toughen.assess.metrics import task_metrics
 from toughen.assess.mistakes import worst_mistakes
 from toughen.assess.novelty import novelty
@@ -27,7 +27,7 @@ from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.runs.writer import refuse_input_inside, sole_writer
-from toughen.statistics.shares import Interval
+from toughen.statistics.bootstrap import percentile_interval
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -142,8 +142,8 @@ def assess(classifier: Any, rows: Any, questions: Questions, *, batch_size: int)
     given = (task, outputs, labels, names, classifier.thresholds)
     result: dict[str, Any] = dict(task_metrics(*given))
     result |= {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}
-    drawn = every_value(*given, samples=questions.samples, seed=questions.seed)
-    intervals: dict[str, Interval | None] = every_interval(drawn)
+    drawn = metric_values(*given, samples=questions.samples, seed=questions.seed)
+    intervals = {name: percentile_interval(values) for name, values in drawn.items()}
     known = {name: intervals[name] for name, value in result.items() if name in intervals and value is not None}
     left_out: dict[str, str] = {}
     scorable = _scorable(classifier, rows, outputs)
@@ -153,7 +153,7 @@ def assess(classifier: Any, rows: Any, questions: Questions, *, batch_size: int)
         left_out |= {"calibration": why, "confusion": why}
     else:
         told = calibration(decisions(task, outputs, labels, classifier.thresholds))
-        told["intervals"] = {name: intervals[name] for name in _CALIBRATED if name in intervals}
+        told["intervals"] = {name: intervals[name] for name in _CALIBRATED if name in told}
         if "aurc" not in told:
             left_out["risk_coverage"] = "several labels per text have no one confidence to rank texts by"
         result |= {"calibration": told, "confusion": confusion(task, scorable)}
@@ -206,7 +206,7 @@ def drop(main: Assessed, other: Assessed) -> dict[str, Any]:
         before, after = (_value(one.result, name) for one in (main, other))
         if before is not None and after is not None and name in other.drawn:
             differences = main.drawn[name] - other.drawn[name]
-            found[name] = {"drop": before - after, "interval": interval(differences)}
+            found[name] = {"drop": before - after, "interval": percentile_interval(differences)}
     return found
 
 

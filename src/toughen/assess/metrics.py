@@ -39,7 +39,6 @@ DEFAULT_METRIC: dict[TaskName, str] = {
     "tokens": "f1",
 }
 """The metric that training selects by unless the recipe names another."""
-LESS_IS_BETTER = frozenset(("loss", "log_loss", "hamming_loss", "mse", "rmse", "mae"))
 
 _ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
 

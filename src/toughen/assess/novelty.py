@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from toughen.arrays import Floats
-from toughen.assess.every_interval import interval, resamples
 from toughen.errors import InputError
+from toughen.statistics.bootstrap import percentile_interval, resamples
 
 SCORES: Mapping[str, str] = {
     "max_softmax": "highest probability (Hendrycks and Gimpel, 1610.02136)",
@@ -87,10 +87,8 @@ def _interval(own: Floats, foreign: Floats, samples: int, seed: int) -> Any:
     size = len(own) + len(foreign)
     # Seeds differ, or sets of one size would be drawn alike.
     draws = zip(
-        _single_rows(len(own), samples, seed, size), _single_rows(len(foreign), samples, seed + 1, size), strict=True
+        resamples(len(own), samples, seed, cells=size),
+        resamples(len(foreign), samples, seed + 1, cells=size),
+        strict=True,
     )
-    return interval(np.concatenate([_auroc(own, foreign, a, b) for a, b in draws]))
-
-
-def _single_rows(n: int, samples: int, seed: int, cells: int) -> Any:
-    return resamples(n, samples, seed, cells=cells)
+    return percentile_interval(np.concatenate([_auroc(own, foreign, a, b) for a, b in draws]))

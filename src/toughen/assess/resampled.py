@@ -1,12 +1,12 @@
 """Metrics of every task on many resamples at once, from how often each example was drawn.
 
-A measure takes counts [s, N] (s resamples of N examples) and returns values [s], NaN where it is undefined. Nothing but
-the counts changes from resample to resample, so most measures are one matrix product.
+Nothing but the counts changes from resample to resample, so most measures are one matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -18,8 +18,8 @@ from toughen.assess.entities import Tagged
 from toughen.assess.metrics import Scored
 from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
+from toughen.statistics.bootstrap import Measure
 
-Measure = Callable[[Floats], Floats]
 S = TypeVar("S", bound=Sized)
 Measures = Mapping[str, Callable[[S], Measure]]
 
@@ -68,6 +68,15 @@ def _macro_auc(scores: Floats, positive: NDArray[np.bool_]) -> Measure:
     return lambda counts: np.mean([auc(counts) for auc in per_class], axis=0)
 
 
+def _macro_share(part: Floats, whole: Floats, counts: Floats) -> Floats:
+    """Return [s] the mean over classes of sums of part [N, K] over sums of whole; NaN if one of them is 0 / 0."""
+    return np.asarray(_ratio(counts @ part, counts @ whole).mean(axis=1))
+
+
+def _share(part: Floats, whole: Floats, counts: Floats) -> Floats:
+    return _ratio(counts @ part, counts @ whole)
+
+
 # ---------------------------------------------------------------- one class per text
 
 
@@ -81,11 +90,64 @@ def _single_auc(s: Scored) -> Measure:
     return _macro_auc(s.scores[:, ids], s.labels[:, None] == ids)
 
 
+def _one_hot(s: Scored, *, averaged: bool = False) -> tuple[Floats, Floats]:
+    """Return the labels and the predictions as masks [N, C], or of the classes that are averaged."""
+    classes = np.eye(s.classes)[:, s.averaged] if averaged else np.eye(s.classes)
+    return classes[s.labels], classes[s.predictions]
+
+
+def _single_precision(s: Scored) -> Measure:
+    true, said = _one_hot(s, averaged=True)
+    return partial(_macro_share, true * said, said)
+
+
+def _single_recall(s: Scored) -> Measure:
+    true, said = _one_hot(s, averaged=True)
+    return partial(_macro_share, true * said, true)
+
+
+def _precision_weighted(s: Scored) -> Measure:
+    true, said = _one_hot(s)
+    return partial(_weighted, true, true * said, said)
+
+
+def _f1_weighted(s: Scored) -> Measure:
+    true, said = _one_hot(s)
+    return partial(_weighted, true, 2 * true * said, true + said)
+
+
+def _weighted(true: Floats, part: Floats, whole: Floats, counts: Floats) -> Floats:
+    """Average shares per class by support; a class without support has no weight."""
+    support, shares = counts @ true, _ratio(counts @ part, counts @ whole)
+    return np.asarray(np.where(support > 0, shares * support, 0.0).sum(axis=1) / counts.sum(axis=1))
+
+
+def _mcc(true: Floats, said: Floats, counts: Floats) -> Floats:
+    """Matthews correlation of C classes (Gorodkin's R_K), as scikit-learn has it."""
+    n, right = counts.sum(axis=1), (counts @ (true * said)).sum(axis=1)
+    t, p = counts @ true, counts @ said
+    spread = (n**2 - (p**2).sum(axis=1)) * (n**2 - (t**2).sum(axis=1))
+    return _ratio(right * n - (t * p).sum(axis=1), np.sqrt(spread))
+
+
+def _accuracy(s: Scored) -> Measure:
+    return _mean_of(s.predictions == s.labels)
+
+
 SINGLE: Measures[Scored] = {
-    "accuracy": lambda s: _mean_of(s.predictions == s.labels),
+    "accuracy": _accuracy,
     "f1": _single_f1,
     "roc_auc": _single_auc,
+    "precision": _single_precision,
+    "recall": _single_recall,
+    "mcc": lambda s: partial(_mcc, *_one_hot(s)),
 }
+WEIGHTED: Measures[Scored] = {
+    "recall_weighted": _accuracy,  # the same number by definition
+    "precision_weighted": _precision_weighted,
+    "f1_weighted": _f1_weighted,
+}
+"""Beside `SINGLE` where there are more than two classes."""
 
 
 # ---------------------------------------------------------------- any number of labels
@@ -97,11 +159,62 @@ def _f1_micro(s: MultiScored) -> Measure:
     return lambda counts: _ratio(2 * (counts @ right), counts @ either)
 
 
+def _masks(s: MultiScored) -> tuple[Floats, Floats]:
+    """Return the labels and the predictions [N, K] of 0 and 1."""
+    return s.labels.astype(np.float64), s.predictions.astype(np.float64)
+
+
+def _multi_precision(s: MultiScored) -> Measure:
+    true, said = _masks(s)
+    return partial(_macro_share, true * said, said)
+
+
+def _multi_recall(s: MultiScored) -> Measure:
+    true, said = _masks(s)
+    return partial(_macro_share, true * said, true)
+
+
+def _mean(values: Floats, counts: Floats) -> Floats:
+    return np.asarray(counts @ values / counts.sum(axis=1))
+
+
+def _f1_by_support(true: Floats, said: Floats, counts: Floats) -> Floats:
+    support = counts @ true
+    shares = np.nan_to_num(_ratio(2 * (counts @ (true * said)), counts @ (true + said)))
+    return _ratio((shares * support).sum(axis=1), support.sum(axis=1))
+
+
+def _precision_of_label(scores: Floats, positive: NDArray[np.bool_]) -> Measure:
+    """Sum over falling scores of (rise of recall) x precision, equal scores together."""
+    order = np.argsort(-scores, kind="stable")
+    _, starts = np.unique(-scores[order], return_index=True)
+    is_positive = positive[order].astype(np.float64)
+
+    def measure(counts: Floats) -> Floats:
+        drawn = counts[:, order]
+        up = np.add.reduceat(drawn * is_positive, starts, axis=1)
+        seen = np.cumsum(np.add.reduceat(drawn, starts, axis=1), axis=1)
+        precision = np.nan_to_num(_ratio(np.cumsum(up, axis=1), seen))
+        return _ratio((up * precision).sum(axis=1), up.sum(axis=1))
+
+    return measure
+
+
+def _average_precision(s: MultiScored) -> Measure:
+    each = [_precision_of_label(p, y == 1) for p, y in zip(s.probabilities.T, s.labels.T, strict=True)]
+    return lambda counts: np.mean([measure(counts) for measure in each], axis=0)
+
+
 MULTI: Measures[MultiScored] = {
     "f1": lambda s: _macro_f1(s.labels.astype(np.float64), s.predictions.astype(np.float64)),
     "f1_micro": _f1_micro,
     "accuracy": lambda s: _mean_of((s.labels == s.predictions).all(axis=1)),
     "roc_auc": lambda s: _macro_auc(s.probabilities, s.labels == 1),
+    "precision": _multi_precision,
+    "recall": _multi_recall,
+    "f1_weighted": lambda s: partial(_f1_by_support, *_masks(s)),
+    "hamming_loss": lambda s: partial(_mean, (s.labels != s.predictions).mean(axis=1)),
+    "average_precision": _average_precision,
 }
 
 
@@ -164,12 +277,20 @@ def _root_mean_square(s: Measured) -> Measure:
     return lambda counts: np.asarray(np.sqrt(mean(counts)))
 
 
+def _r2(s: Measured, counts: Floats) -> Floats:
+    y = s.labels - s.labels.mean()
+    mse, mean, square = (counts @ np.stack([(s.values - s.labels) ** 2, y, y * y], axis=1) / s.n).T
+    varied = np.where(counts > 0, y, -np.inf).max(axis=1) > np.where(counts > 0, y, np.inf).min(axis=1)
+    return 1 - _ratio(mse, np.where(varied, square - mean**2, 0.0))
+
+
 NUMBER: Measures[Measured] = {
     "pearson": _pearson,
     "spearman": _spearman,
     "mse": _mean_square,
     "rmse": _root_mean_square,
     "mae": lambda s: _mean_of(abs(s.values - s.labels)),
+    "r2": lambda s: partial(_r2, s),
 }
 
 
@@ -205,3 +326,9 @@ TAGS: Measures[Tagged] = {
     "recall": _entity_share(2),
     "accuracy": _word_accuracy,
 }
+
+
+def type_f1(s: Tagged, position: int) -> Measure:
+    """Measure the F1 of the entities of one type of `Tagged.types`."""
+    right, predicted, labelled = s.counts[:, position].T.astype(np.float64)
+    return partial(_share, 2 * right, predicted + labelled)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from toughen.arrays import Floats
-from toughen.assess.every_interval import every_interval, every_value
 from toughen.assess.filters import Filter, Mask, parse
-from toughen.assess.intervals import MAIN_METRICS
+from toughen.assess.intervals import MAIN_METRICS, metric_intervals
 from toughen.assess.metrics import task_metrics
 from toughen.data.read.raw import listed
 from toughen.data.words import Words
@@ -186,8 +185,9 @@ def _scored(data: Scorable, by: str, name: str, mask: Mask, samples: int, seed: 
     if by == "label" and data.task == "single-label":
         wanted = ("accuracy",)  # one class alone: F1 and AUC have nothing to compare
     metrics = task_metrics(data.task, outputs, own, data.names, data.thresholds)
-    drawn = every_value(data.task, outputs, own, data.names, data.thresholds, samples=samples, seed=seed, only=wanted)
-    intervals = every_interval(drawn)
+    intervals = metric_intervals(
+        data.task, outputs, own, data.names, data.thresholds, metrics=wanted, samples=samples, seed=seed
+    )
     known = {metric: None if metrics[metric] is None else intervals[metric] for metric in wanted}
     empty["metrics"].update({metric: metrics[metric] for metric in wanted})
     empty["intervals"].update(known)

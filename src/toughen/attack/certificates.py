@@ -17,7 +17,8 @@ from toughen.attack.subject import classifier_of, examples_of, threshold_of
 from toughen.data.words import Words
 from toughen.errors import InputError
 from toughen.settings import require
-from toughen.statistics.shares import Interval, clopper_pearson, lower_bound
+from toughen.statistics.bootstrap import Interval
+from toughen.statistics.shares import clopper_pearson, lower_bound
 
 NONE = -1
 _MOST = 10

@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 
 from toughen.arrays import Floats
-from toughen.assess.intervals import task_intervals
-from toughen.assess.metrics import task_metrics
+from toughen.assess.choice import chosen_metric
+from toughen.assess.intervals import metric_points, metric_values, resampled_metrics
 from toughen.attack.chinese import is_chinese
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, misspelling_by
 from toughen.attack.subject import classifier_of, labelled
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 from toughen.settings import require
-from toughen.statistics.shares import Interval
+from toughen.statistics.bootstrap import Interval, percentile_interval
 from toughen.tasks import TaskName
 
 Key = tuple[str, ...]
 _METRIC: Mapping[str, str] = {"single-label": "accuracy", "multi-label": "accuracy", "regression": "pearson"}
-_ENDS = (0.025, 0.975)
 _HEADER = ("corruption", "severity", "rate", "changed", "value", "low", "high")
 
 
@@ -59,12 +58,12 @@ class NoiseCurve:
     """What corruptions do to a classifier.
 
     Attributes:
-        metric: accuracy, or pearson (regression).
+        metric: what was asked for; else accuracy, or pearson (regression).
         n: texts.
         seed: of the noise and the intervals.
         clean: the metric on the texts as they are.
         points: one per corruption and severity.
-        means: one per severity, over all corruptions; the metric's mean, with an interval where it is accuracy.
+        means: one per severity, over all corruptions: the metric's mean, each resample drawing the same texts of all.
         left_out: corruptions of the default set that need a package which is not installed.
     """
 
@@ -113,6 +112,7 @@ def noise_curve(
     run_or_classifier: Any,
     data: Any,
     *,
+    metric: str | None = None,
     corruptions: Sequence[str] | None = None,
     misspellings: str | Path | Mapping[str, Sequence[str]] | None = None,
     limit: int | None = None,
@@ -128,6 +128,7 @@ def noise_curve(
         run_or_classifier: a run, its folder, or a classifier of single-label, multi-label or regression.
         data: labelled texts: a hub id, file, folder (its test split), DataFrame, Dataset or list. Of pairs both texts
             are corrupted.
+        metric: any that `Run.evaluate` has an interval for; default accuracy, or pearson (regression).
         corruptions: names; default all general ones, or all Chinese ones where most texts are Chinese.
         misspellings: file or mapping of words and their misspellings, for "misspelling"; default rules of our own.
         limit: so many texts, drawn by the seed.
@@ -145,9 +146,10 @@ def noise_curve(
     task: TaskName = getattr(classifier, "task", "single-label")
     if task == "tokens":
         raise InputError("noise is for texts with labels, but the model tags words; there is no noise for tokens.")
+    chosen_by = chosen_metric(metric or _METRIC[task], resampled_metrics(task, classifier.label_names), task=task)
     table = labelled(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
     chosen, left_out = _chosen(corruptions, misspellings, table["text"])
-    scorer = _Scorer(classifier, task, np.asarray(table["label"][:]), batch_size, samples, seed)
+    scorer = _Scorer(classifier, task, chosen_by, np.asarray(table["label"][:]), batch_size, samples, seed)
     texts = _keys(table)
     clean = scorer.point("clean", 0, 0.0, texts, texts)
     points: list[NoisePoint] = []
@@ -193,51 +195,32 @@ class _Scorer:
 
     classifier: Any
     task: TaskName
+    metric: str
     labels: Any
     batch_size: int
     samples: int
     seed: int
     _clean: dict[Key, Floats] = field(default_factory=dict)
     _last: dict[Key, Floats] = field(default_factory=dict)
-    _right: dict[tuple[str, int], Floats] = field(default_factory=dict)
-
-    @property
-    def metric(self) -> str:
-        return _METRIC[self.task]
+    _drawn: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
     def point(self, name: str, severity: int, rate: float, texts: Sequence[Key], clean: Sequence[Key]) -> NoisePoint:
         outputs = self._outputs(texts)
+        given = (self.task, outputs, self.labels, self.classifier.label_names)
         thresholds = getattr(self.classifier, "thresholds", None)
-        metrics = task_metrics(self.task, outputs, self.labels, self.classifier.label_names, thresholds)
-        value: Any = metrics[self.metric]
-        found = task_intervals(
-            self.task, outputs, self.labels, [self.metric], self.samples, self.seed, thresholds=thresholds
-        )
-        if self.task != "regression":
-            self._right[name, severity] = self._each(outputs, thresholds)
+        value = metric_points(*given, thresholds)[self.metric]
+        found = metric_values(*given, thresholds, metrics=[self.metric], samples=self.samples, seed=self.seed)
+        drawn = self._drawn[name, severity] = found[self.metric]
         changed = np.mean([new != old for new, old in zip(texts, clean, strict=True)]) if len(texts) else 0.0
-        return NoisePoint(name, severity, rate, float(changed), value, found[self.metric])
+        return NoisePoint(name, severity, rate, float(changed), value, percentile_interval(drawn))
 
     def mean(self, severity: int, points: Sequence[NoisePoint]) -> NoisePoint:
         """Average the corruptions at one severity; texts are resampled, each with all its corrupted versions."""
         own = [point for point in points if point.severity == severity]
         values = [point.value for point in own if point.value is not None]
-        interval = None
-        if self._right and len(self.labels):
-            per_text = np.mean([self._right[point.corruption, severity] for point in own], axis=0)
-            rng, n = np.random.default_rng(self.seed), len(per_text)
-            low, high = np.quantile([per_text[rng.integers(n, size=n)].mean() for _ in range(self.samples)], _ENDS)
-            interval = Interval(float(low), float(high))
+        interval = percentile_interval(np.mean([self._drawn[point.corruption, severity] for point in own], axis=0))
         changed = float(np.mean([point.changed for point in own]))
         return NoisePoint("mean", severity, None, changed, float(np.mean(values)) if values else None, interval)
-
-    def _each(self, outputs: Floats, thresholds: Sequence[float] | None) -> Floats:
-        """Say of each text whether it is answered rightly: [N] of 0 and 1."""
-        if self.task == "multi-label":
-            wrong = (outputs >= np.asarray(thresholds or 0.5)) != (self.labels > 0.5)
-            return np.asarray(~wrong.any(axis=1), dtype=np.float64)
-        predicted = outputs.argmax(axis=1) if thresholds is None else outputs[:, 1] >= thresholds[0]
-        return np.asarray(predicted == self.labels, dtype=np.float64)
 
     def _outputs(self, texts: Sequence[Key]) -> Floats:
         known = self._clean | self._last

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toughen.statistics.shares import Interval, clopper_pearson
+from toughen.statistics.bootstrap import Interval
+from toughen.statistics.shares import clopper_pearson
 
 Status = Literal["wrong", "held", "fooled"]
 

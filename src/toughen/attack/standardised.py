@@ -15,7 +15,8 @@ from toughen.attack.results import AttackResult, Outcome
 from toughen.attack.run_attack import run_attack, run_pgd
 from toughen.attack.subject import Examples, classifier_of, examples_of
 from toughen.attack.whitebox import EmbeddingPgd, require_white_box
-from toughen.statistics.shares import Interval, clopper_pearson
+from toughen.statistics.bootstrap import Interval
+from toughen.statistics.shares import clopper_pearson
 
 VERSION = 1
 BUDGET = 500

@@ -67,6 +67,9 @@ SearchPrecision = Annotated[
 Corruptions = Annotated[
     list[str] | None, typer.Option("--corruption", metavar="NAME", help="Of --noise: this one; repeatable.")
 ]
+Metric = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="Of --noise: the score; default accuracy, or pearson.")
+]
 Misspellings = Annotated[
     Path | None, typer.Option("--misspellings", metavar="FILE", help="Of --noise: real misspellings of words.")
 ]
@@ -87,7 +90,7 @@ Mask = Annotated[
 _TEXT = frozenset({"budget", "max_changed", "stop_words", "same_part_of_speech", "encoder", "similarity", "precision"})
 _BY_LIST = _TEXT | {"neighbours"}
 ALLOWED: Mapping[str, frozenset[str]] = {
-    "noise": frozenset({"corruption", "misspellings"}),
+    "noise": frozenset({"corruption", "metric", "misspellings"}),
     "standard": frozenset(),
     "certify": frozenset({"rate", "copies", "confidence", "mask"}),
     "pgd": frozenset({"radius", "steps"}),
@@ -127,6 +130,7 @@ def attack(
     precision: SearchPrecision = None,
     corruption: Corruptions = None,
     misspellings: Misspellings = None,
+    metric: Metric = None,
     rate: Rate = None,
     copies: Copies = None,
     confidence: Confidence = None,

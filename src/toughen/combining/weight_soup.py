@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.assess.metrics import LESS_IS_BETTER, score
+from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
+from toughen.assess.metrics import score
 from toughen.errors import InputError
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
-from toughen.huggingface.validation import chosen_metric
 from toughen.machine.launch import quiet_libraries
 from toughen.manifest import MANIFEST
 from toughen.model.saved import load_model
@@ -99,7 +99,7 @@ def greedily(members: Members, rows: Any) -> Soup:
         rows: labelled rows that no member was trained on.
     """
     recipe = members.runs[0].recipe
-    metric = chosen_metric(recipe.training.metric, members.first.task)
+    metric = selecting_metric(recipe.training.metric, members.first.task)
     score = scorer(members, rows, metric)
     files = [run.path / MODEL for run in members.runs]
     alone = [score(weights_of(file)) for file in files]

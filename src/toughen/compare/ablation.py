@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.choice import chosen_metric
 from toughen.assess.definition import NO_NUMBERS
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, Plan, power_of, step_cost
 from toughen.compare.pool import Job, run_jobs
-from toughen.compare.scores import chosen_metric
 from toughen.compare.sources import located
 from toughen.compare.tables import ablation_table
 from toughen.errors import InputError
@@ -24,6 +24,7 @@ from toughen.statistics.seeds import holm, over_seeds, pooled_sd
 
 PLAN, RESULT, TABLE, RUNS = "plan.json", "ablation.json", "table.md", "runs"
 Say = Callable[[str], Any]
+_NOT_SCORES = ("n", *NO_NUMBERS, "seconds", "samples_per_second")
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,12 @@ def measured_by(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
     """
     first = next(run for runs in done.values() for run in runs.values())
     split = "test" if first.get("test") else "validation"
-    return split, chosen_metric(first[split], metric)
+    known = [name for name, value in first[split].items() if name not in _NOT_SCORES and _may_be_score(value)]
+    return split, chosen_metric(metric, known)
+
+
+def _may_be_score(value: object) -> bool:
+    return not isinstance(value, (str, dict))
 
 
 def summarise(ablation: Ablation) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.arrays import Floats
+from toughen.assess.choice import chosen_metric
 from toughen.assess.definition import NO_NUMBERS
-from toughen.assess.intervals import MAIN_METRICS, task_values
-from toughen.assess.metrics import DEFAULT_METRIC, Scored, task_metrics
+from toughen.assess.intervals import MAIN_METRICS, metric_points, metric_values, resampled_metrics
+from toughen.assess.metrics import Scored
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
 from toughen.compare.tables import comparison_table, difference_sentence
 from toughen.data import load_labelled
@@ -35,7 +36,7 @@ class Scores:
     """What one run scored.
 
     Attributes:
-        metrics: on all texts, as `task_metrics` returns them.
+        metrics: on all texts, as `metric_points` returns them.
         resampled: {metric: [S] score on each resample of the texts}, the same resamples for every run.
         right: [N] whether each answer is right (single-label), else None.
         seen: texts that the run was trained on or chosen by; None where it does not know.
@@ -64,7 +65,8 @@ def compare(
     Args:
         runs: run folders; those whose recipes differ in the seed alone are grouped.
         data: as for `Run.evaluate`.
-        metric: score of the sentences, one of the task's `MAIN_METRICS`; default the first that selects (f1, pearson).
+        metric: score of the sentences, any that `Run.evaluate` has an interval for; default f1, or pearson. The task's
+            main ones stand beside it.
         baseline: a run; default the first.
         output: folder for ``comparison.json`` and ``table.md``; None writes nothing.
         samples: resamples of the texts.
@@ -151,9 +153,7 @@ class Scoring:
         """Read the texts with a run's labels."""
         classifier = run.classifier
         task, names = classifier.task, tuple(classifier.label_names)
-        chosen = metric or DEFAULT_METRIC[task]
-        if chosen not in MAIN_METRICS[task]:
-            raise InputError(f"--metric must be one of {', '.join(MAIN_METRICS[task])} for {task}, got {chosen!r}.")
+        chosen = chosen_metric(metric, resampled_metrics(task, names), task=task)
         named = {name: columns.get(name) or getattr(run.recipe.data, name) for name in ("text", "label", "text_pair")}
         rows = load_labelled(data, label_names=names, task=task, pairs=classifier.pairs, **named)
         metrics = (chosen, *(name for name in MAIN_METRICS[task] if name != chosen))
@@ -166,10 +166,9 @@ class Scoring:
         outputs = classifier.outputs(self.rows, batch_size=run.recipe.training.eval_batch_size)
         thresholds, labels = classifier.thresholds, self.rows["label"][:]
         del run.__dict__["classifier"]
-        drawn = task_values(
-            self.task, outputs, labels, self.metrics, self.samples, self.seed, thresholds, label_names=self.label_names
-        )
-        metrics = task_metrics(self.task, outputs, labels, self.label_names, thresholds)
+        given = (self.task, outputs, labels, self.label_names, thresholds)
+        drawn = metric_values(*given, metrics=self.metrics, samples=self.samples, seed=self.seed)
+        metrics = metric_points(*given)
         right = _right(outputs, labels, thresholds) if self.task == "single-label" else None
         return Scores(metrics, drawn, right, _count_seen(run, self.rows))
 

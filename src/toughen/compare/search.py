@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.assess.metrics import LESS_IS_BETTER
+from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.compare.pool import Job, Worker
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located, splits_without_test
@@ -23,7 +23,6 @@ from toughen.compare.worker import alone
 from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
-from toughen.huggingface.validation import chosen_metric
 from toughen.recipe.recipe import as_tree, dump, load_recipe, paths_of
 from toughen.runs.folder import METRICS
 from toughen.runs.writer import refuse_input_inside
@@ -116,7 +115,7 @@ def _optuna() -> Any:
 def _metric(recipe: Recipe) -> str:
     """Read the data as the trials will, without test, and return the score that chooses."""
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=splits_without_test(recipe.data.source))
-    return chosen_metric(recipe.training.metric, splits.task)
+    return selecting_metric(recipe.training.metric, splits.task)
 
 
 def _study(optuna: Any, wanted: Search, metric: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from toughen.assess.metrics import LESS_IS_BETTER
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.statistics.wording import number, p_value, power_sentence
 
 Row = Sequence[str]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.assess.intervals import bootstrap_intervals
+from toughen.assess.intervals import metric_intervals, metric_points
 from toughen.assess.metrics import classification_metrics
 from toughen.assess.typos import typos
 from toughen.demo.corpus import FOLDER
@@ -32,7 +32,6 @@ TRAINING: Mapping[str, Any] = {
     "log_steps": 25,
     "metric": "accuracy",
 }
-METRICS = ("accuracy", "f1", "roc_auc")
 
 
 def main(output: Path = Path("demo-run")) -> dict[str, Any]:
@@ -42,7 +41,8 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
         output: folder for the two runs; an earlier demo there is replaced.
 
     Returns:
-        {"model": ..., "runs": {recipe: {accuracy, f1, roc_auc, intervals, accuracy_under_typos, seconds, ...}}}.
+        {"model": ..., "runs": {recipe: {accuracy, f1, roc_auc, mcc, ..., intervals, accuracy_under_typos, seconds,
+            ...}}}.
 
     Raises:
         InputError: if the encoder is not installed or the folder holds something else than a demo.
@@ -72,12 +72,15 @@ def _assessed(run: Run) -> dict[str, Any]:
     clean_p, noisy_p = (_probabilities(run, version) for version in (texts, noisy))
     names = list(run.classifier.label_names)
     ids = np.array([names.index(label) for label in labels])
-    test, cost = run.metrics["test"], run.metrics["train"]
+    points = metric_points("single-label", clean_p, ids, names)
+    intervals = metric_intervals("single-label", clean_p, ids)
+    under_typos = metric_intervals("single-label", noisy_p, ids, metrics=["accuracy"])
+    cost = run.metrics["train"]
     return {
-        **{name: test[name] for name in METRICS},
-        "intervals": bootstrap_intervals(clean_p, ids, metrics=METRICS),
+        **{name: points[name] for name in intervals},
+        "intervals": intervals,
         "accuracy_under_typos": classification_metrics(noisy_p, ids)["accuracy"],
-        "accuracy_under_typos_interval": bootstrap_intervals(noisy_p, ids, metrics=["accuracy"])["accuracy"],
+        "accuracy_under_typos_interval": under_typos["accuracy"],
         **{name: cost[name] for name in ("seconds", "passes_per_step", "units_per_step")},
         **{name: str(run.path / place) for name, place in _PLACES.items()},
     }

@@ -11,40 +11,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import EvalPrediction
 
-from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
+from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.metrics import task_metrics
 from toughen.data.read.raw import listed
 from toughen.engine.likelihood import IGNORED
-from toughen.errors import InputError
 from toughen.tasks import TaskName
-
-_CLASSES = ("f1", "accuracy", "roc_auc", "mcc", "precision", "recall", "log_loss", "loss")
-CHOICES: dict[TaskName, tuple[str, ...]] = {
-    "single-label": _CLASSES,
-    "multi-label": (
-        *("f1", "f1_micro", "f1_weighted", "precision", "recall", "roc_auc", "average_precision", "accuracy"),
-        *("hamming_loss", "log_loss", "loss"),
-    ),
-    "regression": ("pearson", "spearman", "r2", "mse", "rmse", "mae", "loss"),
-    "tokens": ("f1", "precision", "recall", "accuracy", "loss"),
-}
-"""The metrics that can choose the best weights, by task."""
-
 
 _CLASSWISE = ("f1", "precision", "recall", "roc_auc", "average_precision", "mcc", "f1_micro", "f1_weighted")
 _MACRO = ("f1", "precision", "recall", "roc_auc", "average_precision")
 _OUTSIDE = "O"
 
-
-def chosen_metric(asked: str | None, task: TaskName) -> str:
-    """Return the metric that chooses, the task's own if none is asked for.
-
-    Raises:
-        InputError: if the task has no such metric.
-    """
-    metric = asked or DEFAULT_METRIC[task]
-    if metric not in CHOICES[task]:
-        raise InputError(f"training.metric must be one of {', '.join(CHOICES[task])} for {task}, got {metric!r}.")
-    return metric
 
 
 @dataclass(frozen=True)
@@ -66,7 +42,7 @@ def choice(metric: str, task: TaskName, labels: Any, label_names: Sequence[str])
     """Return what can choose with these validation rows: a metric that some evaluation leaves undefined cannot.
 
     Args:
-        metric: asked for, of the task (see :func:`chosen_metric`).
+        metric: asked for, of the task (see :func:`toughen.assess.choice.selecting_metric`).
         task: what a label is.
         labels: of the validation rows, as in `Splits`.
         label_names: names of the classes.

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.files import read_json, write_whole
 from toughen.report.names import hub_id, model_name, source_label
 from toughen.report.run_page import accuracy_interval, attacked
-from toughen.report.sentences import LOWER_IS_BETTER, few, named, number, scores, value_with_interval
+from toughen.report.sentences import few, named, number, scores, value_with_interval
 from toughen.runs.folder import METRICS, MODEL, RECIPE
 
 CARD = "README.md"
@@ -226,7 +227,7 @@ def _limits(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[s
     if split == "validation":
         yield "The scores are those of the validation texts that also chose the weights; they flatter the model."
     yield from few(scored.get("n", 0))
-    weak = [name for name, value in scored.items() if value is None and name not in LOWER_IS_BETTER]
+    weak = [name for name, value in scored.items() if value is None and name not in LESS_IS_BETTER]
     if weak:
         yield f"Not defined on these texts: {', '.join(map(named, weak))}."
     training = recipe.get("training") or {}

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.report.page import Chart, Table
-from toughen.report.sentences import LOWER_IS_BETTER, named, number
+from toughen.report.sentences import named, number
 from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, drawing, new_figure
 from toughen.statistics.shares import clopper_pearson
 
@@ -248,7 +249,7 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
 
 
 def _is_error(metric: str) -> bool:
-    return metric in LOWER_IS_BETTER
+    return metric in LESS_IS_BETTER
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Chart, Note, Page, Section, Table
-from toughen.report.sentences import LOWER_IS_BETTER, count, difference, few, named, number, value_with_interval
+from toughen.report.sentences import count, difference, few, named, number, value_with_interval
 
 Result = Mapping[str, Any]
 
@@ -77,7 +78,7 @@ def _forest(key: str, title: str, rows: list[charts.Interval], axis: str, less: 
 
 def _effects(differences: list[Result], metric: str) -> Block:
     ordered = sorted(differences, key=lambda one: one["metric"] != metric)
-    errors = list(dict.fromkeys(named(one["metric"]) for one in ordered if one["metric"] in LOWER_IS_BETTER))
+    errors = list(dict.fromkeys(named(one["metric"]) for one in ordered if one["metric"] in LESS_IS_BETTER))
     less = f" Of {' and '.join(errors)} less is better." if errors else ""
     return _forest("effects", "Differences from the baseline", _rows(ordered, by="metric"), "difference", less)
 
@@ -319,7 +320,7 @@ def _setting(value: Any) -> str:
 
 def _tried(done: list[Result], metric: str) -> Chart:
     x, y = [trial["number"] for trial in done], [trial["value"] for trial in done]
-    pick = min if metric in LOWER_IS_BETTER else max
+    pick = min if metric in LESS_IS_BETTER else max
     best = [pick(y[: i + 1]) for i in range(len(y))]
     alt = (
         f"{len(done)} trials between {min(y):.4f} and {max(y):.4f}; the best so far goes from "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.definition import of_positive_class
 from toughen.files import read_json
 from toughen.report import charts
@@ -13,7 +14,6 @@ from toughen.report.names import source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import (
     FEW,
-    LOWER_IS_BETTER,
     count,
     ends,
     excludes,
@@ -149,7 +149,7 @@ def weak_slices(main: Result) -> list[tuple[Mapping[str, Any], str]]:
         interval = (one.get("intervals") or {}).get(metric)
         if metric is None or overall is None or not interval or one["small"]:
             continue
-        if (interval[0] > overall) if metric in LOWER_IS_BETTER else (interval[1] < overall):
+        if (interval[0] > overall) if metric in LESS_IS_BETTER else (interval[1] < overall):
             found.append((one, metric))
     return found
 
@@ -181,7 +181,7 @@ def _said_of_others(others: Mapping[str, Result]) -> Iterator[str]:
         if metric is None:
             continue
         drop, interval = drops[metric]["drop"], drops[metric]["interval"]
-        worse = (drop > 0) != (metric in LOWER_IS_BETTER)
+        worse = (drop > 0) != (metric in LESS_IS_BETTER)
         if excludes(interval, 0):
             yield (
                 f"On “{name}” {named(metric)} is {'worse' if worse else 'better'} by {abs(drop):.3f} "

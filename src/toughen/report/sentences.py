@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toughen.assess.metrics import LESS_IS_BETTER
+from toughen.assess.choice import LESS_IS_BETTER
 
-LOWER_IS_BETTER = LESS_IS_BETTER | {"brier", "ece", "ece_equal_width", "aurc"}
 FEW = 100
 """Fewer texts than this are called few."""
 NAMES = {
@@ -112,5 +111,5 @@ def difference(effect: Mapping[str, Any], metric: str, against: str, basis: str)
             f"{name} against {against}: no difference in {named(metric)} that this many {basis} can "
             f"show ({told}).{price}"
         )
-    better = (mean > 0) != (metric in LOWER_IS_BETTER)
+    better = (mean > 0) != (metric in LESS_IS_BETTER)
     return f"{name} is {'better' if better else 'worse'} than {against} in {named(metric)} ({told}).{price}"

@@ -1,12 +1,78 @@
-"""Paired bootstrap of a difference, over texts and over the seeds of two recipes at once."""
+"""The bootstrap: resamples of the texts, percentile intervals, and paired differences over texts and seeds at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from toughen.arrays import Floats
+
+Measure = Callable[[Floats], Floats]
+"""From counts [s, N] (s resamples of N texts) to a value of each resample [s], NaN where it is undefined."""
+
+SAMPLES = 1000
+_CELLS = 4_000_000  # numbers held at a time, 32 MB as float64
+
+
+class Interval(tuple[float, float]):
+    """(low, high), a pair that also knows how many resamples were `skipped` because the metric was undefined there."""
+
+    skipped: int
+
+    def __new__(cls, low: float, high: float, skipped: int = 0) -> Self:
+        """Build the pair."""
+        pair = super().__new__(cls, (low, high))
+        pair.skipped = skipped
+        return pair
+
+
+def resamples(n: int, samples: int, seed: int, *, cells: int = 0) -> Iterator[Floats]:
+    """Yield blocks [s, N] of how often each text was drawn, as few rows at a time as the memory asks for.
+
+    Args:
+        n: texts, at least 1.
+        samples: resamples in all, each of N texts drawn with replacement.
+        seed: of the draws; blocks do not change them.
+        cells: numbers that are held per resample, where that is more than N.
+    """
+    rng = np.random.default_rng(seed)
+    rows = max(1, min(samples, _CELLS // max(n, cells)))
+    for start in range(0, samples, rows):
+        block = min(rows, samples - start)
+        drawn = rng.integers(n, size=(block, n)) + n * np.arange(block)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+
+
+def resampled(
+    measures: Mapping[str, Measure], n: int, *, samples: int = SAMPLES, seed: int = 0, cells: int = 0
+) -> dict[str, Floats]:
+    """Return every measure on the same resamples: {name: [samples]}; arguments as for `resamples`."""
+    parts: dict[str, list[Floats]] = {name: [] for name in measures}
+    for counts in resamples(n, samples, seed, cells=cells):
+        for name, measure in measures.items():
+            parts[name].append(measure(counts))
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def percentile_interval(values: Floats, level: float = 0.95) -> Interval | None:
+    """Return the interval of resampled values [S], NaN ones skipped and counted; None where all are undefined.
+
+    Raises:
+        ValueError: if ``level`` is not in (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}")
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), len(values) - len(defined))
+
+
+# ---------------------------------------------------------------- paired differences
 
 
 @dataclass(frozen=True)
@@ -52,11 +118,8 @@ def hierarchical(
     weights = _draws(len(first), samples, rng)
     others = weights if paired else _draws(len(second), samples, rng)
     drawn = (weights * first).sum(axis=0) - (others * second).sum(axis=0)
-    defined = drawn[np.isfinite(drawn)]
-    if not len(defined):
-        return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(low), float(high), two_sided(defined), samples - len(defined))
+    found = percentile_interval(drawn, level)
+    return None if found is None else Difference(*found, two_sided(drawn[np.isfinite(drawn)]), found.skipped)
 
 
 def two_sided(drawn: Floats) -> float:

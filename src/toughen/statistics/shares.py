@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from toughen.statistics.bootstrap import Interval
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Interval | None:
@@ -27,15 +27,3 @@ def lower_bound(successes: int, trials: int, tail: float) -> float:
     from scipy.stats import beta
 
     return float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
-
-
-class Interval(tuple[float, float]):
-    """(low, high), a pair that also knows how many resamples were `skipped` because the metric was undefined there."""
-
-    skipped: int
-
-    def __new__(cls, low: float, high: float, skipped: int = 0) -> Self:
-        """Build the pair."""
-        pair = super().__new__(cls, (low, high))
-        pair.skipped = skipped
-        return pair

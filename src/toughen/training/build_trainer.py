@@ -18,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from toughen.assess.metrics import LESS_IS_BETTER
+from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
@@ -33,7 +33,7 @@ from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
 from toughen.huggingface.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.huggingface.trainer import ToughTrainer
-from toughen.huggingface.validation import Validation, choice, chosen_metric, label_counts, owners_of
+from toughen.huggingface.validation import Validation, choice, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
@@ -47,7 +47,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
         InputError: if TensorBoard is missing, the metric is unknown, or unlabelled texts would have nothing to do.
     """
     require_tensorboard()
-    chosen_metric(recipe.training.metric, splits.task)
+    selecting_metric(recipe.training.metric, splits.task)
     check_trainer(TrainerSetup(recipe))
     resolved_weights(recipe.objective, splits)
     if recipe.training.threshold == "tuned" and (splits.task != "single-label" or len(splits.label_names) != 2):
@@ -137,7 +137,7 @@ def make_trainer(
         console: where progress is shown.
     """
     training = recipe.training
-    metric, labels = chosen_metric(training.metric, splits.task), splits.validation["label"][:]
+    metric, labels = selecting_metric(training.metric, splits.task), splits.validation["label"][:]
     chosen = choice(metric, splits.task, labels, splits.label_names)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if chosen.said is not None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from toughen.assess.every_interval import every_interval, every_value, interval, resamples
+from toughen.assess.intervals import metric_intervals, metric_values
 from toughen.assess.metrics import task_metrics
+from toughen.statistics.bootstrap import percentile_interval, resamples
 
 RNG = np.random.default_rng(3)
 N = 60
@@ -28,7 +29,7 @@ def cases():
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: f"{case[0]}-{len(case[3])}")
 def test_each_value_is_the_metric_of_the_texts_drawn(case):
     task, outputs, labels, names, thresholds = case
-    found = every_value(task, outputs, labels, names, thresholds, samples=8, seed=5)
+    found = metric_values(task, outputs, labels, names, thresholds, samples=8, seed=5)
     whole = task_metrics(task, outputs, labels, names, thresholds)
     missing = {name for name, value in whole.items() if isinstance(value, float)} - set(found)
     assert not missing, "every metric has an interval"
@@ -46,9 +47,7 @@ def test_each_value_is_the_metric_of_the_texts_drawn(case):
 
 def test_the_same_seed_gives_the_same_intervals_and_another_seed_others():
     p, y = RNG.dirichlet(np.ones(2), N), RNG.integers(2, size=N)
-    one, same, other = (
-        every_interval(every_value("single-label", p, y, ("a", "b"), samples=50, seed=s)) for s in (1, 1, 2)
-    )
+    one, same, other = (metric_intervals("single-label", p, y, ("a", "b"), samples=50, seed=s) for s in (1, 1, 2))
     assert one == same
     assert one != other
 
@@ -57,12 +56,13 @@ def test_the_interval_of_a_mean_is_the_normal_one():
     """Accuracy of 400 texts, 80 % right: 1.96 standard errors to either side."""
     right = np.arange(400) % 5 > 0
     p = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-    low, high = every_interval(every_value("single-label", p, np.zeros(400, int), ("a", "b"), samples=4000))["accuracy"]
+    low, high = metric_intervals("single-label", p, np.zeros(400, int), ("a", "b"), samples=4000)["accuracy"]
     error = 1.96 * np.sqrt(0.8 * 0.2 / 400)
     assert (low, high) == pytest.approx((0.8 - error, 0.8 + error), abs=0.006)
 
 
 def test_no_texts_have_no_interval():
-    assert every_interval(every_value("single-label", np.empty((0, 2)), np.empty(0, int), ("a", "b"), samples=3)) == {}
-    assert interval(np.full(5, np.nan)) is None
-    assert interval(np.array([0.5, np.nan, 0.5])).skipped == 1
+    found = metric_intervals("single-label", np.empty((0, 2)), np.empty(0, int), ("a", "b"), samples=3)
+    assert set(found.values()) == {None}
+    assert percentile_interval(np.full(5, np.nan)) is None
+    assert percentile_interval(np.array([0.5, np.nan, 0.5])).skipped == 1
