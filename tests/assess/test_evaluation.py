@@ -77,9 +77,12 @@ def test_every_answer_is_there_and_the_same_seed_repeats_it(run, data, tmp_path)
     for name, (low, high) in main_set["intervals"].items():
         assert low <= main_set[name] <= high, name
     assert {one["name"] for one in main_set["slices"] if one["by"] == "filter"} == {"good"}
-    drop = found["odd"]["drop"]["accuracy"]
-    assert drop["drop"] == main_set["accuracy"] - found["odd"]["accuracy"]
-    assert drop["interval"][0] <= drop["drop"] <= drop["interval"][1]
+    drops = found["odd"]["drop"]
+    for name in ("accuracy", "log_loss"):
+        assert drops[name]["drop"] == main_set[name] - found["odd"][name]
+        assert drops[name]["interval"][0] <= drops[name]["drop"] <= drops[name]["interval"][1]
+    drop, middle = drops["log_loss"]["drop"], np.mean(drops["log_loss"]["interval"])
+    assert abs(middle - drop) < abs(middle + drop), "the interval has the sign of the drop, which is not 0"
     again = run.evaluate(data / "test.csv", also=also, **asked, seed=4)
     assert {name: without_time(part) for name, part in found.items()} == {
         name: without_time(part) for name, part in again.items()

@@ -124,8 +124,24 @@ def test_confusion_counts_every_answer():
     assert matrix.sum() == N
     assert matrix[1, 0] == sum(t == "positive" and s == "negative" for t, s in zip(data.truth, data.said, strict=True))
     assert matrix[:, 1].sum() == int((np.asarray(data.outputs)[:, 1] >= 0.9).sum())
-    tags = scored("tokens")
-    assert np.sum(confusion("tokens", tags)["matrix"]) == sum(map(len, tags.truth))
-    several = scored("multi-label")
-    for counts in confusion("multi-label", several)["per_label"].values():
-        assert sum(counts.values()) == N
+
+
+def test_confusion_of_words_has_a_row_per_true_tag():
+    data = scored("tokens")
+    matrix = np.zeros((3, 3), dtype=int)
+    for truth, said in zip(data.truth, data.said, strict=True):
+        for a, b in zip(truth, said, strict=True):
+            matrix[data.names.index(a), data.names.index(b)] += 1
+    assert confusion("tokens", data)["matrix"] == matrix.tolist() != matrix.T.tolist()
+
+
+def test_confusion_of_several_labels_tells_the_two_errors_apart():
+    data = scored("multi-label")
+    for name, counts in confusion("multi-label", data)["per_label"].items():
+        pairs = [(name in truth, name in said) for truth, said in zip(data.truth, data.said, strict=True)]
+        wanted = {(True, True): "true", (False, True): "false", (True, False): "false", (False, False): "true"}
+        assert counts == {
+            f"{right}_{'positive' if said else 'negative'}": pairs.count((truth, said))
+            for (truth, said), right in wanted.items()
+        }
+        assert counts["false_positive"] != counts["false_negative"], "canary"

@@ -9,6 +9,7 @@ import pytest
 from tiny import reviews, write_csv
 from toughen import InputError, Run
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.intervals import resampled_metrics
 from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence
@@ -55,14 +56,17 @@ def test_every_metric_of_evaluate_can_be_compared(runs, test_file):
         name: Run.open(runs[name]).evaluate(test_file, details=True, samples=100) for name in ("plain-0", "fgm-0")
     }
     known = {name: one | one["calibration"] for name, one in evaluated.items()}
-    metrics = [*evaluated["fgm-0"]["intervals"], *evaluated["fgm-0"]["calibration"]["intervals"]]
+    metrics = resampled_metrics("single-label", ("negative", "positive"))
+    assert {*evaluated["fgm-0"]["intervals"], *evaluated["fgm-0"]["calibration"]["intervals"]} <= set(metrics)
     assert {"mcc", "log_loss", "ece", "aurc"} < set(metrics)
     for metric in metrics:
         result = compare([runs["plain-0"], runs["fgm-0"]], test_file, metric=metric, samples=100)
         entry = result["differences"][0]
         assert (result["metric"], entry["metric"]) == (metric, metric)
-        assert entry["mean"] == pytest.approx(known["fgm-0"][metric] - known["plain-0"][metric])
-        assert ("lower is better" in entry["sentence"]) == (metric in LESS_IS_BETTER)
+        theirs, ours = (known[name][metric] for name in ("plain-0", "fgm-0"))
+        assert entry["mean"] == (None if None in (ours, theirs) else pytest.approx(ours - theirs))
+        said = entry["mean"] is not None and metric in LESS_IS_BETTER
+        assert ("lower is better" in entry["sentence"]) == said
 
 
 def test_cost_stands_beside_benefit(compared, runs):

@@ -4,8 +4,11 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from toughen import demo
+from tiny import save_tiny_model
+from toughen import demo, load_recipe
+from toughen.assess.intervals import resampled_metrics
 from toughen.assess.metrics import classification_metrics
 from toughen.assess.typos import typos
 
@@ -46,6 +49,23 @@ def test_reports_both_recipes_with_intervals_and_under_typos(result):
         assert run["accuracy_under_typos"] == pytest.approx(right / len(texts))
         low, high = run["accuracy_under_typos_interval"]
         assert low < run["accuracy_under_typos"] < high
+
+
+def test_every_metric_of_evaluate_has_its_interval(result):
+    for run in result["runs"].values():
+        assert set(run["intervals"]) == set(resampled_metrics("single-label", ("negative", "positive")))
+        assert run["mcc"] == 1
+        assert run["log_loss"] == pytest.approx(run["intervals"]["log_loss"][0], abs=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
+def test_each_run_is_trained_by_the_recipe_whose_name_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAINING", {**demo.TRAINING, "max_steps": 1, "epochs": 1})
+    model, console = save_tiny_model(tmp_path / "model"), Console(quiet=True)
+    for name in demo.RECIPES:
+        run, wanted = demo._trained(name, model, tmp_path / name, console), load_recipe(name)
+        assert (run.recipe.adversary, run.recipe.average) == (wanted.adversary, wanted.average), name
+    assert load_recipe("plain").adversary != wanted.adversary, "canary"
 
 
 def test_the_result_is_json(result):

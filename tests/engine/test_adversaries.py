@@ -30,6 +30,24 @@ def toy(adversary, start=None):
         return model, float(engine.backward(toy_batch()))
 
 
+class Watched(FreeLb):
+    """FreeLB that keeps the gradients it was given."""
+
+    def ascend(self, step):
+        inner, gradient = super().ascend(step), None
+        while True:
+            try:
+                asked = inner.send(gradient)
+            except StopIteration as done:
+                return done.value
+            gradient = yield asked
+            if gradient is not None:
+                FOUND.append(gradient.clone())
+
+
+FOUND = []
+
+
 def softplus(x):
     return log1p(exp(x))
 
@@ -87,6 +105,25 @@ def test_freelb_on_the_toy():
     assert_close(model.losses(), [softplus(-3), softplus(-2.5), softplus(-2)])
     assert_close(loss, 0.084801699)
     assert_close(model.w.grad.tolist(), [-0.074543711, 0.008380374])
+
+
+@pytest.mark.parametrize("examples", [1, 64])
+@pytest.mark.parametrize("weight", [None, 2**10])
+def test_a_teaching_pass_answers_with_the_gradient_of_the_sum(examples, weight):
+    """-sigma(-3) w for every row, however many rows the step has and whatever scale fp16 gives its gradients."""
+    FOUND.clear()
+    model = ToyLinear()
+    with Engine(
+        model, CrossEntropy(), Watched(radius=0.0, step_size=0.1, steps=2, start_size=0.0, **ABSOLUTE)
+    ) as engine:
+        if weight is not None:
+            engine.runtime.scaler = torch.amp.GradScaler("cpu", init_scale=weight)
+        engine.backward(toy_batch(2), examples=examples)
+    wanted = -torch.tensor([3.0, 4.0]) / (1 + exp(3)) / 2
+    assert FOUND[0].shape == (2, 1, 2)
+    torch.testing.assert_close(FOUND[0].float(), wanted.expand(2, 1, 2), rtol=1e-5, atol=0)
+    raw = model.w.grad / (1 if weight is None else weight)
+    assert float(raw.norm()) < 1 / examples, "canary: what the weights get is divided by the rows"
 
 
 def test_freelb_ball_on_the_toy():

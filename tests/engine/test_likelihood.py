@@ -48,6 +48,14 @@ def test_focal_loss_of_several_labels_by_hand():
     assert float(found) == pytest.approx((0.01 * -log(0.9) + 0.49 * -log(0.3)) / 2, rel=0, abs=1e-12)
 
 
+@pytest.mark.parametrize("task", ["single-label", "multi-label"])
+def test_the_gradient_of_the_focal_loss_goes_through_its_factor(task):
+    """By differences: a factor held constant would leave out gamma (1 - p)^(gamma - 1) log p dp."""
+    z = doubles(0.3, -0.8, 1.1, 0.4).view(2, 2).requires_grad_()
+    labels = torch.tensor([0, 1]) if task == "single-label" else doubles(1.0, 0.0, 0.0, 1.0).view(2, 2)
+    assert torch.autograd.gradcheck(lambda logits: loss(task, logits, labels, focal_gamma=2.0), z)
+
+
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("task", ["single-label", "multi-label"])
 def test_focal_loss_of_a_certain_row_has_a_finite_gradient(task, gamma):
