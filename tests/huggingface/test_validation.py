@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from toughen.huggingface.validation import CHOICES, Choice, Validation, choice
+from toughen.assess.choice import SELECTING
+from toughen.huggingface.validation import Choice, Validation, choice
 
 NAMES = ("a", "b", "c")
 RNG = np.random.default_rng(0)
@@ -30,7 +31,7 @@ def test_a_class_that_validation_lacks_does_not_blind_the_choice():
     assert better == 1.0 > found["f1"]
 
 
-@pytest.mark.parametrize("metric", [m for m in CHOICES["single-label"] if m != "loss"])
+@pytest.mark.parametrize("metric", [m for m in SELECTING["single-label"] if m != "loss"])
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1]])
 @pytest.mark.parametrize("said", [[0] * 6, [0, 1, 2, 0, 1, 2], [2] * 6])
 def test_every_metric_is_a_number_in_every_evaluation(metric, labels, said):
@@ -38,7 +39,7 @@ def test_every_metric_is_a_number_in_every_evaluation(metric, labels, said):
     assert np.isfinite(found[metric])
 
 
-@pytest.mark.parametrize("metric", [m for m in CHOICES["multi-label"] if m != "loss"])
+@pytest.mark.parametrize("metric", [m for m in SELECTING["multi-label"] if m != "loss"])
 @pytest.mark.parametrize("bare", [False, True])
 def test_every_metric_of_several_labels_is_a_number(metric, bare):
     labels = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]]) * (not bare)

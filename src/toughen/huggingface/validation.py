@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from transformers import EvalPrediction
 
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.metrics import task_metrics
 from toughen.data.read.raw import listed
 from toughen.engine.likelihood import IGNORED
@@ -20,7 +19,6 @@ from toughen.tasks import TaskName
 _CLASSWISE = ("f1", "precision", "recall", "roc_auc", "average_precision", "mcc", "f1_micro", "f1_weighted")
 _MACRO = ("f1", "precision", "recall", "roc_auc", "average_precision")
 _OUTSIDE = "O"
-
 
 
 @dataclass(frozen=True)
