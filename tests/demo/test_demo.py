@@ -1,4 +1,4 @@
-"""The demo's report: both runs scored on the shipped test split, with intervals, cost and places."""
+"""The demo's report: both recipes over the seeds beside a simple model, their differences paired, all of it JSON."""
 
 import json
 from types import SimpleNamespace
@@ -12,43 +12,70 @@ from toughen.assess.intervals import resampled_metrics
 from toughen.assess.metrics import classification_metrics
 from toughen.assess.typos import typos
 
+ASKED = []
+
 
 class FakeRun:
-    """A run that is right about every text without a typo and wrong about all others."""
+    """A run that is right about every text without a typo, wrong about all others; plain is less sure of it."""
 
-    def __init__(self, path):
+    def __init__(self, recipe, seed, path):
         texts, labels = demo._test_split()
         self.truth = dict(zip(texts, labels, strict=True))
-        self.path = path
+        self.path, self.sure = path, 0.9 if recipe == "accuracy" else 0.6 + 0.01 * seed
         self.classifier = SimpleNamespace(label_names=("negative", "positive"))
         rows = [list(row["probabilities"].values()) for row in self.predict(texts)]
         test = classification_metrics(rows, [int(label == "positive") for label in labels])
-        self.metrics = {"test": test, "train": {"seconds": 61.5, "passes_per_step": 6.0, "units_per_step": 16.0}}
+        self.metrics = {
+            "test": test,
+            "train": {"seconds": 60.0, "units_per_step": 6.0},
+            "probe": {"seconds": 2.0},
+            "baselines": {"test": {"words": dict.fromkeys(demo.METRICS, 0.75)}},
+        }
 
     def predict(self, texts):
         positive = [self.truth.get(text, "negative") == "positive" for text in texts]
-        return [{"probabilities": {"negative": 1 - 0.9 * p, "positive": 0.9 * p}} for p in positive]
+        return [
+            {"probabilities": {"negative": p, "positive": 1 - p}}
+            for p in (1 - self.sure if is_positive else self.sure for is_positive in positive)
+        ]
 
 
 @pytest.fixture
 def result(tmp_path, monkeypatch):
+    ASKED.clear()
     monkeypatch.setattr(demo, "find_minilm", lambda: tmp_path)
-    monkeypatch.setattr(demo, "_trained", lambda recipe, model, output, console: FakeRun(output))
+
+    def train(recipe, seed, model, output):
+        ASKED.append((recipe, seed))
+        return FakeRun(recipe, seed, output)
+
+    monkeypatch.setattr(demo, "_train", train)
     return demo.main(tmp_path / "demo-run")
 
 
-def test_reports_both_recipes_with_intervals_and_under_typos(result):
-    assert list(result["runs"]) == ["plain", "accuracy"]
+def test_both_recipes_train_on_every_seed(result):
+    """Neither recipe stands in for the other."""
+    assert [(recipe, seed) for seed in demo.SEEDS for recipe in ("plain", "accuracy")] == ASKED
+    assert [len(rows) for rows in result["runs"].values()] == [len(demo.SEEDS)] * 2
+
+
+def test_differences_are_the_defaults_minus_plains_paired_by_seed(result):
+    """The fake default is surer, so its log loss is lower and nothing else differs."""
+    found = result["differences"]
+    assert found["accuracy"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    pairs = zip(result["runs"]["accuracy"], result["runs"]["plain"], strict=True)
+    assert found["log_loss"]["mean"] == pytest.approx(sum(a["log_loss"] - b["log_loss"] for a, b in pairs) / 3)
+    assert found["log_loss"]["low"] < found["log_loss"]["mean"] < found["log_loss"]["high"] < 0
+
+
+def test_accuracy_under_typos_is_that_of_the_mistyped_texts(result):
     texts, labels = demo._test_split()
     noisy = typos(texts, rate=demo.TYPO_RATE, seed=0)
-    for run in result["runs"].values():
-        assert run["accuracy"] == run["f1"] == run["roc_auc"] == 1
-        assert run["intervals"]["accuracy"] == (1, 1)
-        # The fake run calls every mistyped text negative.
-        right = sum(a == b or label == "negative" for a, b, label in zip(texts, noisy, labels, strict=True))
-        assert run["accuracy_under_typos"] == pytest.approx(right / len(texts))
-        low, high = run["accuracy_under_typos_interval"]
-        assert low < run["accuracy_under_typos"] < high
+    # The fake run calls every mistyped text negative.
+    right = sum(a == b or label == "negative" for a, b, label in zip(texts, noisy, labels, strict=True))
+    for row in result["runs"]["plain"]:
+        assert row["accuracy_under_typos"] == pytest.approx(right / len(texts))
+        assert row["seconds"] == 62.0, "the probe is part of the price"
 
 
 def test_every_metric_of_evaluate_has_its_interval(result):
@@ -69,18 +96,15 @@ def test_each_run_is_trained_by_the_recipe_whose_name_it_has(tmp_path, monkeypat
 
 
 def test_the_result_is_json(result):
-    assert json.loads(json.dumps(result))["runs"]["plain"]["intervals"]["f1"] == [1, 1]
+    assert json.loads(json.dumps(result))["baseline"]["f1"] == 0.75
 
 
-def test_prints_one_table_with_its_title_and_where_the_files_lie(result, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
+def test_prints_one_table_with_all_three_models(result, capsys, monkeypatch):
     from rich.console import Console
 
-    demo._show(result["runs"], Console(width=120, highlight=False))
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "140")
+    demo._show(result["baseline"], result["runs"], result["differences"], Console(width=140, highlight=False))
     printed = capsys.readouterr().out
-    assert "shows that it runs" in printed
-    assert "all-MiniLM-L6-v2" in result["model"]
-    for row in ("accuracy", "F1", "AUC", "accuracy under typos (10%)", "passes per step", "1.000 [1.000, 1.000]"):
-        assert row in printed
-    for place in ("model", "metrics.json", "tensorboard"):
-        assert result["runs"]["accuracy"]["model"].replace("model", place) in printed
+    for part in ("mean of 3 seeds", "TF-IDF", "plain", "accuracy under typos (10%)", "log loss", "0.750", "+0.000 ["):
+        assert part in printed
