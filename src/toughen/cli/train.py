@@ -142,7 +142,7 @@ def demo(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the demo's runs go.")] = Path("demo-run"),
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a small model on the sample corpus, plain and toughened, and compare the two."""
+    """Fine-tune a small model on the sample corpus, plain and by default, over three seeds, and compare them."""
     with show.only_json(as_json):
         from toughen.demo import main  # loads torch
 
