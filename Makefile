@@ -50,8 +50,8 @@ tests: $(VENV)/.ready
 # ONNX Runtime's headers: those in ORT_INCLUDE, else Debian's, fetched once. Its library comes with the Python package.
 ORT_INCLUDE ?= build/ort-include
 cpp: $(VENV)/.ready
-	@[ -f $(ORT_INCLUDE)/onnxruntime_cxx_api.h ] || cpp/headers.sh $(ORT_INCLUDE)
-	cmake -S cpp -B build/cpp -DORT_INCLUDE=$(abspath $(ORT_INCLUDE))
+	@[ -f $(ORT_INCLUDE)/onnxruntime_c_api.h ] || cpp/headers.sh $(ORT_INCLUDE)
+	cmake -S cpp -B build/cpp -DTOUGHEN_ORT_INCLUDE=$(abspath $(ORT_INCLUDE))
 	cmake --build build/cpp --parallel 2
 	$(BIN)/python -m pytest tests/cpp
 

@@ -2,38 +2,59 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <iostream>
 
+#include "failure.hpp"
+#include "json.hpp"
+#include "lines.hpp"
 #include "toughen/classifier.hpp"
-#include "toughen/json.hpp"
-#include "utf8.hpp"
 
 namespace {
 
 using namespace toughen;
+using core::Failure;
+using core::Wanted;
+using core::quoted;
 
-constexpr std::size_t chunk = 512;                      // texts that are read, sorted by length and answered together,
-constexpr std::size_t chunk_bytes = 4 * 1024 * 1024;    // or fewer where they are longer than this together
-constexpr std::size_t longest_line = 16 * 1024 * 1024;  // bytes
+constexpr std::size_t chunk = 512;                    // texts that are read, sorted by length and answered together,
+constexpr std::size_t chunk_bytes = 4 * 1024 * 1024;  // or fewer where they are longer than this together
 
 const char* usage =
-    "usage: toughen-cli MODEL_DIR [--model FILE] [--threads N] [--batch N] [--json] [--ids] [--ort LIBRARY] < texts > results\n"
-    "  a text per line, of pairs both texts with a tab between them; with --json a JSON value per line: a string, a list of\n"
-    "  two strings for a pair, a list of words to be tagged; --ids prints token ids only, and needs no ONNX Runtime";
+    "usage: toughen-cli MODEL_DIR [--model FILE] [--threads N] [--batch N] [--json] [--ids] [--line-buffered]\n"
+    "                   [--ort LIBRARY] < texts > results\n"
+    "  A text per line, of pairs both texts with a tab between them; an answer per line, a JSON object.\n"
+    "  --model FILE     another graph of the folder, such as model.int8.onnx\n"
+    "  --threads N      of one pass; default: one per core\n"
+    "  --batch N        rows per pass; default: 32\n"
+    "  --json           a JSON value per line: a string, a list of two strings for a pair, a list of words to be tagged\n"
+    "  --ids            print token ids only; needs no ONNX Runtime\n"
+    "  --line-buffered  answer each line before the next is read, for programs that wait for an answer\n"
+    "  --ort LIBRARY    ONNX Runtime's shared library; default: $ORT_LIB, else the system's\n"
+    "  --help, --version\n"
+    "Exit status: 0 done, 2 your input is wrong (one sentence on stderr), 3 there is no memory or the results cannot be\n"
+    "written, 1 anything else.";
 
 struct Arguments {
     std::string folder;
     Options options;
-    bool json = false, ids = false;
+    bool json = false, ids = false, line_buffered = false;
 };
+
+struct Said {};  // --help or --version
+
+// What is wrong with the machine and not with what was given.
+struct Environment : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+[[noreturn]] void refuse(const std::string& why) { throw Failure(TOUGHEN_BAD_ARGUMENT, why); }
 
 long whole_number(const std::string& name, const std::string& value, long least) {
     char* end = nullptr;
     const long number = std::strtol(value.c_str(), &end, 10);
     if (value.empty() || *end || number < least || number > 4096)
-        throw Error(name + " must be a whole number from " + std::to_string(least) + " to 4096, got \"" + value + "\"");
+        refuse(name + " must be a whole number from " + std::to_string(least) + " to 4096, got \"" + value + "\"");
     return number;
 }
 
@@ -42,94 +63,29 @@ Arguments parse(int count, char** values) {
     for (int i = 1; i < count; ++i) {
         const std::string name = values[i];
         const auto value = [&]() -> std::string {
-            if (i + 1 == count) throw Error(name + " needs a value\n" + usage);
+            if (i + 1 == count) refuse(name + " needs a value; --help shows the options");
             return values[++i];
         };
         if (name == "--json") made.json = true;
         else if (name == "--ids") made.ids = true;
+        else if (name == "--line-buffered") made.line_buffered = true;
+        else if (name == "--help" || name == "-h") throw (std::cout << usage << '\n', Said());
+        else if (name == "--version") throw (std::cout << "toughen-cli " << toughen_version() << '\n', Said());
         else if (name == "--model") made.options.model = value();
         else if (name == "--ort") made.options.onnxruntime = value();
         else if (name == "--threads") made.options.threads = static_cast<int>(whole_number(name, value(), 0));
         else if (name == "--batch") made.options.batch = static_cast<std::size_t>(whole_number(name, value(), 1));
-        else if (name.rfind("--", 0) == 0 || !made.folder.empty()) throw Error("unknown argument " + name + "\n" + usage);
+        else if (name.rfind("--", 0) == 0 || !made.folder.empty()) refuse("unknown argument " + name + "; --help shows the options");
         else made.folder = name;
     }
-    if (made.folder.empty()) throw Error(std::string("name the folder that toughen export wrote\n") + usage);
+    if (made.folder.empty()) refuse("name the folder that toughen export wrote; --help shows the options");
     return made;
-}
-
-// False at the end of the input. A line ends with LF, CRLF or CR; the last one may lack it.
-bool read_line(std::string& line) {
-    line.clear();
-    std::streambuf* in = std::cin.rdbuf();
-    for (int c; (c = in->sbumpc()) != std::char_traits<char>::eof();) {
-        if (c == '\n') return true;
-        if (c == '\r') {
-            if (in->sgetc() == '\n') in->sbumpc();
-            return true;
-        }
-        if (line.size() == longest_line) throw Error("the line is longer than 16 MiB");
-        line += static_cast<char>(c);
-    }
-    return !line.empty();
-}
-
-// Words as Python's str.split() finds them.
-std::vector<std::string> split_words(const std::string& line) {
-    const auto is_space = [](char32_t c) {
-        return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-               c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-    };
-    std::vector<std::string> words;
-    bool inside = false;
-    for (const char32_t code : from_utf8(line)) {
-        if (is_space(code)) {
-            inside = false;
-            continue;
-        }
-        if (!inside) words.emplace_back();
-        inside = true;
-        append_utf8(words.back(), code);
-    }
-    return words;
-}
-
-std::vector<std::string> strings(const Json& json) {
-    std::vector<std::string> made;
-    for (const Json& value : json.array) {
-        if (value.kind != Json::Kind::string) throw Error("the list holds something that is no string");
-        made.push_back(value.string);
-    }
-    return made;
-}
-
-Text from_json(const std::string& line, bool words) {
-    const Json json = Json::parse(line);
-    Text text;
-    if (json.kind == Json::Kind::string && words) text.words = split_words(json.string);
-    else if (json.kind == Json::Kind::string) text.first = json.string;
-    else if (json.kind == Json::Kind::array && words) text.words = strings(json);
-    else if (json.kind == Json::Kind::array && json.array.size() == 2) {
-        const auto both = strings(json);
-        text = {both[0], both[1], true, {}};
-    } else throw Error("it is neither a string nor a list of strings that the model takes");
-    return text;
-}
-
-Text from_line(const std::string& line, bool words, bool pairs) {
-    Text text;
-    const auto tab = line.find('\t');
-    if (words) text.words = split_words(line);
-    else if (!pairs) text.first = line;
-    else if (tab == std::string::npos) throw Error("the model takes pairs of texts; put a tab between the two");
-    else text = {line.substr(0, tab), line.substr(tab + 1), true, {}};
-    return text;
 }
 
 std::string number(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.9g", value);
-    return std::isalpha(static_cast<unsigned char>(text[value < 0])) ? "null" : text;
+    return text;
 }
 
 std::string list(std::size_t count, const std::function<std::string(std::size_t)>& item, const char* brackets) {
@@ -138,74 +94,92 @@ std::string list(std::size_t count, const std::function<std::string(std::size_t)
     return made + brackets[1];
 }
 
-std::string answer(const Classifier& classify, const Text& text, const Output& output) {
-    const Description& how = classify.description();
-    const auto chosen = classify.chosen(output);
-    if (how.task == Task::regression) return "{\"score\": " + number(output.values[0]) + "}";
+std::string answer(const Description& how, const Text& text, const Output& output) {
+    const auto label = [&](std::size_t row) { return output.rows[row].chosen[0]; };
     if (how.task == Task::tokens) {
-        return "{\"words\": " + list(text.words.size(), [&](std::size_t i) { return quoted(text.words[i]); }, "[]") +
-               ", \"tags\": " + list(chosen.size(), [&](std::size_t i) { return quoted(how.labels[chosen[i]]); }, "[]") +
-               ", \"scores\": " + list(chosen.size(), [&](std::size_t i) { return number(output.words[i][chosen[i]]); }, "[]") + "}";
+        const std::size_t words = output.rows.size();
+        return "{\"words\": " + list(words, [&](std::size_t i) { return quoted(text.parts()[i]); }, "[]") +
+               ", \"tags\": " + list(words, [&](std::size_t i) { return quoted(how.labels[label(i)]); }, "[]") +
+               ", \"scores\": " + list(words, [&](std::size_t i) { return number(output.rows[i].values[label(i)]); }, "[]") + "}";
     }
-    const std::string all = list(output.values.size(), [&](std::size_t i) { return quoted(how.labels[i]) + ": " + number(output.values[i]); }, "{}");
+    const auto& [values, chosen] = output.rows[0];
+    if (how.task == Task::regression) return "{\"score\": " + number(values[0]) + "}";
+    const auto& probabilities = values;
+    const std::string all = list(values.size(), [&](std::size_t i) { return quoted(how.labels[i]) + ": " + number(probabilities[i]); }, "{}");
+    const auto& labels = chosen;
     if (how.task == Task::multi_label)
-        return "{\"labels\": " + list(chosen.size(), [&](std::size_t i) { return quoted(how.labels[chosen[i]]); }, "[]") + ", \"probabilities\": " + all + "}";
-    return "{\"label\": " + quoted(how.labels[chosen[0]]) + ", \"score\": " + number(output.values[chosen[0]]) + ", \"probabilities\": " + all + "}";
+        return "{\"labels\": " + list(chosen.size(), [&](std::size_t i) { return quoted(how.labels[labels[i]]); }, "[]") + ", \"probabilities\": " + all + "}";
+    return "{\"label\": " + quoted(how.labels[chosen[0]]) + ", \"score\": " + number(values[chosen[0]]) + ", \"probabilities\": " + all + "}";
 }
 
 // Reads lines, makes a Text of each and hands them on in chunks; what is wrong with a line is said with its number.
 template <typename Check, typename Handle>
-void stream(const Arguments& arguments, bool words, bool pairs, Check check, Handle handle) {
+void stream(const Arguments& arguments, Wanted wanted, Check check, Handle handle) {
+    core::Lines lines(std::cin.rdbuf());
     std::vector<Text> texts;
     std::string line;
     std::size_t count = 0, bytes = 0;
+    const auto named = [](std::size_t number, const char* why) { return "line " + std::to_string(number) + ": " + why; };
     const auto next = [&] {
         try {
-            if (!read_line(line)) return false;
-            if (count == 0 && line.rfind("\xEF\xBB\xBF", 0) == 0) line.erase(0, 3);  // a byte order mark
-            from_utf8(line);
-            texts.push_back(arguments.json ? from_json(line, words) : from_line(line, words, pairs));
+            if (!lines.next(line)) return false;
+            texts.push_back(arguments.json ? core::text_of_json(line, wanted) : core::text_of_line(line, wanted));
             check(texts.back());
+        } catch (const Failure& failure) {
+            throw Failure(failure.code, named(count + 1, failure.what()));
         } catch (const Error& error) {
-            throw Error("line " + std::to_string(count + 1) + ": " + error.what());
+            throw Failure(error.code(), named(count + 1, error.what()));
         }
         ++count;
         bytes += line.size();
         return true;
     };
     const auto flush = [&] {
-        handle(texts);
+        try {
+            handle(texts);
+        } catch (const Error& error) {
+            if (error.index() == Error::no_index) throw;
+            throw Failure(error.code(), named(count - texts.size() + error.index() + 1, error.what()));
+        }
         std::cout.flush();
         texts.clear();
         bytes = 0;
-        if (!std::cout) throw Error("cannot write the results");
+        if (!std::cout) throw Environment("cannot write the results");
     };
     while (next())
-        if (texts.size() == chunk || bytes >= chunk_bytes) flush();
+        if (arguments.line_buffered || texts.size() == chunk || bytes >= chunk_bytes) flush();
     flush();
 }
 
 void print_ids(const Arguments& arguments) {
     const Tokenizer tokenizer(arguments.folder + "/tokenizer.bin");
-    stream(arguments, tokenizer.takes_words(), false, [](const Text&) {}, [&](const std::vector<Text>& texts) {
-        for (const Text& text : texts) {
-            const auto rows = tokenizer.encode(text);
-            std::cout << list(rows.size(), [&](std::size_t r) {
-                return list(rows[r].ids.size(), [&](std::size_t i) { return std::to_string(rows[r].ids[i]); }, "[]");
-            }, "[]") << '\n';
+    const auto print = [&](const std::vector<Text>& texts) {
+        const auto rows = tokenizer.encode(texts);
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+            const bool first = row == 0 || rows[row - 1].text != rows[row].text, last = row + 1 == rows.size() || rows[row + 1].text != rows[row].text;
+            std::cout << (first ? "[" : ", ") << list(rows[row].ids.size(), [&](std::size_t i) { return std::to_string(rows[row].ids[i]); }, "[]")
+                      << (last ? "]\n" : "");
         }
-    });
+    };
+    stream(arguments, tokenizer.takes_words() ? Wanted::words : Wanted::texts, [](const Text&) {}, print);
 }
 
 void classify(const Arguments& arguments) {
     const Classifier classifier(arguments.folder, arguments.options);
     const Description& how = classifier.description();
-    const auto check = [&](const Text& text) { classifier.check(text); };
-    stream(arguments, how.task == Task::tokens, how.pairs == Pairs::yes, check, [&](const std::vector<Text>& texts) {
+    const Wanted wanted = how.task == Task::tokens ? Wanted::words : how.pairs == Pairs::yes ? Wanted::pairs : Wanted::texts;
+    stream(arguments, wanted, [&](const Text& text) { classifier.check(text); }, [&](const std::vector<Text>& texts) {
         const auto outputs = classifier.predict(texts);
-        for (std::size_t i = 0; i < texts.size(); ++i) std::cout << answer(classifier, texts[i], outputs[i]) << '\n';
+        for (std::size_t i = 0; i < texts.size(); ++i) std::cout << answer(how, texts[i], outputs[i]) << '\n';
     });
 }
+
+int say(const char* why, int status) {
+    std::cerr << "toughen-cli: " << why << '\n';
+    return status;
+}
+
+int status_of(int code) { return code == TOUGHEN_NO_MEMORY ? 3 : code == TOUGHEN_INTERNAL ? 1 : 2; }
 
 }  // namespace
 
@@ -215,11 +189,17 @@ int main(int count, char** values) {
         const Arguments arguments = parse(count, values);
         arguments.ids ? print_ids(arguments) : classify(arguments);
         return 0;
+    } catch (const Said&) {
+        return 0;
+    } catch (const Failure& failure) {
+        return say(failure.what(), status_of(failure.code));
     } catch (const Error& error) {
-        std::cerr << "toughen-cli: " << error.what() << '\n';
-        return 2;
+        return say(error.what(), status_of(error.code()));
+    } catch (const Environment& error) {
+        return say(error.what(), 3);
+    } catch (const std::bad_alloc&) {
+        return say("there is not enough memory", 3);
     } catch (const std::exception& error) {
-        std::cerr << "toughen-cli: " << error.what() << '\n';
-        return 1;
+        return say(error.what(), 1);
     }
 }

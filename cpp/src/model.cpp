@@ -1,63 +1,52 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <queue>
 #include <string>
-#include <unordered_map>
 
-namespace toughen {
+#include "vocabulary.hpp"
+
+namespace toughen::core {
 namespace {
 
 bool begins(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }
 
-// Words of a vocabulary with their ids; the words' bytes are one string.
-class Vocabulary {
-public:
-    static constexpr std::uint32_t none = UINT32_MAX;
-
-    explicit Vocabulary(Reader& in) {
-        const std::uint32_t entries = in.count(8);
-        words_.reserve(entries);
-        for (std::uint32_t i = 0; i < entries; ++i) {
-            std::string word(in.blob());
-            longest_ = std::max(longest_, word.size());
-            words_[std::move(word)] = in.u32();
-        }
-    }
-    std::uint32_t find(const std::string& word) const {
-        const auto found = words_.find(word);
-        return found == words_.end() ? none : found->second;
-    }
-    std::size_t longest() const { return longest_; }
-
-private:
-    std::unordered_map<std::string, std::uint32_t> words_;
-    std::size_t longest_ = 0;
-};
-
 // The longest piece of the vocabulary again and again, with a prefix inside of words; else the whole is unknown.
 class WordPiece : public Model {
 public:
-    explicit WordPiece(Reader& in) : prefix_(in.blob()), unknown_(in.u32()), limit_(in.u32()), vocabulary_(in) {}
+    explicit WordPiece(Reader& in) : prefix_(in.blob()), unknown_(in.u32()), limit_(in.u32()), vocabulary_(in) {
+        if (limit_ > longest_word || prefix_.size() > 64) Reader::damaged();
+    }
 
-    void tokenise(std::string_view piece, std::vector<std::int64_t>& ids) const override {
-        const auto characters = std::count_if(piece.begin(), piece.end(), begins);
+    void tokenise(std::string_view piece, Ids& ids) const override {
         const std::size_t before = ids.size();
-        if (static_cast<std::size_t>(characters) <= limit_ && pieces(piece, ids)) return;
+        if (fits(piece) && pieces(piece, ids)) return;
         ids.resize(before);
         ids.push_back(unknown_);
     }
+    std::string_view word(std::uint32_t id) const override { return vocabulary_.word(id); }
 
 private:
-    bool pieces(std::string_view piece, std::vector<std::int64_t>& ids) const {
-        std::string word;
+    static constexpr std::uint32_t longest_word = 10'000;  // characters; real tokenizers have 100
+
+    bool fits(std::string_view piece) const {
+        if (piece.size() <= limit_) return true;
+        return static_cast<std::size_t>(std::count_if(piece.begin(), piece.end(), begins)) <= limit_;
+    }
+    bool pieces(std::string_view piece, Ids& ids) const {
+        std::vector<std::uint64_t> hashes;  // of the prefixes of what is left
         for (std::size_t start = 0, end; start < piece.size(); start = end) {
-            end = std::min(piece.size(), start + vocabulary_.longest());
+            const std::string_view prefix = start ? std::string_view(prefix_) : std::string_view();
+            const std::string_view rest = piece.substr(start, vocabulary_.longest());
+            std::uint64_t hash = Vocabulary::hash(prefix);
+            hashes.clear();
+            for (const char byte : rest) hashes.push_back(hash = Vocabulary::hash(byte, hash));
             std::uint32_t id = Vocabulary::none;
-            for (; end > start; --end) {
+            for (end = start + rest.size(); end > start; --end) {
                 if (end < piece.size() && !begins(piece[end])) continue;
-                word.assign(start ? prefix_ : "").append(piece.substr(start, end - start));
-                if ((id = vocabulary_.find(word)) != Vocabulary::none) break;
+                id = vocabulary_.find(hashes[end - start - 1], prefix, piece.substr(start, end - start));
+                if (id != Vocabulary::none) break;
             }
             if (id == Vocabulary::none) return false;
             ids.push_back(id);
@@ -73,81 +62,99 @@ private:
 // Byte pairs: of all neighbours that may merge, the first of the earliest rule, until none is left.
 class Bpe : public Model {
 public:
-    explicit Bpe(Reader& in) : whole_words_(in.flag()), vocabulary_(in) {
+    explicit Bpe(Reader& in) : whole_words_(in.flag()), vocabulary_(in), merges_(in) {
         for (int byte = 0; byte < 256; ++byte) bytes_[byte] = vocabulary_.find(std::string(1, static_cast<char>(byte)));
-        const std::uint32_t entries = in.count(12);
-        merges_.reserve(entries);
-        for (std::uint32_t rank = 0; rank < entries; ++rank) {
-            const std::uint32_t left = in.u32(), right = in.u32();
-            merges_[key(left, right)] = {rank, in.u32()};
-        }
     }
 
-    void tokenise(std::string_view piece, std::vector<std::int64_t>& ids) const override {
+    void tokenise(std::string_view piece, Ids& ids) const override {
         if (whole_words_) {
-            const std::uint32_t id = vocabulary_.find(std::string(piece));
+            const std::uint32_t id = vocabulary_.find(piece);
             if (id != Vocabulary::none) return ids.push_back(id);
         }
-        std::vector<Symbol> symbols;
+        std::vector<std::uint32_t> symbols;
+        symbols.reserve(piece.size());
         for (const char byte : piece) {
             const std::uint32_t id = bytes_[static_cast<unsigned char>(byte)];
-            if (id != Vocabulary::none) symbols.push_back({id, symbols.size() - 1, symbols.size() + 1, true});
+            if (id != Vocabulary::none) symbols.push_back(id);
         }
-        merge(symbols);
-        for (const Symbol& symbol : symbols)
-            if (symbol.alive) ids.push_back(symbol.id);
+        symbols.size() <= few ? merge_few(symbols) : merge_many(symbols);
+        ids.insert(ids.end(), symbols.begin(), symbols.end());
     }
+    std::string_view word(std::uint32_t id) const override { return vocabulary_.word(id); }
 
 private:
-    struct Rule {
-        std::uint32_t rank, made;
-    };
-    struct Symbol {
-        std::uint32_t id;
-        std::size_t before, after;
-        bool alive;
-    };
+    static constexpr std::size_t few = 48;
+    using Rule = Merges::Rule;
+
+    // Looks at all neighbours for every merge: quicker than a queue while they are few.
+    void merge_few(std::vector<std::uint32_t>& symbols) const {
+        const Rule* rules[few];
+        std::size_t count = symbols.size();
+        const auto look = [&](std::size_t at) { rules[at] = at + 1 < count ? merges_.find(symbols[at], symbols[at + 1]) : nullptr; };
+        for (std::size_t i = 0; i < count; ++i) look(i);
+        while (true) {
+            std::size_t best = count;
+            for (std::size_t i = 0; i + 1 < count; ++i)
+                if (rules[i] && (best == count || rules[i]->rank < rules[best]->rank)) best = i;
+            if (best == count) break;
+            symbols[best] = rules[best]->made;
+            std::copy(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 2, symbols.begin() + static_cast<std::ptrdiff_t>(count),
+                      symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+            std::copy(rules + best + 2, rules + count, rules + best + 1);
+            --count;
+            look(best);
+            if (best) look(best - 1);
+        }
+        symbols.resize(count);
+    }
+
     struct Candidate {
-        std::uint32_t rank;
-        std::size_t at;
-        std::uint32_t made;
+        std::uint32_t rank, at, made;
         bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
     };
-    using Queue = std::priority_queue<Candidate>;
+    struct Chain {
+        std::vector<std::uint32_t>& id;
+        std::vector<std::uint32_t> before, after;  // of what is left; none at the ends
+    };
+    static constexpr std::uint32_t none = UINT32_MAX;  // also the id of a symbol that went into another
 
-    static std::uint64_t key(std::uint32_t a, std::uint32_t b) { return static_cast<std::uint64_t>(a) << 32 | b; }
-
-    const Rule* rule(const std::vector<Symbol>& symbols, std::size_t at) const {
-        if (at >= symbols.size() || symbols[at].after >= symbols.size()) return nullptr;
-        const auto found = merges_.find(key(symbols[at].id, symbols[symbols[at].after].id));
-        return found == merges_.end() ? nullptr : &found->second;
+    const Rule* rule(const Chain& chain, std::uint32_t at) const {
+        if (at == none || chain.after[at] == none) return nullptr;
+        return merges_.find(chain.id[at], chain.id[chain.after[at]]);
     }
-    void propose(const std::vector<Symbol>& symbols, std::size_t at, Queue& queue) const {
-        if (const Rule* found = rule(symbols, at)) queue.push({found->rank, at, found->made});
-    }
-    void merge(std::vector<Symbol>& symbols) const {
-        Queue queue;
-        for (std::size_t i = 0; i < symbols.size(); ++i) propose(symbols, i, queue);
+    void merge_many(std::vector<std::uint32_t>& symbols) const {
+        if (symbols.size() >= none) throw Failure(TOUGHEN_BAD_TEXT, "the text has a word of more than 4 GiB");
+        const auto size = static_cast<std::uint32_t>(symbols.size());
+        Chain chain{symbols, std::vector<std::uint32_t>(size), std::vector<std::uint32_t>(size)};
+        std::priority_queue<Candidate> queue;
+        const auto propose = [&](std::uint32_t at) {
+            if (const Rule* found = rule(chain, at)) queue.push({found->rank, at, found->made});
+        };
+        for (std::uint32_t i = 0; i < size; ++i) {
+            chain.before[i] = i ? i - 1 : none;
+            chain.after[i] = i + 1 < size ? i + 1 : none;
+        }
+        for (std::uint32_t i = 0; i < size; ++i) propose(i);
         while (!queue.empty()) {
             const Candidate top = queue.top();
             queue.pop();
-            const Rule* found = symbols[top.at].alive ? rule(symbols, top.at) : nullptr;
+            const Rule* found = symbols[top.at] != none ? rule(chain, top.at) : nullptr;
             if (!found || found->made != top.made) continue;  // what was to merge has merged otherwise
-            Symbol& left = symbols[top.at];
-            Symbol& right = symbols[left.after];
-            right.alive = false;
-            left.id = top.made;
-            left.after = right.after;
-            if (left.after < symbols.size()) symbols[left.after].before = top.at;
-            propose(symbols, left.before, queue);
-            propose(symbols, top.at, queue);
+            const std::uint32_t right = chain.after[top.at];
+            symbols[right] = none;
+            symbols[top.at] = top.made;
+            chain.after[top.at] = chain.after[right];
+            if (chain.after[right] != none) chain.before[chain.after[right]] = top.at;
+            propose(chain.before[top.at]);
+            propose(top.at);
         }
+        symbols.erase(std::remove(symbols.begin(), symbols.end(), none), symbols.end());
     }
 
     bool whole_words_;
     Vocabulary vocabulary_;
+    Merges merges_;
     std::uint32_t bytes_[256];
-    std::unordered_map<std::uint64_t, Rule> merges_;
 };
 
 // The likeliest division into words of the vocabulary (Viterbi); neighbouring unknown characters are one token.
@@ -160,11 +167,17 @@ public:
             std::string word(in.blob());
             const std::uint32_t id = in.u32();
             words_.push_back({std::move(word), id, in.f64()});
-            if (i && words_[i - 1].text >= words_[i].text) Reader::damaged();
+            if (!std::isfinite(words_[i].score) || (i && words_[i - 1].text >= words_[i].text)) Reader::damaged();
         }
+        if (!std::isfinite(unknown_score_)) Reader::damaged();
+    }
+    std::string_view word(std::uint32_t id) const override {
+        const auto found = std::find_if(words_.begin(), words_.end(), [&](const Word& word) { return word.id == id; });
+        return found == words_.end() ? std::string_view() : found->text;
     }
 
-    void tokenise(std::string_view piece, std::vector<std::int64_t>& ids) const override {
+    void tokenise(std::string_view piece, Ids& ids) const override {
+        if (piece.size() >= unset) throw Failure(TOUGHEN_BAD_TEXT, "the text has a word of more than 4 GiB");
         const std::vector<Node> best = paths(piece);
         std::vector<std::string_view> found;
         bool fusing = false;
@@ -191,14 +204,14 @@ private:
         std::uint32_t id;
         double score;
     };
+    static constexpr std::uint32_t unset = UINT32_MAX;
     struct Node {
         double score = 0;
-        std::size_t start = std::string::npos;
-        std::uint32_t id = 0;
+        std::uint32_t start = unset, id = 0;
         void offer(double candidate, std::size_t from, std::uint32_t name) {
-            if (start != std::string::npos && !(candidate > score)) return;
+            if (start != unset && !(candidate > score)) return;
             score = candidate;
-            start = from;
+            start = static_cast<std::uint32_t>(from);
             id = name;
         }
     };
@@ -248,4 +261,4 @@ std::unique_ptr<Model> read_model(Reader& in) {
     }
 }
 
-}  // namespace toughen
+}  // namespace toughen::core

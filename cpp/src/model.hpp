@@ -8,14 +8,18 @@
 
 #include "reader.hpp"
 
-namespace toughen {
+namespace toughen::core {
+
+using Ids = std::vector<std::int64_t>;
 
 class Model {
 public:
     virtual ~Model() = default;
-    virtual void tokenise(std::string_view piece, std::vector<std::int64_t>& ids) const = 0;
+    virtual void tokenise(std::string_view piece, Ids& ids) const = 0;
+    // The bytes of an id; empty where it has none.
+    virtual std::string_view word(std::uint32_t id) const = 0;
 };
 
 std::unique_ptr<Model> read_model(Reader& in);
 
-}  // namespace toughen
+}  // namespace toughen::core

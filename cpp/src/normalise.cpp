@@ -6,8 +6,13 @@
 
 #include "codes.hpp"
 
-namespace toughen {
+namespace toughen::core {
 namespace {
+
+// A table of ours makes few code points of one; one that makes ever more would fill the memory.
+void bound(const std::u32string& out, std::size_t most) {
+    if (out.size() > most) Reader::damaged();
+}
 
 class Map : public Step {
 public:
@@ -19,7 +24,7 @@ public:
             place_.set(code, static_cast<std::uint32_t>(made_.size()));
         }
     }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t most) const override {
         std::u32string out;
         out.reserve(text.size());
         for (const char32_t code : text) {
@@ -27,6 +32,7 @@ public:
                 out += made_[place - 1];
             else
                 out += code;
+            bound(out, most);
         }
         text.swap(out);
     }
@@ -50,7 +56,7 @@ Codes read_ranks(Reader& in) {
 class Reorder : public Step {
 public:
     explicit Reorder(Reader& in) : ranks_(read_ranks(in)) {}
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t) const override {
         for (std::size_t i = 0; i < text.size(); ++i) {
             std::size_t end = i;
             while (end < text.size() && ranks_[text[end]]) ++end;
@@ -75,7 +81,7 @@ public:
             pairs_[key(first, second)] = in.code();
         }
     }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t) const override {
         std::u32string out;
         std::size_t starter = std::u32string::npos;
         std::uint32_t last = 0;  // rank of the mark before, if it stayed
@@ -116,11 +122,13 @@ public:
         const std::uint32_t entries = in.count(8);
         for (std::uint32_t i = 0; i < entries; ++i) {
             std::u32string from = in.codes();
+            if (from.empty()) Reader::damaged();
+            first_.set(from[0], 1);
             map_[std::move(from)] = in.codes();
         }
         classes_ = read_ranks(in);
     }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t most) const override {
         std::u32string out;
         out.reserve(text.size());
         for (std::size_t i = 0; i < text.size();) {
@@ -133,6 +141,7 @@ public:
             }
             for (; i < end; ++i)
                 if (!replace(std::u32string_view(text).substr(i, 1), out)) out += text[i];
+            bound(out, most);
         }
         text.swap(out);
     }
@@ -141,6 +150,7 @@ private:
     enum Class : std::uint32_t { other, attached, prepended, control, consonant, linker };
 
     bool replace(std::u32string_view chunk, std::u32string& out) const {
+        if (!first_[chunk[0]]) return false;
         std::u32string prefix;
         for (const char32_t code : chunk) {
             prefix += code;
@@ -184,21 +194,24 @@ private:
     }
 
     std::unordered_map<std::u32string, std::u32string> map_;
-    Codes classes_;
+    Codes first_, classes_;
 };
 
 class Replace : public Step {
 public:
-    explicit Replace(Reader& in) : from_(in.codes()), to_(in.codes()) {
+    explicit Replace(Reader& in) : from_(in.codes(1024)), to_(in.codes(1024)) {
         if (from_.empty()) Reader::damaged();
     }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t most) const override {
         std::u32string out;
         std::size_t at = 0;
-        for (std::size_t found; (found = text.find(from_, at)) != std::u32string::npos; at = found + from_.size())
+        for (std::size_t found; (found = text.find(from_, at)) != std::u32string::npos; at = found + from_.size()) {
             out.append(text, at, found - at).append(to_);
+            bound(out, most);
+        }
         text = out.append(text, at, std::u32string::npos);
     }
+    bool spans(char32_t code) const override { return from_.size() > 1 && from_.find(code) != std::u32string::npos; }
 
 private:
     std::u32string from_, to_;
@@ -212,7 +225,7 @@ public:
         single_.set_all(in.codes(), 1);
         to_ = in.codes();
     }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t most) const override {
         std::u32string out;
         for (std::size_t i = 0; i < text.size();) {
             std::size_t end = i;
@@ -226,6 +239,7 @@ public:
             } else {
                 out += text[i++];
             }
+            bound(out, most);
         }
         text.swap(out);
     }
@@ -239,7 +253,7 @@ private:
 class Strip : public Step {
 public:
     explicit Strip(Reader& in) : left_(in.flag()), right_(in.flag()) { space_.set_all(in.codes(), 1); }
-    void apply(std::u32string& text) const override {
+    void apply(std::u32string& text, std::size_t) const override {
         std::size_t start = 0, end = text.size();
         while (left_ && start < end && space_[text[start]]) ++start;
         while (right_ && end > start && space_[text[end - 1]]) --end;
@@ -253,8 +267,8 @@ private:
 
 class Prepend : public Step {
 public:
-    explicit Prepend(Reader& in) : what_(in.codes()) {}
-    void apply(std::u32string& text) const override {
+    explicit Prepend(Reader& in) : what_(in.codes(64)) {}
+    void apply(std::u32string& text, std::size_t) const override {
         if (!text.empty()) text = what_ + text;
     }
 
@@ -282,4 +296,4 @@ std::unique_ptr<Step> read_step(std::string_view blob) {
     return step;
 }
 
-}  // namespace toughen
+}  // namespace toughen::core

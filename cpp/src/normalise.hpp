@@ -6,14 +6,17 @@
 
 #include "reader.hpp"
 
-namespace toughen {
+namespace toughen::core {
 
 class Step {
 public:
     virtual ~Step() = default;
-    virtual void apply(std::u32string& text) const = 0;
+    // Throws Failure where more than so many code points are made.
+    virtual void apply(std::u32string& text, std::size_t most) const = 0;
+    // Whether it looks for a code point together with its neighbours (white space apart).
+    virtual bool spans(char32_t) const { return false; }
 };
 
 std::unique_ptr<Step> read_step(std::string_view blob);
 
-}  // namespace toughen
+}  // namespace toughen::core

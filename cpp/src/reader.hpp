@@ -6,16 +6,20 @@
 #include <string>
 #include <string_view>
 
-#include "toughen/error.hpp"
+#include "failure.hpp"
 
-namespace toughen {
+namespace toughen::core {
 
 class Reader {
 public:
     explicit Reader(std::string_view data) : data_(data) {}
 
     std::uint8_t u8() { return static_cast<std::uint8_t>(take(1)[0]); }
-    bool flag() { return u8() != 0; }
+    bool flag() {
+        const std::uint8_t value = u8();
+        if (value > 1) damaged();
+        return value == 1;
+    }
     std::uint32_t u32() { return number<std::uint32_t>(); }
     std::uint64_t u64() { return number<std::uint64_t>(); }
     double f64() {
@@ -25,10 +29,10 @@ public:
         return value;
     }
     std::string_view blob() { return take(u32()); }
-    // How many entries follow, each of at least so many bytes.
-    std::uint32_t count(std::size_t bytes_each) {
+    // How many entries follow, each of at least so many bytes, and no more of them than so many.
+    std::uint32_t count(std::size_t bytes_each, std::uint32_t most = UINT32_MAX) {
         const std::uint32_t entries = u32();
-        if (entries > (data_.size() - at_) / bytes_each) damaged();
+        if (entries > (data_.size() - at_) / bytes_each || entries > most) damaged();
         return entries;
     }
     char32_t code() {
@@ -36,13 +40,13 @@ public:
         if (value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) damaged();
         return value;
     }
-    std::u32string codes() {
-        std::u32string made(count(4), U'\0');
+    std::u32string codes(std::uint32_t most = UINT32_MAX) {
+        std::u32string made(count(4, most), U'\0');
         for (char32_t& value : made) value = code();
         return made;
     }
     bool done() const { return at_ == data_.size(); }
-    [[noreturn]] static void damaged() { throw Error("its content makes no sense"); }
+    [[noreturn]] static void damaged() { throw Failure(TOUGHEN_BAD_FILE, "its content makes no sense"); }
 
 private:
     template <typename T>
@@ -63,4 +67,4 @@ private:
     std::size_t at_ = 0;
 };
 
-}  // namespace toughen
+}  // namespace toughen::core

@@ -2,11 +2,11 @@
 
 #include "codes.hpp"
 
-namespace toughen {
+namespace toughen::core {
 namespace {
 
-void add(const Piece& piece, std::size_t start, std::size_t end, std::vector<Piece>& out) {
-    if (end > start) out.push_back({piece.text.substr(start, end - start), piece.first && start == 0});
+bool part(std::u32string_view text, bool first, std::size_t start, std::size_t end, const Next& next) {
+    return end == start || next(text.substr(start, end - start), first && start == 0);
 }
 
 // Words end at some code points, of which some vanish (1) and some stay as pieces of their own (2).
@@ -16,15 +16,15 @@ public:
         kind_.set_all(in.codes(), 1);
         kind_.set_all(in.codes(), 2);
     }
-    void split(Piece piece, std::vector<Piece>& out) const override {
-        const std::u32string& text = piece.text;
+    bool split(std::u32string_view text, bool first, const Next& next) const override {
         for (std::size_t i = 0; i < text.size();) {
             const std::uint32_t kind = kind_[text[i]];
             std::size_t end = i + 1;
             while ((kind != 2 || runs_) && end < text.size() && kind_[text[end]] == kind) ++end;
-            if (kind != 1) add(piece, i, end, out);
+            if (kind != 1 && !part(text, first, i, end, next)) return false;
             i = end;
         }
+        return true;
     }
 
 private:
@@ -34,20 +34,23 @@ private:
 
 class Metaspace : public Splitter {
 public:
-    explicit Metaspace(Reader& in) : mark_(in.codes()), scheme_(in.u8()), split_(in.flag()) {
+    explicit Metaspace(Reader& in) : mark_(in.codes(1)), scheme_(in.u8()), split_(in.flag()) {
         if (mark_.size() != 1 || scheme_ > 2) Reader::damaged();
     }
-    void split(Piece piece, std::vector<Piece>& out) const override {
-        std::u32string& text = piece.text;
+    bool split(std::u32string_view text, bool first, const Next& next) const override {
         const char32_t mark = mark_[0];
-        for (char32_t& code : text)
-            if (code == U' ') code = mark;
-        const bool prepend = scheme_ == 0 || (scheme_ == 1 && piece.first);
-        if (prepend && !text.empty() && text[0] != mark) text.insert(0, 1, mark);
+        const bool prepend = (scheme_ == 0 || (scheme_ == 1 && first)) && !text.empty() && text[0] != mark && text[0] != U' ';
+        std::u32string marked;
+        marked.reserve(text.size() + 1);
+        if (prepend) marked += mark;
+        for (const char32_t code : text) marked += code == U' ' ? mark : code;
         std::size_t start = 0;
-        for (std::size_t i = 1; split_ && i < text.size(); ++i)
-            if (text[i] == mark) add(piece, start, i, out), start = i;
-        add(piece, start, text.size(), out);
+        for (std::size_t i = 1; split_ && i < marked.size(); ++i) {
+            if (marked[i] != mark) continue;
+            if (!part(marked, first, start, i, next)) return false;
+            start = i;
+        }
+        return part(marked, first, start, marked.size(), next);
     }
 
 private:
@@ -62,25 +65,26 @@ public:
     explicit ByteLevel(Reader& in) : prefix_(in.flag()), split_(in.flag()) {
         for (const std::uint32_t kind : {letter, digit, space}) kind_.set_all(in.codes(), kind);
     }
-    void split(Piece piece, std::vector<Piece>& out) const override {
-        std::u32string& text = piece.text;
-        if (prefix_ && !text.empty() && text[0] != U' ') text.insert(0, 1, U' ');
+    bool split(std::u32string_view text, bool first, const Next& next) const override {
+        std::u32string spaced;
+        if (prefix_ && !text.empty() && text[0] != U' ') text = spaced.append(1, U' ').append(text);
         for (std::size_t i = 0; i < text.size();) {
             const std::size_t end = split_ ? match(text, i) : text.size();
-            add(piece, i, end, out);
+            if (!part(text, first, i, end, next)) return false;
             i = end;
         }
+        return true;
     }
 
 private:
     enum Kind : std::uint32_t { other, letter, digit, space };
 
-    std::size_t run(const std::u32string& text, std::size_t i) const {
+    std::size_t run(std::u32string_view text, std::size_t i) const {
         const std::uint32_t kind = kind_[text[i]];
         while (i < text.size() && kind_[text[i]] == kind) ++i;
         return i;
     }
-    std::size_t match(const std::u32string& text, std::size_t i) const {
+    std::size_t match(std::u32string_view text, std::size_t i) const {
         if (text[i] == U'\'') {
             for (const char32_t* ending : {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"}) {
                 const std::u32string_view suffix(ending);
@@ -109,4 +113,4 @@ std::unique_ptr<Splitter> read_splitter(Reader& in) {
     }
 }
 
-}  // namespace toughen
+}  // namespace toughen::core

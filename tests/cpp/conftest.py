@@ -15,7 +15,7 @@ BUILD = ROOT / "build"
 def find_headers():
     """Return the folder of ONNX Runtime's headers: a named one, the system's, or fetched once; None without network."""
     for folder in (os.environ.get("ORT_INCLUDE"), "/usr/include/onnxruntime", BUILD / "ort-include"):
-        if folder and (Path(folder) / "onnxruntime_cxx_api.h").exists():
+        if folder and (Path(folder) / "onnxruntime_c_api.h").exists():
             return Path(folder)
     fetched = subprocess.run([ROOT / "cpp/headers.sh", BUILD / "ort-include"], capture_output=True, text=True)
     return BUILD / "ort-include" if fetched.returncode == 0 else None
@@ -35,7 +35,7 @@ def do_without(reason):
 
 
 def build(name, *settings):
-    """Configure and build; return the program."""
+    """Configure and build; return the folder."""
     for tool in ("cmake", "g++"):
         if shutil.which(tool) is None:
             do_without(f"{tool} is not installed")
@@ -43,13 +43,17 @@ def build(name, *settings):
     if headers is None:
         do_without("ONNX Runtime's headers are not installed and cannot be fetched; set ORT_INCLUDE")
     folder = BUILD / name
-    for command in (
-        ["cmake", "-S", ROOT / "cpp", "-B", folder, f"-DORT_INCLUDE={headers}", *settings],
-        ["cmake", "--build", folder, "--parallel", "2"],
-    ):
-        made = subprocess.run(command, capture_output=True, text=True)
-        assert made.returncode == 0, made.stdout + made.stderr
-    return folder / "toughen-cli"
+    settings = (f"-DTOUGHEN_ORT_INCLUDE={headers}", "-DTOUGHEN_WERROR=ON", *settings)
+    make("cmake", "-S", ROOT / "cpp", "-B", folder, *settings)
+    make("cmake", "--build", folder, "--parallel", "2")
+    return folder
+
+
+def make(*command, **settings):
+    """Run a tool that has to succeed; return what it printed."""
+    made = subprocess.run(command, capture_output=True, text=True, **settings)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return made.stdout
 
 
 def locked(name, *settings):
@@ -96,10 +100,20 @@ class Program:
 @pytest.fixture(scope="session")
 def program():
     """The program under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    return Program(locked("cpp-sanitized", "-DTOUGHEN_SANITIZE=ON", "-DCMAKE_CXX_FLAGS_RELEASE=-O1"))
+    settings = ("-DTOUGHEN_SANITIZE=ON", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+    return Program(locked("cpp-sanitized", *settings) / "toughen-cli")
 
 
 @pytest.fixture(scope="session")
 def fast_program():
     """The program as users build it."""
-    return Program(locked("cpp"))
+    return Program(locked("cpp") / "toughen-cli")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The shared libraries, installed under a prefix of their own."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    settings = ("-DBUILD_SHARED_LIBS=ON", "-DTOUGHEN_PROGRAM=OFF", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+    make("cmake", "--install", locked("cpp-shared", *settings), "--prefix", prefix)
+    return prefix

@@ -98,11 +98,11 @@ def test_what_is_wrong_is_said(run, tmp_path):  # noqa: F811
 
 
 def test_a_model_of_another_format_is_refused(run, tmp_path, monkeypatch):  # noqa: F811
-    from toughen.deploy import predictor
+    from toughen.deploy import description
 
     run()
     folder = export("run", tmp_path / "out").path
-    monkeypatch.setattr(predictor, "FORMAT", 2)
+    monkeypatch.setattr(description, "FORMAT", 2)
     with pytest.raises(InputError, match="is of format 1, and this version of toughen reads format 2"):
         toughen.load(folder)
 

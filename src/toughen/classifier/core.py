@@ -74,6 +74,15 @@ def _placed(words: Sequence[Sequence[int]], attended: Any) -> list[NDArray[np.in
     return spread
 
 
+def _real(outputs: Floats) -> Floats:
+    if not np.isfinite(outputs).all():
+        raise InputError(
+            "the model answers a text with something that is no number (NaN or infinity): its weights are broken; "
+            "train or export it again."
+        )
+    return outputs
+
+
 class Answering(ABC):
     """A classifier as `answered` needs it: an heir says how texts become rows, and what computes a batch.
 
@@ -112,11 +121,14 @@ class Answering(ABC):
             Probabilities [N, C] (single-label) or [N, K] (multi-label), values [N] (regression): the mean over a
             text's windows. For tokens a list of N arrays [words, K] of probabilities, at each word's first piece; a
             word that was cut off, or has no piece, is "O" with probability 1, or uniform where there is no tag "O".
+
+        Raises:
+            InputError: if an answer is NaN or infinite.
         """
         if self.task == "tokens":
-            return [self._soften(words) for words in self._tags(texts, batch_size, progress)]
+            return [_real(self._soften(words)) for words in self._tags(texts, batch_size, progress)]
         means = self.means(texts, self.forward, batch_size, progress)
-        return means[:, 0] if self.task == "regression" else self._soften(means)
+        return _real(means[:, 0] if self.task == "regression" else self._soften(means))
 
     def means(
         self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None = None

@@ -14,6 +14,12 @@ METADATA = "toughen"
 """Where a graph carries its description."""
 
 
+def cpp_folder() -> Path:
+    """Return the folder with the C++ runtime's files: of the package, or of the clone that it is run from."""
+    package = Path(__file__).parents[1]
+    return package / "cpp" if (package / "cpp").is_dir() else package.parents[1] / "cpp"
+
+
 def is_export(folder: Path) -> bool:
     """Say whether a folder is one that ``toughen export`` wrote."""
     return (folder / DESCRIPTION).is_file() and (folder / TABLE).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from toughen.deploy.files import FORMAT, METADATA
+from toughen.deploy.description import ACTIVATIONS
+from toughen.deploy.files import FORMAT, METADATA, TABLE, TOKENIZER
 from toughen.deploy.joint import Joint, Leaf, joined, refuse_no_graph
 from toughen.errors import InputError
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 OPSET = 17
 _MOST = 2 * 1024**3  # bytes; above, ONNX puts weights into files of their own
-_ACTIVATIONS = {"single-label": "softmax", "tokens": "softmax", "multi-label": "sigmoid", "regression": "none"}
 
 
 class Graph(torch.nn.Module):
@@ -63,7 +64,7 @@ def describe(classifier: Classifier) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "task": classifier.task,
-        "activation": _ACTIVATIONS[classifier.task],
+        "activation": ACTIVATIONS[classifier.task],
         "temperature": 1.0 if softens is None else softens.value,
         "labels": list(classifier.label_names),
         "thresholds": None if classifier.thresholds is None else list(classifier.thresholds),
@@ -100,7 +101,7 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
     """
     refuse_no_graph(classifier)
     names = input_names(classifier)
-    graph = Graph(joined(classifier, names, _ACTIVATIONS[classifier.task], _plain)).eval()
+    graph = Graph(joined(classifier, names, ACTIVATIONS[classifier.task], _plain)).eval()
     if sum(p.numel() * 4 for p in graph.parameters()) > _MOST:
         raise InputError(
             "the model has more than 2 GiB of weights, which one ONNX file cannot hold; use a smaller one."
@@ -126,9 +127,15 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
             dynamo=False,
         )
     # An input that the model does not use (DistilBERT's token types) is not one of the graph.
-    description = describe(classifier) | {"inputs": graph_inputs(path)}
+    description = describe(classifier) | {"inputs": graph_inputs(path), "sha256": _sums(path.parent)}
     annotate(path, description)
     return description
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Return the sums of the files that belong to the graph beside it."""
+    files = (folder / name for name in (TABLE, TOKENIZER))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
 def graph_inputs(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,22 +35,29 @@ class FastTokenizer:
         path: the file.
         settings: of the description: truncation_side, padding_side, pad_id, pad_type_id, add_prefix_space, inputs.
         max_length: tokens per text where a call cuts.
+        sha256: of the file, in hexadecimal; None where the export does not say.
 
     Raises:
-        InputError: if the file is not there or is no tokenizer.
+        InputError: if the file is not there, is no tokenizer or another model's.
     """
 
     is_fast = True
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], max_length: int) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], max_length: int, sha256: str | None = None) -> None:
         self.truncation_side: str = settings["truncation_side"]
         self.padding_side: str = settings["padding_side"]
         self.add_prefix_space: bool | None = settings["add_prefix_space"]
         self.model_input_names: list[str] = settings["inputs"]
         self._fill = {"input_ids": settings["pad_id"], "token_type_ids": settings["pad_type_id"]}
         # Two, so that no call changes what another thread's call sees.
-        self._whole, self._cut = _read(path), _read(path)
+        content = _content(path, sha256)
+        self._whole, self._cut = _read(path, content), _read(path, content)
         self._cut.enable_truncation(max_length, strategy="longest_first", direction=self.truncation_side)
+
+    @property
+    def backend_tokenizer(self) -> Any:
+        """The tokenizers library's object, which never cuts."""
+        return self._whole
 
     def __call__(
         self,
@@ -84,13 +92,21 @@ class FastTokenizer:
         return batch
 
 
-def _read(path: Path) -> Any:
+def _content(path: Path, sha256: str | None) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} has no {path.name}; export the model again.") from None
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{path} is another model's than the graph beside it; export the model again.")
+    return content
+
+
+def _read(path: Path, content: bytes) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        inner = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} has no {path.name}; export the model again.") from None
+        inner = Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing more special
         raise InputError(f"{path} is no tokenizer ({error}); export the model again.") from error
     inner.no_truncation()

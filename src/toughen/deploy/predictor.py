@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,8 @@ from toughen.classifier.answers import answers, texts_columns
 from toughen.classifier.core import Answering, Encoded
 from toughen.classifier.temperature import Temperature
 from toughen.data.tokens.encode import Encoder
-from toughen.deploy.files import FORMAT, METADATA, MODEL, TOKENIZER, is_export
+from toughen.deploy.description import read_description
+from toughen.deploy.files import METADATA, MODEL, TOKENIZER, is_export
 from toughen.deploy.ids import Batch, FastTokenizer
 from toughen.errors import InputError
 from toughen.manifest import verify
@@ -68,17 +68,18 @@ class Predictor(Answering):
 
     def __init__(self, folder: Path, session: Any) -> None:
         self.folder, self.session = folder, session
-        known = _description(folder, session)
+        known = read_description(session.get_modelmeta().custom_metadata_map.get(METADATA), str(folder))
         self.task: TaskName = known["task"]
         self.label_names: tuple[str, ...] = tuple(known["labels"])
-        self.thresholds = _tuple(known["thresholds"])
-        self.pairs: bool | None = known["pairs"]
+        self.thresholds = _tuple(known.get("thresholds"))
+        self.pairs: bool | None = known.get("pairs")
         self.max_length: int = known["max_length"]
-        softens = Temperature(known["temperature"], _tuple(known["thresholds_before"]))
+        softens = Temperature(known["temperature"], _tuple(known.get("thresholds_before")))
         self.temperature = None if softens.value == 1 else softens
         self._activation: str = known["activation"]
         self._inputs = [given.name for given in session.get_inputs()]
-        self.tokenizer = FastTokenizer(folder / TOKENIZER, known["tokenizer"], self.max_length)
+        sums = known.get("sha256") or {}
+        self.tokenizer = FastTokenizer(folder / TOKENIZER, known["tokenizer"], self.max_length, sums.get(TOKENIZER))
         self._encode = Encoder(self.tokenizer, self.max_length, self.task, known["truncation"], known["overlap"])
 
     @property
@@ -143,8 +144,9 @@ class Predictor(Answering):
         # np.exp of large values warns; half a tanh does the same without.
         if self._activation == "sigmoid":
             return np.asarray(0.5 + 0.5 * np.tanh(found / 2))
-        exponential = np.exp(found - found.max(-1, keepdims=True))
-        return np.asarray(exponential / exponential.sum(-1, keepdims=True))
+        with np.errstate(invalid="ignore"):  # infinity less infinity is refused with its answer
+            exponential = np.exp(found - found.max(-1, keepdims=True))
+            return np.asarray(exponential / exponential.sum(-1, keepdims=True))
 
 
 def _tuple(values: Sequence[float] | None) -> tuple[float, ...] | None:
@@ -163,14 +165,3 @@ def _session(graph: Path, threads: int, providers: Sequence[str]) -> Any:
         return onnxruntime.InferenceSession(str(graph), options, providers=list(providers))
     except Exception as error:  # the classes of its errors are private
         raise InputError(f"cannot use {graph} ({str(error).splitlines()[0]}); export the model again.") from error
-
-
-def _description(folder: Path, session: Any) -> dict[str, Any]:
-    noted = session.get_modelmeta().custom_metadata_map.get(METADATA)
-    known: dict[str, Any] = {} if noted is None else json.loads(noted)
-    if known.get("format") != FORMAT:
-        raise InputError(
-            f"the model in {folder} is of format {known.get('format')}, and this version of toughen reads format "
-            f"{FORMAT}; export the model again."
-        )
-    return known

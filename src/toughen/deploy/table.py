@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from toughen.deploy import unicode
@@ -13,11 +14,13 @@ from toughen.deploy.binary import Writer
 from toughen.deploy.normalise import Json, NormaliserWriter, refuse
 from toughen.deploy.probes import SELF_TEST
 from toughen.errors import InputError
+from toughen.files import write_whole
 
 BERT, WHITE, METASPACE, BYTE_LEVEL, PUNCTUATION, WORDS = range(1, 7)
 WORD_PIECE, BPE, UNIGRAM = 1, 2, 3
 _TRUNCATIONS = ("head", "tail", "head+tail", "windows")
 _SCHEMES = ("always", "first", "never")
+_ENDLESS, _LONGEST = 10**9, 512  # a tokenizer that names no length says 10**30
 _UNKNOWN_PENALTY = 10.0  # below the least score, as SentencePiece has it
 
 
@@ -53,6 +56,30 @@ def compile_table(tokenizer: Any, reading: Reading) -> bytes:
     _templates(out, tokenizer)
     _self_test(out, tokenizer)
     return out.finish()
+
+
+def compile_tokenizer(source: str, target: Path, reading: Reading) -> None:
+    """Write the table of any tokenizer that `compile_table` takes.
+
+    Args:
+        source: folder with a tokenizer, or its id on the hub.
+        target: file to write; its folder exists.
+        reading: what is kept of a long text; a ``max_length`` of 0 is the tokenizer's own.
+
+    Raises:
+        InputError: if there is no such tokenizer, or it has a part that the table cannot hold.
+    """
+    from transformers import AutoTokenizer  # loads torch
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"{source} is no tokenizer ({reason}); name a folder or a hub id.") from error
+    own = int(tokenizer.model_max_length)
+    length = reading.max_length or (own if own < _ENDLESS else _LONGEST)
+    content = compile_table(tokenizer, replace(reading, max_length=length))
+    write_whole(target, lambda path: path.write_bytes(content))
 
 
 def _settings(out: Writer, tokenizer: Any, reading: Reading) -> None:

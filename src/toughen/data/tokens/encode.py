@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from toughen.data.tokens.beginnings import beginnings_of
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -82,7 +83,10 @@ class Encoder:
         left = getattr(self.tokenizer, "truncation_side", "right") == "left"
         own = self.truncation == "head" and ("text_pair" in rows or not left)
         how = {"truncation": True, "max_length": self.max_length} if own else {"truncation": False, "verbose": False}
-        encoded = self.tokenizer(**texts_of(rows, self.tokenizer), padding=False, **how)
+        given = texts_of(rows, self.tokenizer)
+        if self.truncation == "head" and "text_pair" not in rows:
+            given["text"] = self._begun(given["text"])
+        encoded = self.tokenizer(**given, padding=False, **how)
         columns = {name: list(values) for name, values in encoded.items()}
         if self.task == "tokens":
             columns |= self._words(encoded, rows.get("label"))
@@ -93,6 +97,12 @@ class Encoder:
             columns = self._cut(columns, rows)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
         return columns, cut
+
+    def _begun(self, texts: Sequence[Any]) -> list[Any]:
+        """Return the texts without what stands far behind the last token that is kept."""
+        find = beginnings_of(self.tokenizer)
+        kept = self.max_length
+        return [find.of(text, kept) if isinstance(text, str) else find.of_words(text, kept) for text in texts]
 
     def _overflowing(self, encoded: Any) -> int | None:
         """Count the texts of which the tokenizer itself left something out; slow tokenizers do not say."""
