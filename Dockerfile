@@ -7,6 +7,7 @@ FROM python:3.12-slim
 # So a run folder cannot be served by this image.
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
+COPY cpp /src/cpp
 RUN pip install --no-cache-dir "/src[serve]" && rm -rf /src
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 toughen
