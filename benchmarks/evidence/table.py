@@ -27,8 +27,8 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 
 HEAD = """# The evidence for the defaults
 
-Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`. A data set without
-three seeds is not finished: the default stands on what is here and is on trial until the plan is done.
+Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
+A data set without three seeds is not finished: the default stands on what is here and is on trial until the plan is done.
 
 """
 
