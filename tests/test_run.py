@@ -57,7 +57,9 @@ def test_a_run_folder_holds_what_it_promises(run):
         "probe.json", "manifest.json",
     }  # fmt: skip
     metrics = run.metrics
-    assert set(metrics) == {"validation", "test", "train", "environment", "baselines", "probe"}
+    assert set(metrics) == {
+        "validation", "test", "train", "environment", "baselines", "probe", "verdict", "next", "collapsed",
+    }  # fmt: skip
     for split, rows in {"validation": 32, "test": 40}.items():
         assert metrics[split]["n"] == rows
         assert {"accuracy", "f1", "roc_auc", "mcc", "log_loss", "seconds", "samples_per_second"} <= set(metrics[split])

@@ -22,6 +22,7 @@ from toughen.training import folds
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
 K = 3
+VERDICT = {"verdict", "next", "collapsed"}
 TRAINING = {"epochs": 3, "batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32", "log_steps": 50}
 TEXTS = ["a very good film", "an awful meal", "the room was warm and bright", "poor"]
 
@@ -71,12 +72,14 @@ def test_the_folder_holds_what_it_promises_and_each_fold_is_a_run(run):
         "fold-1", "fold-2", "fold-3", "recipe.yaml", "folds.json", "oof.parquet", "submission.csv", "metrics.json",
         "report.html", "manifest.json",
     }  # fmt: skip
-    assert set(run.metrics) == {"out_of_fold", "folds", "mean_sd", "test", "environment"}
+    assert set(run.metrics) == {"out_of_fold", "folds", "mean_sd", "test", "environment"} | VERDICT
     assert (run.folds, len(run.members)) == (K, K)
     for member in run.members:
         assert (member.folds, member.members) == (None, (member,))
         assert member.recipe == run.recipe
-        assert set(member.metrics) == {"validation", "train", "environment"}, "a fold's model is never scored on test"
+        assert set(member.metrics) == {"validation", "train", "environment"} | VERDICT, (
+            "a fold's model is never scored on test"
+        )
 
 
 def test_no_model_has_seen_a_text_that_it_scores_out_of_fold(run, data):

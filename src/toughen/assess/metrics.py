@@ -27,6 +27,7 @@ from toughen.assess.definition import (
 from toughen.assess.entities import entity_metrics
 from toughen.assess.multilabel import multilabel_metrics
 from toughen.assess.regression import regression_metrics
+from toughen.assess.verdict import CONSTANT, constant_answer
 from toughen.tasks import TaskName
 
 if TYPE_CHECKING:
@@ -278,5 +279,8 @@ def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metr
     outputs = classifier.outputs(dataset, batch_size=batch_size)
     seconds = time.perf_counter() - start
     labels = dataset["label"][:]
-    metrics = task_metrics(classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
+    asked = (classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
+    metrics, constant = task_metrics(*asked), constant_answer(*asked)
+    if constant is not None:
+        metrics[CONSTANT] = constant
     return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}

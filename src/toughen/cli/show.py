@@ -80,6 +80,13 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 def print_run(metrics: Mapping[str, Any]) -> None:
     """Print what a run scored: validation and test, or out of fold, mean and spread of the folds, and test."""
+    _print_scores(metrics)
+    for line in ("verdict", "next"):
+        if metrics.get(line):
+            print(f"{line}: {metrics[line]}")
+
+
+def _print_scores(metrics: Mapping[str, Any]) -> None:
     folds = metrics.get("folds")
     if folds is None:
         scored = {name: metrics[name] for name in ("validation", "test") if metrics.get(name)}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
     from toughen.run import Run
 
+COLLAPSED = 2
+"""Exit status of a training that is asked to fail where the model has learnt nothing."""
+
 Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, each scored on rows it never saw.")]
 Submit = Annotated[str | None, typer.Option(metavar="SOURCE", help="With --folds: texts to answer with all K models.")]
 Teacher = Annotated[str | None, typer.Option(metavar="RUN", help="Run that labels the texts of --unlabelled.")]
@@ -45,6 +48,9 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --output.")] = False,
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Measure a learning rate in 100 steps, print it and stop.")
+    ] = False,
+    fail_if_collapsed: Annotated[
+        bool, typer.Option("--fail-if-collapsed", help="Exit status 2 if the model has learnt nothing.")
     ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
     as_json: AsJson = False,
@@ -81,6 +87,8 @@ def train(
         )
     if show.is_main_process():
         _print_run(run, as_json)
+    if fail_if_collapsed and run.metrics.get("collapsed"):
+        raise typer.Exit(COLLAPSED)
 
 
 def _print_rate(recipe: Recipe, as_json: bool) -> None:

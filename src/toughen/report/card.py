@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json, write_whole
 from toughen.report.names import hub_id, model_name, source_label
-from toughen.report.run_page import accuracy_interval, attacked
+from toughen.report.run_page import attacked
 from toughen.report.sentences import few, named, number, scores, value_with_interval
 from toughen.runs.folder import METRICS, MODEL, RECIPE
 
@@ -105,6 +106,7 @@ def _text(run: Path, kept: Mapping[str, Any]) -> str:
             {key: value for key, value in (recipe.get("training") or {}).items() if key in _TRAINING}
         ),
         "train": metrics.get("train") or {},
+        "verdict": as_text(metrics.get("verdict") or ""),
         "results": list(_results(run, metrics)),
         "calibration": list(_calibration(run)),
         "attacks": list(_attacks(run)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toughen.assess.definition import of_positive_class
+from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
@@ -14,7 +15,6 @@ from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
 from toughen.runs.folder import COMBINATION, METRICS, RECIPE
-from toughen.statistics.shares import clopper_pearson
 
 Log = Sequence[Mapping[str, Any]]
 PREFERRED = ("f1", "f1_micro", "pearson", "accuracy")
@@ -121,14 +121,6 @@ def _scores(metrics: Mapping[str, Any]) -> Table:
 _SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "held_out": "held out", "test": "test"}
 
 
-def accuracy_interval(scored: Mapping[str, Any]) -> Sequence[float] | None:
-    """Return the exact interval of an accuracy counted over texts; None where it is not such a share."""
-    accuracy, n = scored.get("accuracy"), scored.get("n")
-    if accuracy is None or not n or abs(accuracy * n - round(accuracy * n)) > 1e-6:
-        return None
-    return clopper_pearson(round(accuracy * n), n)
-
-
 def _summary(metrics: Mapping[str, Any], logs: Sequence[tuple[str, Log]]) -> list[str]:
     return [*_said_of_scores(metrics), *_said_of_curves(logs, metrics), *_said_of_cost(metrics)]
 
@@ -138,6 +130,9 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     if found is None:
         yield "Nothing was scored."
         return
+    if metrics.get("verdict"):
+        yield f"Verdict: {metrics['verdict']}"
+        yield f"Next: {metrics['next']}"
     split, scored = found
     texts = f"{scored.get('n', 0):,} {split} texts"
     if scored.get("accuracy") is not None:

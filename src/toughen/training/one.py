@@ -13,6 +13,7 @@ import numpy as np
 
 from toughen.assess.metrics import score
 from toughen.assess.thresholds import tune_thresholds
+from toughen.assess.verdict import verdict
 from toughen.classifier.classifier import Classifier
 from toughen.data.divide.overlap import text_hashes
 from toughen.files import read_json, write_json, write_whole
@@ -138,7 +139,7 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
     }
     content |= {"train": trainer.report(), "environment": environment(trainer.args)}
     content |= fresh.report(folder, recipe) | dict(extra)
-    write_json(folder / METRICS, content)
+    write_json(folder / METRICS, content | verdict(content, folder))
 
 
 def _save_hashes(path: Path, splits: Splits) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from toughen.assess.definition import NO_NUMBERS
 from toughen.assess.metrics import task_metrics
+from toughen.assess.verdict import verdict_of_folds
 from toughen.classifier.answers import answers
 from toughen.classifier.classifier import Classifier
 from toughen.files import write_json, write_whole
@@ -95,8 +96,9 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
         content["test"] = task_metrics(task, mean, test["label"][:], names, mean_thresholds(answers.thresholds))
     if taught:
         content["pseudo_labels"] = taught
-    first = json.loads((folder / fold_name(1) / METRICS).read_text())
-    return content | {"environment": first["environment"]}
+    members = [json.loads((folder / fold_name(fold + 1) / METRICS).read_text()) for fold in range(plan.folds)]
+    lost = [fold for fold, member in enumerate(members, 1) if member.get("collapsed")]
+    return content | {"environment": members[0]["environment"]} | verdict_of_folds(content, folder, lost)
 
 
 def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
