@@ -28,7 +28,7 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 HEAD = """# The evidence for the defaults
 
 Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
-A data set without three seeds is not finished: the default stands on what is here and is on trial until the plan is done.
+A data set without three seeds is not finished; until the plan is done the default is on trial.
 
 """
 
