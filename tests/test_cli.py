@@ -179,7 +179,7 @@ def test_print_config_as_json(capsys):
         (["full-stack", "--adversary.step", "5"], "adversary.step: unknown key for pgd; did you mean adversary.steps?"),
         (["--training.epochs", "abc"], "training.epochs must be a number, got 'abc'."),
         (["tough-stack", "--objective.alpha=-1"], "objective.alpha must not be negative, got -1.0."),
-        (["--objective.alpha", "-1"], "objective.alpha must not be negative, got -1.0."),
+        (["tough-stack", "--objective.alpha", "-1"], "objective.alpha must not be negative, got -1.0."),
         (["--modle", "x"], "--modle: unknown option; did you mean --model?"),
         (["--overwrit"], "--overwrit: unknown option; did you mean --overwrite?"),
         (["--adversary.steps"], "--adversary.steps needs a value."),

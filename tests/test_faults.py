@@ -144,7 +144,7 @@ def test_the_command_ends_with_status_3_and_one_line(monkeypatch, capsys):
     def fail():
         raise OSError(errno.ENOSPC, "No space left on device", "a/b")
 
-    monkeypatch.setattr("toughen.recipe.shipped.shipped_recipes", fail)
+    monkeypatch.setattr("toughen.cli.train.shipped_recipes", fail)
     assert main(["recipes"]) == 3
     told = capsys.readouterr().err
     assert told.startswith("toughen recipes: the disk is full at a/b;")
@@ -156,7 +156,7 @@ def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
     program = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        import toughen.recipe.shipped as shipped
+        import toughen.cli.train as commands
         from toughen.cli import main
         from toughen.runs.writer import replaced, sole_writer
 
@@ -166,7 +166,7 @@ def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
                 print("waiting", flush=True)
                 time.sleep(600)
 
-        shipped.shipped_recipes = wait
+        commands.shipped_recipes = wait
         sys.exit(main(["recipes"]))
     """)
     for number, status, word in ((signal.SIGTERM, 143, "terminated\n"), (signal.SIGINT, 130, "interrupted\n")):

@@ -18,7 +18,6 @@ from kills import SCENARIOS
 KILLS = {
     "train plain": 5,
     "train ema": 5,
-    "train over another": 4,
     "folds": 4,
     "evaluate": 3,
     "combine": 3,

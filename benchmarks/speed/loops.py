@@ -99,7 +99,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def arguments(folder: Path, batch: int, precision: str, device: str) -> TrainingArguments:
     """Return what both loops are told: the settings of `plain`, a log line every 10 steps, never a checkpoint."""
-    training = load_recipe("plain").training
+    training = load_recipe("plain", {"training.learning_rate": 2e-5}).training
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=batch,

@@ -11,6 +11,7 @@ from test_run import of_task
 from toughen import InputError, Run
 from toughen.cli import main
 from toughen.compare.comparison import compare
+from toughen.manifest import seal
 from toughen.report.write import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -150,6 +151,8 @@ def test_a_score_that_no_number_defines_is_said_to_be_undefined(trained, tmp_pat
     weights = tmp_path / "flat/model/model.safetensors"
     tensors = load_file(weights)
     save_file({k: 0 * v if k == "classifier.weight" else v for k, v in tensors.items()}, weights, {"format": "pt"})
+    for sealed in (tmp_path / "flat/model", tmp_path / "flat"):
+        seal(sealed)
     runs = [folder / "learnt", tmp_path / "flat"]
     result = compare(runs, folder / "data", samples=100, output=tmp_path / "out")
 

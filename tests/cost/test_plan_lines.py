@@ -20,7 +20,7 @@ def test_planned_steps_and_units_are_those_of_the_run(tmp_path, capfd, start_ste
         adversary={"start_step": start_step, "every": every},
         training={"epochs": 1, "batch_size": 4, "save_steps": None, "gradient_checkpointing": checkpointing},
     )
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("plan: ")]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if re.match(r"plan: \d+ steps", line)]
     steps, units, whole = re.match(r"plan: (\d+) steps of ([\d.]+) units.*?, (\d+) in all", line).groups()
     assert int(steps) == run.metrics["train"]["steps"]
     assert float(units) == pytest.approx(run.metrics["train"]["units_per_step"], abs=0.005)

@@ -83,6 +83,7 @@ EVENTS = (
     "on_train_end",
     "on_epoch_begin",
     "on_epoch_end",
+    "on_step_end",
 )
 
 

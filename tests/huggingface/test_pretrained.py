@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
+import toughen
 from engine.models import distance, tiny
 from huggingface.trials import weights
 from tiny import save_tiny_model
@@ -45,7 +46,7 @@ def test_each_task_gets_its_model(task, folder, tmp_path):
     assert tuple(config.id2label.values()) == names
     assert config.label2id == {name: i for i, name in enumerate(names)}
     note = {"task": task, "thresholds": None, "truncation": "head", "overlap": 0, "max_length": 40}
-    note |= {"pairs": False}
+    note |= {"pairs": False, "version": toughen.__version__}
     assert config.toughen == note
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 

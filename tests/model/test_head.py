@@ -231,7 +231,7 @@ def test_heads_that_cannot_be_are_refused(family, pooling, task, sentence):
     config = tiny(family).config
     with pytest.raises(InputError, match=f"^{sentence}"):
         check_head(Head(pooling=pooling), task, config)
-    check_head(Head(), task, config)
+    check_head(Head(pooling="model"), task, config)
 
 
 # ---- dropout, fresh layers, frozen layers

@@ -124,8 +124,8 @@ def test_a_thousand_mutilated_recipes_are_read_or_refused_in_a_sentence(tmp_path
     for _ in range(700):
         path.write_text(mutilated(rng), encoding="utf-8")
         told["file"].append(outcome(path))
-    keys = [f"{slot}.{name}" for slot, tree in as_tree(load_recipe("tough-stack")).items() for name in tree or ()
-            if isinstance(tree, dict)]  # fmt: skip
+    keys = [f"{slot}.{name}" for slot, tree in as_tree(load_recipe("tough-stack")).items() for name in
+            (tree if isinstance(tree, dict) else ())]  # fmt: skip
     keys += ["model", "adversary", "adapter", "inputs", "objective", "average", "objective.", ".", "x.y", ""]
     for _ in range(300):
         changes = {

@@ -127,7 +127,7 @@ def test_rat_stack_differs_from_plain_in_techniques_alone():
         )
         == plain
     )
-    assert recipe.adversary == Rat(radius=0.066, alpha=1.0)
+    assert recipe.adversary == Rat(radius=0.066, radius_unit="relative", alpha=1.0)
     assert recipe.objective == CrossEntropy(label_smoothing=0.1)
     assert recipe.average == Ema(decay=0.999, warmup=True)
 

@@ -60,6 +60,8 @@ class Distilled(Likelihood):
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network" (1503.02531).
     """
 
+    reads_targets = True
+
     def __init__(self, base: Likelihood, outputs: int, lesson: Lesson) -> None:
         """Prepare.
 
@@ -68,6 +70,7 @@ class Distilled(Likelihood):
             outputs: K, logits per row.
             lesson: temperature and alpha.
         """
+        self.task = base.task
         self._base, self._outputs, self._lesson = base, outputs, lesson
 
     def split(self, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -191,6 +191,8 @@ class Engine:
 
     def with_fitting_labels(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the batch with labels of the task's shape; see :func:`toughen.engine.labels.with_fitting_labels`."""
+        if self.likelihood.reads_targets:
+            return batch
         return with_fitting_labels(batch, self.likelihood.task, self._classes)
 
     def _adjust_radius(self) -> None:

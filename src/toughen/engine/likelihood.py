@@ -49,7 +49,9 @@ class Likelihood:
     Every method returns one number per row, [B], that the engine sums and divides by the sum of :meth:`units`.
     """
 
-    task: ClassVar[TaskName]
+    task: TaskName
+    reads_targets: ClassVar[bool] = False
+    """Whether a row of labels is more than the task's own label, such as a teacher's logits beside it."""
 
     def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """Return the loss of each row; exactly 0 where there is no label."""

@@ -152,6 +152,7 @@ def make_trainer(
         recipe=recipe,
         batches=batches,
         task=splits.task,
+        model_loss="ignore",  # a model made here has the task's
         train_dataset=rows,
         eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
