@@ -14,6 +14,7 @@ from toughen import InputError
 from toughen.cli import main
 from toughen.data import load_texts
 from toughen.data.divide.overlap import text_hashes
+from toughen.manifest import seal
 from toughen.training import one
 from toughen.training import start as begin
 
@@ -205,6 +206,7 @@ def test_a_run_that_was_stopped_is_resumed_without_its_teacher(
 def test_a_teacher_of_an_older_version_is_refused(desk, model, teacher, tmp_path):
     old = shutil.copytree(teacher.path, tmp_path / "old")
     (old / "train_hashes.npy").unlink()
+    seal(old)
 
     with pytest.raises(InputError, match=r"no train_hashes.npy.*make it again with toughen train --recipe"):
         start(desk / "ours.csv", model, tmp_path / "run", **taught(desk, teacher) | {"pseudo_label": old})
