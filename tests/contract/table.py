@@ -26,11 +26,12 @@ from toughen.engine.adversaries import (
     Vat,
     WeightAdversary,
 )
-from toughen.engine.averages import Ema, Swa
+from toughen.engine.averages import CheckpointSoup, Ema, Swa
 from toughen.engine.compose import RULES, Setup
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop
 from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup
+from toughen.model.lora_config import Lora
 from toughen.recipe.recipe import Recipe
 
 OBJECTIVES = {
@@ -104,6 +105,13 @@ class Combination(NamedTuple):
 
 
 SLOTS = (OBJECTIVES, ADVERSARIES, INPUTS, AVERAGES, TASKS)
+ROWS = {"objective": OBJECTIVES, "adversary": ADVERSARIES, "inputs": INPUTS, "average": AVERAGES}
+"""The settings of this table by the recipe's slot."""
+ELSEWHERE = {
+    CheckpointSoup: "averages scored checkpoints when a training ends; no step of the engine meets it",
+    Lora: "changes the model before the engine sees it",
+}
+"""The techniques that no combination here can hold, each with the reason; they have tests of their own."""
 EVERYTHING = [Combination(*names) for names in product(*SLOTS)]
 
 

@@ -1,6 +1,19 @@
 """The table covers what it says: every allowed pair of settings of two slots meets in some combination."""
 
-from contract.table import ALLOWED, COMBINATIONS, EVERYTHING, SLOTS, Combination, cover, pairs_of, refusals
+from contract.table import (
+    ALLOWED,
+    COMBINATIONS,
+    ELSEWHERE,
+    EVERYTHING,
+    ROWS,
+    SLOTS,
+    Combination,
+    cover,
+    pairs_of,
+    refusals,
+)
+from toughen.recipe.recipe import Recipe
+from toughen.recipe.slots import hints, techniques
 
 REFUSED = {
     ("rdrop", "rat"),
@@ -12,6 +25,31 @@ REFUSED = {
     ("smart", "swa"),
 }
 """The pairs of this table that the rules of composition leave out."""
+
+
+def techniques_without_row(rows):
+    """Return "slot: name" of each named technique of a recipe that has neither a row nor a reason for having none."""
+    return [
+        f"{slot}: {name}"
+        for slot in hints(Recipe)
+        for name, cls in techniques(Recipe, slot).items()
+        if name and cls not in ELSEWHERE and cls not in map(type, rows.get(slot, {}).values())
+    ]
+
+
+def test_every_technique_has_a_row():
+    """What a recipe can name passes the contract: a technique is added to the table, or says why it cannot be."""
+    assert techniques_without_row(ROWS) == []
+    for slot, rows in ROWS.items():
+        for cls in {type(setting) for setting in rows.values() if setting}:
+            others = {name: setting for name, setting in rows.items() if type(setting) is not cls}
+            assert techniques_without_row(ROWS | {slot: others}) == [f"{slot}: {cls.name}"], "canary: its rows are gone"
+
+
+def test_what_stands_elsewhere_is_a_technique_without_a_row():
+    known = {cls for slot in hints(Recipe) for name, cls in techniques(Recipe, slot).items() if name}
+    assert set(ELSEWHERE) <= known
+    assert not set(ELSEWHERE) & {type(setting) for rows in ROWS.values() for setting in rows.values()}
 
 
 def test_every_allowed_pair_occurs():
