@@ -6,6 +6,7 @@ Each rule is a function that returns what is wrong with a page; a canary shows i
 import json
 import re
 import shlex
+import sys
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ from toughen.recipe.recipe import Recipe
 from toughen.recipe.slots import techniques
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import card_costs  # noqa: E402
+
 FOLDER = ROOT / "docs" / "techniques"
 INDEX = ROOT / "docs" / "paper-index.md"
 HEADINGS = [
@@ -199,6 +203,13 @@ def wrong_measured(text, card, results):
     return wrong + ([] if f"`{name}`" in {row[1] for row in rows} else ["no row of its own"])
 
 
+def wrong_measured_cost(text, card, lines):
+    """The last paragraph of the cost is the line that the results give, and stands nowhere else."""
+    line = lines.get(card.name)
+    right = text if line is None else card_costs.with_cost(text, line)
+    return [] if text == right and text.count(card_costs.BEGIN) == (line is not None) else [line]
+
+
 def measured(row):
     """Return the cells of a row of results."""
     title = next((title for title, task in TASKS.items() if task == row.get("task")), "")
@@ -279,6 +290,11 @@ def test_measured_numbers_are_those_of_the_results(card):
     assert not wrong_measured(card.text, card, measured_runs())
 
 
+@EVERY
+def test_measured_costs_are_those_of_the_results(card):
+    assert not wrong_measured_cost(card.text, card, card_costs.costs())
+
+
 def test_the_table_of_cards_repeats_slot_passes_and_units():
     rows = {re.search(r"\]\((.+)\.md\)", cells[0])[1]: cells for cells in table((FOLDER / "README.md").read_text())}
     assert rows.keys() == CARDS.keys()
@@ -299,6 +315,7 @@ def test_every_paper_that_code_or_documents_cite_is_in_the_index():
 # canaries: each rule finds its fault
 
 PGD, SWA = CARDS["pgd"], CARDS["swa"]
+COSTS = card_costs.costs()
 FAULTS = {
     "heading": (wrong_headings, "## Pitfalls", "## Traps", ()),
     "empty section": (lambda text: wrong_headings(text.rpartition("## Measured")[0] + "## Measured\n"), "", "", ()),
@@ -310,6 +327,8 @@ FAULTS = {
     "row left out": (wrong_defaults, "| `step_size` |", "| `steps_ize` |", (PGD,)),
     "units": (wrong_cost, "Units: 10", "Units: 9", ()),
     "passes": (wrong_cost, "Passes: 4", "Passes: 3", ()),
+    "measured cost": (wrong_measured_cost, "3.34 times a plain step", "3.04 times a plain step", (PGD, COSTS)),
+    "cost left out": (wrong_measured_cost, "Measured: 3.34 times a plain step", "Some", (PGD, COSTS)),
     "number": (wrong_measured, "0.876", "0.886", (PGD, measured_runs())),
     "number in the text": (wrong_measured, "One seed", "It gains 0.5 points. One seed", (PGD, measured_runs())),
 }

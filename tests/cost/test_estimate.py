@@ -188,7 +188,9 @@ def test_standing_memory_counts_what_learns():
     assert fixed == {"weights": 4 * 32, "gradients": 4 * 12, "optimizer": 8 * 12, "average": 4 * 12, "adversary": 0}
     elsewhere = standing(model.to("meta"), Ema(keep_on="cpu"), None)
     assert elsewhere == fixed | {"average": 0}, "it is in another memory than the model"
-    assert standing(model, CheckpointSoup(), load_recipe("sam").adversary) == fixed | {"average": 0, "adversary": 48}
+    adversaries = {name: load_recipe("plain", {"adversary": name}).adversary for name in ("sam", "awp")}
+    moved = {name: standing(model, CheckpointSoup(), adversary) for name, adversary in adversaries.items()}
+    assert moved == {"sam": fixed | {"average": 0, "adversary": 48}, "awp": fixed | {"average": 0, "adversary": 96}}
 
 
 # the command

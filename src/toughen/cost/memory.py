@@ -18,7 +18,9 @@ SHADOW = 4
 ADAM = 2
 """Copies of the weights that AdamW keeps: the running means of the gradient and of its square."""
 MOVE = 1
-"""Copies of the weights that an adversary in weight space needs: the moved ones."""
+"""Copies of the weights that an adversary in weight space needs: the moved ones, which lie where its gradient lay."""
+CLEAN_MOVE = 2
+"""The same where the first gradient teaches too: it stays beside the moved weights and their own gradient."""
 
 
 def standing(model: nn.Module, average: Average | None, adversary: AnyAdversary | None) -> dict[str, int]:
@@ -33,8 +35,15 @@ def standing(model: nn.Module, average: Average | None, adversary: AnyAdversary 
         "gradients": size,
         "optimizer": ADAM * size,
         "average": SHADOW * sum(p.numel() for p in learning) if shadow else 0,
-        "adversary": MOVE * size if isinstance(adversary, WeightAdversary) else 0,
+        "adversary": _moves(adversary) * size,
     }
+
+
+def _moves(adversary: AnyAdversary | None) -> int:
+    """Return how many copies of the learning weights the adversary's move takes."""
+    if not isinstance(adversary, WeightAdversary):
+        return 0
+    return CLEAN_MOVE if adversary.clean else MOVE
 
 
 class SavedTensors:

@@ -75,7 +75,7 @@ class Smart(Adversary):
 
     Source: Jiang et al., "SMART: Robust and Efficient Fine-Tuning for Pre-trained Natural Language Models through
     Principled Regularized Optimization" (1911.03437). Deviations from the released code: the ball is real (there
-    epsilon only guards a division), and the Bregman term, which no public implementation has, is here. All passes of a
+    epsilon only guards a division), and the Bregman term, which the released code leaves out, is here. All passes of a
     step share one dropout mask, as for VAT; so at equal weights the Bregman term is exactly 0.
     Cost: 6 + 2 steps units, 1 more with the Bregman term (one pass more where the objective copies the batch).
     Like VAT, but symmetric, in a box, and with a proximal term.

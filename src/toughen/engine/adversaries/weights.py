@@ -114,7 +114,8 @@ class Awp(WeightAdversary):
     Source: Wu et al., "Adversarial Weight Perturbation Helps Robust Generalization" (2004.05884), there on top of
     adversarial inputs; in the form of text competitions the clean loss is kept and the inputs are left alone.
     ``clean: false`` learns at the moved weights only. Deviation: the released code leaves one-dimensional weights
-    (norms) alone, which ``only: weight`` does not. Cost: 6 units and the memory of one more copy of the weights.
+    (norms) alone, which ``only: weight`` does not. Cost: 6 units and the memory of two more copies of the trainable
+    weights, with ``clean: false`` of one.
     """
 
     name: Literal["awp"] = "awp"
