@@ -41,7 +41,7 @@ def tried(tmp_path_factory):
 
 def test_the_commands_of_the_page_run_and_leave_what_it_says(tried):
     table = PAGE.read_text()
-    for name in ("mean", "weighted", "soup", "stacked", "stacked-too", "student", "second-student"):
+    for name in ("mean", "weighted", "soup", "drawn-back", "stacked", "stacked-too", "student", "second-student"):
         run = Run.open(tried / "runs" / name)
         content = json.loads((run.path / "combination.json").read_text())
         several = content["how"] in ("mean-probabilities", "weights", "stack")

@@ -16,7 +16,7 @@ from toughen.runs.folder import COMBINATION
 if TYPE_CHECKING:
     from toughen.run import Run
 
-HOW = "mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup or distil."
+HOW = "mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup, wise-ft or distil."
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs of one task.", show_default=False)]
 Selecting = Annotated[
     str | None,
@@ -83,6 +83,8 @@ def _print(run: Run, as_json: bool) -> None:
         lines.append(("weights", ", ".join(f"{weight:.3f}" for weight in content["weights"])))
     if content.get("soup"):
         lines.append(("in the soup", ", ".join(Path(name).name for name in content["soup"]["chosen"])))
+    if content.get("share") is not None:
+        lines.append(("share of the tuned weights", f"{content['share']:g}"))
     if metrics["combination"]["optimistic"]:
         lines.append(("optimistic", f"{metrics['combination']['rows']}: {metrics['combination']['optimistic']}"))
     show.print_pairs(lines)

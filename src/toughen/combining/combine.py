@@ -18,6 +18,7 @@ from toughen.combining import weight_soup
 from toughen.combining.distil import Lesson, teach
 from toughen.combining.evidence import Evidence, digest_of, gather, own_validation, selection_rows, test_rows
 from toughen.combining.fitting import fit_stack, fit_weights
+from toughen.combining.interpolation import interpolate
 from toughen.data import load_splits
 from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
@@ -31,7 +32,16 @@ from toughen.runs.combination import Combination
 from toughen.runs.ensemble import mean_thresholds
 from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE, start_folder
-from toughen.runs.members import DISTIL, OUTPUTS, Members, leaves, refuse_seen_test, seen_hashes, trained_on
+from toughen.runs.members import (
+    DISTIL,
+    INTERPOLATION,
+    OUTPUTS,
+    Members,
+    leaves,
+    refuse_seen_test,
+    seen_hashes,
+    trained_on,
+)
 from toughen.runs.rules import Rule
 from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
 
@@ -47,7 +57,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FITTED = ("weights", "stack", "greedy-soup")
+FITTED = ("weights", "stack", "greedy-soup", INTERPOLATION)
 """Ways that choose something by the rows that select."""
 _LEFT_OUT = ("checkpoints", "tensorboard", "evaluations", "attacks", "report.html", "*.part", "training_args.bin")
 """What a copied member can do without."""
@@ -87,7 +97,7 @@ def combine(
 
     Args:
         runs: run folders, or runs; also in folds, and combinations.
-        how: mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup or distil.
+        how: mean-probabilities, mean-logits, vote, weights, stack, uniform-soup, greedy-soup, wise-ft or distil.
         output: the run folder to make.
         data: labelled rows that may select, of divided data the validation split; default the runs' own. For
             ``distil`` what the student is trained on; default what the first run was.
@@ -217,15 +227,24 @@ def _by_weights(job: _Job, part: Path) -> tuple[dict[str, Any], Any]:
         raise InputError(_no_rows(job.how))
     rows = None if found is None else found[1]
     tuned = any(run.classifier.thresholds is not None for run in job.members.runs)
-    soup = weight_soup.uniform(job.members) if job.how == "uniform-soup" else weight_soup.greedily(job.members, rows)
+    soup, more = _soup(job, rows)
     weight_soup.write(job.members, soup, part, lambda classifier: _thresholds(job, classifier, rows) if tuned else None)
-    content = _account(job, None) | {"passes": 1, "soup": _told(job, soup)}
+    content = _account(job, None) | {"passes": 1} | more
     if found is not None:
         run = job.members.runs[0]
         classifier = Classifier.load(part / MODEL, run.recipe.training.max_length)
         content["selection"] = _evidence_note(found)
         content["metrics"] = {found[0]: score(classifier, rows, batch_size=run.recipe.training.eval_batch_size)}
     return content, rows
+
+
+def _soup(job: _Job, rows: Any) -> tuple[Soup, dict[str, Any]]:
+    """Make the weights, with what ``combination.json`` says of them."""
+    if job.how == INTERPOLATION:
+        soup, share, scores = interpolate(job.members, rows)
+        return soup, {"share": share, "shares": {f"{at:g}": value for at, value in scores.items()}}
+    soup = weight_soup.uniform(job.members) if job.how == "uniform-soup" else weight_soup.greedily(job.members, rows)
+    return soup, {"soup": _told(job, soup)}
 
 
 def _evidence_note(found: tuple[Any, Any]) -> dict[str, Any]:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("mean-probabilities", "mean-logits", "vote", "weights", "stack")
 SOUPS = ("uniform-soup", "greedy-soup")
+INTERPOLATION = "wise-ft"
 DISTIL = "distil"
-HOWS = (*OUTPUTS, *SOUPS, DISTIL)
+HOWS = (*OUTPUTS, *SOUPS, INTERPOLATION, DISTIL)
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ class Members:
         """
         if how not in HOWS:
             raise InputError(f"--how must be one of {', '.join(HOWS)}, got {how!r}.")
-        least = 1 if how == DISTIL else 2
+        least = 1 if how in (DISTIL, INTERPOLATION) else 2
         if len(paths) < least:
-            raise InputError(f"--how {how} needs at least {least} runs, got {len(paths)}; name more of them.")
+            what = f"{least} run{'s' if least > 1 else ''}"
+            raise InputError(f"--how {how} needs at least {what}, got {len(paths)}; name more of them.")
+        if how == INTERPOLATION and len(paths) > 1:
+            raise InputError(f"--how {how} draws one run back towards its start, got {len(paths)} runs; name one.")
         resolved = [Path(path).resolve() for path in paths]
         twice = next((path for path, whole in zip(paths, resolved, strict=True) if resolved.count(whole) > 1), None)
         if twice is not None:
