@@ -12,20 +12,8 @@ from typing import NamedTuple
 
 from torch import nn
 
-from toughen.engine.adversaries import (
-    Asam,
-    Awp,
-    Fgm,
-    Fgsm,
-    FreeLb,
-    GradientPenalty,
-    Pgd,
-    Rat,
-    Sam,
-    Smart,
-    Vat,
-    WeightAdversary,
-)
+from toughen import Asam, Awp, Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Sam, Smart, Vat
+from toughen.engine.adversaries import WeightAdversary
 from toughen.engine.averages import CheckpointSoup, Ema, Swa
 from toughen.engine.compose import RULES, Setup
 from toughen.engine.inputs import Mixup, Neftune

@@ -13,8 +13,8 @@ from contract.bench import Bench, Injected, pick, total
 from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIVES, TASKS, Combination
 from engine.models import batch, tiny
 from huggingface.trials import make_rows, trainer, weights
+from toughen import Fgm
 from toughen.data.batches import LengthBuckets
-from toughen.engine.adversaries import Fgm
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average
 from toughen.huggingface.trainer import ToughTrainer

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from torch.nn import functional as F
 
 from engine.models import ScriptedNoise
-from toughen.engine.adversaries import Fgm, Fgsm, FreeLb, Pgd, Smart, Vat
+from toughen import Fgm, Fgsm, FreeLb, Pgd, Smart, Vat
 from toughen.engine.engine import Engine
 
 ABSOLUTE = {"radius_unit": "absolute"}

@@ -14,7 +14,7 @@ from engine.models import (
     toy_batch,
 )
 from engine.perturbed import ABSOLUTE, START, perturbations
-from toughen.engine.adversaries import Fgm, Fgsm, FreeLb, Pgd, Vat
+from toughen import Fgm, Fgsm, FreeLb, Pgd, Vat
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.site import Site

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import toughen.engine.step as step_module
 from contract.table import ADVERSARIES, INPUTS
 from engine.models import BOS, EOS, ScriptedNoise, batch, distance, gradients, tiny
-from toughen.engine.adversaries import Pgd, Sam
+from toughen import Pgd, Sam
 from toughen.engine.adversaries import weights as of_weights
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine

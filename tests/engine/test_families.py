@@ -5,7 +5,7 @@ import torch
 
 from engine import naive, naive_slots
 from engine.models import FAMILIES, ScriptedNoise, batch, checkpointing, distance, gradients, pin_dropout, tiny
-from toughen.engine.adversaries import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Smart, Vat
+from toughen import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Smart, Vat
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy, RDrop
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from engine.models import batch, tiny
-from toughen.engine.adversaries import Fgm
+from toughen import Fgm
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import RDrop
 

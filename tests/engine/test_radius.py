@@ -8,7 +8,7 @@ import torch
 from engine import naive, naive_radius, naive_slots
 from engine.models import ScriptedNoise, batch, distance, tiny
 from huggingface.trials import weights
-from toughen.engine.adversaries import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Smart, Vat
+from toughen import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Smart, Vat
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import RDrop
 from toughen.engine.radius import AutoRadius

@@ -17,19 +17,7 @@ from engine.models import (
     toy_batch,
 )
 from engine.perturbed import ABSOLUTE, ALL, SMALL, TABLE, deltas, perturbations
-from toughen.engine.adversaries import (
-    Asam,
-    Awp,
-    Fgm,
-    Fgsm,
-    FreeLb,
-    GradientPenalty,
-    Pgd,
-    Rat,
-    Sam,
-    Smart,
-    Vat,
-)
+from toughen import Asam, Awp, Fgm, Fgsm, FreeLb, GradientPenalty, Pgd, Rat, Sam, Smart, Vat
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import RDrop

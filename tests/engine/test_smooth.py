@@ -7,7 +7,7 @@ import torch
 
 from engine.models import ScriptedNoise, ToyLinear, batch, distance, gradients, tiny, toy_batch
 from engine.perturbed import ABSOLUTE, deltas, perturbations
-from toughen.engine.adversaries import GradientPenalty, Rat, Smart
+from toughen import GradientPenalty, Rat, Smart
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy, RDrop

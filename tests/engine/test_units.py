@@ -7,7 +7,7 @@ import torch
 
 from engine.models import ScriptedNoise, batch, distance, gradients, tiny
 from engine.perturbed import perturbations
-from toughen.engine.adversaries import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd
+from toughen import Fgm, Fgsm, FreeLb, GradientPenalty, Pgd
 from toughen.engine.engine import Engine
 from toughen.engine.site import Site
 

@@ -5,7 +5,7 @@ import torch
 
 from engine.models import batch, distance, gradients, tiny
 from huggingface.trials import same, weights
-from toughen.engine.adversaries import Asam, Awp, Sam
+from toughen import Asam, Awp, Sam
 from toughen.engine.adversaries import weights as of_weights
 from toughen.engine.engine import Engine
 from toughen.engine.reduction import _accumulate, _own, lent

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.models import checkpointing, tiny
-from toughen import CrossEntropy, InputError, RDrop, Recipe, load_recipe
-from toughen.engine.adversaries import Awp, Fgm, GradientPenalty, Pgd, Rat, Smart
+from toughen import Awp, CrossEntropy, Fgm, GradientPenalty, InputError, Pgd, Rat, RDrop, Recipe, Smart, load_recipe
 from toughen.engine.averages import CheckpointSoup, Swa
 from toughen.engine.compose import RULES, Setup
 from toughen.engine.engine import Engine

@@ -7,7 +7,7 @@ import pytest
 
 from huggingface.test_resume import make
 from huggingface.trials import checkpoints, same, weights
-from toughen.engine.adversaries import Pgd
+from toughen import Pgd
 from toughen.engine.averages import Ema
 from toughen.errors import InputError
 from toughen.huggingface.checkpoint import AVERAGE, RAW, STATE, last_complete

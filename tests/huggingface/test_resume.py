@@ -9,8 +9,8 @@ from transformers import EarlyStoppingCallback
 
 from engine.models import distance, tiny
 from huggingface.trials import checkpoints, losses, make_rows, same, trainer, weights
+from toughen import Fgm, FreeLb, Pgd, Sam, Smart, Vat
 from toughen.data.batches import LengthBuckets
-from toughen.engine.adversaries import Fgm, FreeLb, Pgd, Sam, Smart, Vat
 from toughen.engine.averages import Ema, Swa
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop

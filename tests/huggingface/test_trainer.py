@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback
 
 from engine.models import distance, tiny
 from huggingface.trials import arguments, checkpoints, collate, losses, make_rows, run, same, trainer, weights
-from toughen.engine.adversaries import Fgm, Pgd
+from toughen import Fgm, Pgd
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError
 from toughen.huggingface.trainer import ToughTrainer

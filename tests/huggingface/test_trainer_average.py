@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification
 
 from engine.models import distance, tiny
 from huggingface.trials import checkpoints, collate, losses, run, trainer, weights
-from toughen.engine.adversaries import Fgm
+from toughen import Fgm
 from toughen.engine.averages import Ema, Swa
 from toughen.huggingface.checkpoint import AVERAGE, RAW
 

@@ -6,7 +6,7 @@ from transformers import Trainer, TrainerCallback
 
 from engine.models import distance, tiny
 from huggingface.trials import losses, make_rows, run, same, trainer, weights
-from toughen.engine.adversaries import Fgm, Rat, Smart
+from toughen import Fgm, Rat, Smart
 from toughen.engine.averages import Ema
 from toughen.engine.inputs import Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop

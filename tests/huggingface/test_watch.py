@@ -8,7 +8,7 @@ import torch
 
 from engine.models import tiny
 from huggingface.trials import make_rows, trainer
-from toughen.engine.adversaries import Pgd
+from toughen import Pgd
 
 ROWS = [row | {"input_ids": [row["input_ids"][0], 5 + row["labels"], *row["input_ids"][2:]]} for row in make_rows(80)]
 """The second word says the label: easy to learn."""

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.models import batch, gradients, tiny
-from toughen.engine.adversaries import Pgd
+from toughen import Pgd
 from toughen.engine.engine import Engine
 from toughen.machine import kernels
 from toughen.machine.kernels import _PIECE, bernoulli_, quick_kernels, safe_softmax

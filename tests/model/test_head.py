@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from engine import naive
 from engine.models import PAD, batch, checkpointing, distance, gradients, tiny
 from huggingface.trials import checkpoints, run, weights
-from toughen.engine.adversaries import Fgm, Pgd
+from toughen import Fgm, Pgd
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average

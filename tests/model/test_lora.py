@@ -16,7 +16,7 @@ from transformers import (
 
 from engine.models import batch, checkpointing, distance, gradients, tiny
 from huggingface.trials import checkpoints, losses, make_rows, run, same, trainer
-from toughen.engine.adversaries import Fgm, Pgd
+from toughen import Fgm, Pgd
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.errors import InputError

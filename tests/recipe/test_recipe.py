@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from toughen.engine.adversaries import Fgm, FreeLb, Pgd, Rat
+from toughen import Fgm, FreeLb, Pgd, Rat
 from toughen.engine.averages import Ema, Swa
 from toughen.engine.objectives import CrossEntropy, RDrop
 from toughen.errors import InputError

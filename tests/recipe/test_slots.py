@@ -14,7 +14,7 @@ from engine.test_families import (
     model_for,
     naive_result,
 )
-from toughen.engine.adversaries import Asam, Awp, Fgm, FreeLb, GradientPenalty, Pgd, Rat, Sam, Smart, Vat
+from toughen import Asam, Awp, Fgm, FreeLb, GradientPenalty, Pgd, Rat, Sam, Smart, Vat
 from toughen.engine.averages import Ema
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop

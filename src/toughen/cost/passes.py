@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from toughen.engine.adversaries import AnyAdversary, Awp
+from toughen.engine.adversaries import AnyAdversary
+from toughen.engine.adversaries.weights import Awp
 from toughen.engine.averages import Ema
 from toughen.engine.counters import Cost
 from toughen.engine.engine import Engine

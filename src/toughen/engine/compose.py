@@ -13,7 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from toughen.engine.adversaries import AnyAdversary, Awp, GradientPenalty, Rat, WeightAdversary
+from toughen.engine.adversaries import AnyAdversary, WeightAdversary
+from toughen.engine.adversaries.smooth import GradientPenalty, Rat
+from toughen.engine.adversaries.weights import Awp
 from toughen.engine.inputs import InputChange, Mixup
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from toughen.engine.adversaries import AnyAdversary, GradientPenalty, WeightAdversary
+from toughen.engine.adversaries import AnyAdversary, WeightAdversary
+from toughen.engine.adversaries.smooth import GradientPenalty
 from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
 from toughen.machine.runtime import gathered_from, summed_over

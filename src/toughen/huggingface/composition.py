@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from toughen.engine.adversaries import AnyAdversary, Smart
+from toughen.engine.adversaries import AnyAdversary
+from toughen.engine.adversaries.smooth import Smart
 from toughen.engine.averages import Average, CheckpointSoup, Ema
 from toughen.engine.compose import Rule, refuse
 from toughen.engine.inputs import InputChange, Neftune

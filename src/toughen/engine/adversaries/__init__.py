@@ -1,34 +1,15 @@
-"""The adversary slot: who pushes back? One ascent loop with named presets; in weight space, moves of the weights."""
+"""The adversary slot: who pushes back? One ascent loop with named presets; in weight space, moves of the weights.
 
-from toughen.engine.adversaries.ascent import Climbing, Fgm, Fgsm, FreeLb, Pgd
+A technique stands in the module of its kind: `ascent` climbs the labels' loss, `smooth` needs no label, `weights` moves
+weights. Imports from `engine`'s spaces and choices; the engine's steps and every room above may import it.
+"""
+
+from toughen.engine.adversaries.ascent import Climbing
 from toughen.engine.adversaries.base import Adversary, Search, Teach
-from toughen.engine.adversaries.smooth import GradientPenalty, Rat, Smart, Smoothing, Vat
-from toughen.engine.adversaries.weights import Asam, Awp, InWeights, Sam, WeightAdversary
-from toughen.engine.choices import Direction, Loss, Norm, Scope, Unit
+from toughen.engine.adversaries.smooth import Smoothing
+from toughen.engine.adversaries.weights import InWeights, WeightAdversary
 
-__all__ = [
-    "Adversary",
-    "AnyAdversary",
-    "Asam",
-    "Awp",
-    "Direction",
-    "Fgm",
-    "Fgsm",
-    "FreeLb",
-    "GradientPenalty",
-    "Loss",
-    "Norm",
-    "Pgd",
-    "Rat",
-    "Sam",
-    "Scope",
-    "Search",
-    "Smart",
-    "Teach",
-    "Unit",
-    "Vat",
-    "WeightAdversary",
-]
+__all__ = ["Adversary", "AnyAdversary", "Search", "Teach", "WeightAdversary"]
 
 AnyAdversary = Climbing | Smoothing | InWeights
 """Every answer to "who pushes back?"; ``name`` tells them apart in YAML and flags."""
