@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import toughen
+from toughen.recipe.recipe import Recipe
+from toughen.recipe.slots import hints, techniques
+
 
 def test_train_stays_a_function_after_its_stage_was_imported():
     # A subpackage of the same name would take the function's place as soon as something imported it.
@@ -35,3 +39,10 @@ def test_what_a_stub_names_is_there(package):
     for name in named:
         home = next(n.module for n in stub.body if isinstance(n, ast.ImportFrom) and n.names[0].name == name)
         assert getattr(module, name) is getattr(importlib.import_module(f"{package}.{home}"), name)
+
+
+def test_every_technique_is_exported():
+    found = [cls for slot in hints(Recipe) for name, cls in techniques(Recipe, slot).items() if name]
+    assert {cls.__name__ for cls in found} <= set(toughen.__all__)
+    assert all(getattr(toughen, cls.__name__) is cls for cls in found)
+    assert len(found) > 15
