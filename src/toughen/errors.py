@@ -6,3 +6,9 @@ class InputError(ValueError):
 
     The command prints it to stderr without a traceback and exits with status 2.
     """
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of what a library said, at most so many characters, to stand in a sentence of our own."""
+    line = str(error).strip().partition("\n")[0].rstrip(".: ")
+    return f"{type(error).__name__}: {line}"[:most] if line else type(error).__name__

@@ -8,6 +8,7 @@ from deploy.pipelines import PIPELINES
 from engine.models import FAMILIES, tiny
 from toughen.classifier.classifier import Classifier
 from toughen.deploy.export import export
+from toughen.errors import InputError
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -84,3 +85,41 @@ def test_adapters_are_merged(tokenizers, difference):
             if "lora_B" in name:
                 weights.normal_(std=0.3)
     assert difference(model) <= 1e-5
+
+
+UNEXPORTABLE = {
+    "Longformer": {"attention_window": 8, "pad_token_id": 0, "max_position_embeddings": 200},
+    "Funnel": {"d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 48, "block_sizes": [1, 1]},
+}
+
+
+@pytest.mark.parametrize("family", UNEXPORTABLE)
+def test_what_onnx_runtime_cannot_run_is_refused_in_a_sentence(family, tokenizers, difference, tmp_path):
+    """Both ended in a traceback of ONNX Runtime."""
+    import transformers
+
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 2}
+    given = UNEXPORTABLE[family] | ({} if family == "Funnel" else small)
+    config = getattr(transformers, f"{family}Config")(**given, vocab_size=len(tokenizers("bert")))
+    model = getattr(transformers, f"{family}ForSequenceClassification")(config)
+    with pytest.raises(InputError, match="ONNX Runtime cannot run the fp32 graph of this model") as refused:
+        difference(model)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_no_graph_expresses_is_refused_in_a_sentence(tokenizers, difference, capfd, tmp_path):
+    """The exporter printed the whole graph and raised."""
+    import torch
+
+    class Exponential(torch.nn.Linear):
+        def forward(self, hidden):
+            return super().forward(hidden @ torch.linalg.matrix_exp(0 * hidden.T @ hidden))
+
+    model = tiny("bert", **vocabulary(tokenizers("bert")))
+    model.classifier = Exponential(32, 2)
+    with pytest.raises(InputError, match="BertForSequenceClassification cannot be written as an ONNX graph") as refused:
+        difference(model)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+    assert "graph(" not in "".join(capfd.readouterr())

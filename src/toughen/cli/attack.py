@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -210,7 +209,7 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
     files = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
     refuse_input_inside(folder, {"RUN": run.path, "--data": given["data"], **files})
     with sole_writer(folder, "toughen attack", keep=True):
-        with _progress(kind, given["limit"]) as tell:
+        with show.progress("attacking", given["limit"]) as tell:
             result = _CALLS[kind](run, given["data"], {**shared, **options, "progress": tell})
         written = attack_files.save_attack(folder, kind, result, run=run.path, data=given["data"])
     return {"result": result, "folder": folder, "files": written}
@@ -254,26 +253,6 @@ def _words(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--stop-words {path} cannot be read ({error}); give a UTF-8 file of words.") from error
-
-
-@contextmanager
-def _progress(kind: Kind, limit: int | None) -> Iterator[Callable[[Any], None]]:
-    """Show on stderr how far it is: so many texts, or the part that is done."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    done = 0
-    with console.status("attacking") as status:
-
-        def tell(step: Any) -> None:
-            nonlocal done
-            if isinstance(step, int):
-                done += step
-                status.update(f"{done:,} texts done" + ("" if limit is None else f" of at most {limit:,}"))
-            else:
-                status.update(f"{step} done")
-
-        yield tell
 
 
 # ---------------------------------------------------------------- what is shown

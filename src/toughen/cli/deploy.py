@@ -11,6 +11,7 @@ import typer
 
 from toughen.cli import show
 from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
+from toughen.errors import InputError
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
 Share = Annotated[float, typer.Option(metavar="SHARE", help="Texts whose label int8 and fp16 may change, 0 to 1.")]
@@ -33,18 +34,25 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pack a trained model as ONNX with its tokenizer, if it answers as the run does."""
-    with show.only_json(as_json):
+    """Pack a trained model as ONNX with its tokenizer, if it answers as the run does.
+
+    A smaller variant that changes too many labels is left out and makes the exit status 2; the rest is kept.
+    """
+    with show.only_json(as_json), show.progress("reading") as told:
         from toughen.deploy import export as module  # loads torch
 
         made = module.export(
-            run, to, int8=int8, fp16=fp16, data=data, max_changed=max_changed_labels, overwrite=overwrite
+            run, to, int8=int8, fp16=fp16, data=data, max_changed=max_changed_labels, overwrite=overwrite, progress=told
         )
     if as_json:
         show.print_json(asdict(made))
     else:
         _print_table(module.rows(made))
+        for remark in made.remarks:
+            typer.echo(remark)
         typer.echo(f"{made.texts:,} texts compared; {to} is complete")
+    if made.refused:
+        raise InputError(f"{' '.join(made.refused)} The rest is in {to}.")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -26,6 +26,31 @@ def only_json(wanted: bool) -> Iterator[None]:
         return
     with redirect_stdout(sys.stderr):
         yield
+
+
+@contextmanager
+def progress(doing: str, limit: int | None = None) -> Iterator[Callable[[int | str], None]]:
+    """Show on stderr how far a command is.
+
+    Args:
+        doing: what it does before it says anything.
+        limit: texts, at most; None is not known.
+
+    Yields:
+        A function that takes in the texts that are done, to be added, or the name of the part that is begun or done.
+    """
+    from rich.console import Console
+
+    done, part = 0, ""
+    with Console(stderr=True, highlight=False).status(doing) as status:
+
+        def tell(step: int | str) -> None:
+            nonlocal done, part
+            done, part = (done + step, part) if isinstance(step, int) else (0, f"{step}: ")
+            most = "" if limit is None else f" of at most {limit:,}"
+            status.update(f"{part}{done:,} texts done{most}" if done else part.removesuffix(": "))
+
+        yield tell
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from toughen.errors import InputError
 
 MODEL, INT8, FP16 = "model.onnx", "model.int8.onnx", "model.fp16.onnx"
 DESCRIPTION, TABLE, TOKENIZER, PARITY = "model.json", "tokenizer.bin", "tokenizer.json", "parity.json"
+CONFIG = "config.json"
+"""For other programs; what this one reads stands in the graph."""
 FORMAT = 1
 """Of the description; a reader refuses another."""
 METADATA = "toughen"

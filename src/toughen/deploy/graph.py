@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from toughen.deploy.description import ACTIVATIONS
 from toughen.deploy.files import FORMAT, METADATA, TABLE, TOKENIZER
 from toughen.deploy.joint import Joint, Leaf, joined, refuse_no_graph
-from toughen.errors import InputError
+from toughen.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
@@ -97,7 +99,8 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
     Attention is the plain one, by the TorchScript exporter: docs/decisions/0010-export.md has the measurements.
 
     Raises:
-        InputError: if the weights do not fit into one file, or no one graph stands for several models.
+        InputError: if the weights do not fit into one file, no one graph stands for several models, or the model does
+            something that a graph cannot.
     """
     refuse_no_graph(classifier)
     names = input_names(classifier)
@@ -114,22 +117,49 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
     made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
     axes = {name: {0: "batch", 1: "length"} for name in names}
     axes["logits"] = {0: "batch"} | ({1: "length"} if classifier.task == "tokens" else {})
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter's age, and of tracing: what it made is compared
-        torch.onnx.export(
-            graph,
-            tuple(made[name] for name in names),
-            str(path),
-            input_names=names,
-            output_names=["logits"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    _export_graph(graph, tuple(made[name] for name in names), path, names, axes)
     # An input that the model does not use (DistilBERT's token types) is not one of the graph.
     description = describe(classifier) | {"inputs": graph_inputs(path), "sha256": _sums(path.parent)}
     annotate(path, description)
     return description
+
+
+def _export_graph(
+    graph: Graph, inputs: tuple[Tensor, ...], path: Path, names: list[str], axes: dict[str, dict[int, str]]
+) -> None:
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), _quiet_exporter():
+            warnings.simplefilter("ignore")  # of the exporter's age, and of tracing: what it made is compared
+            torch.onnx.export(
+                graph,
+                inputs,
+                str(path),
+                input_names=names,
+                output_names=["logits"],
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # operators raise what they like
+        leaf = graph.whole.model if isinstance(graph.whole, Leaf) else graph.whole
+        raise InputError(
+            f"{type(leaf).__name__} cannot be written as an ONNX graph ({first_line(error)}); toughen predict and "
+            "toughen serve take the run itself."
+        ) from error
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter from printing the whole graph, thousands of lines, where it fails; its own switch is broken."""
+    backend: Any = torch._C
+    tell = backend._jit_onnx_log
+    backend._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        backend._jit_onnx_log = tell
 
 
 def _sums(folder: Path) -> dict[str, str]:

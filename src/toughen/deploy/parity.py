@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toughen.assess.metrics import DEFAULT_METRIC, task_metrics
 from toughen.classifier.answers import texts_dataset
@@ -17,10 +18,14 @@ from toughen.data.batches import Collator
 from toughen.data.tokens.encode import Encoder
 from toughen.deploy.probes import adversarial_texts
 from toughen.runs.members import leaves
+from toughen.statistics.shares import clopper_pearson
 
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
     from toughen.deploy.predictor import Predictor
+
+Progress = Callable[[str | int], None]
+"""Takes in what is begun, and how many texts each of its passes has finished."""
 
 _TIMED = 32  # texts whose latency is measured
 
@@ -38,6 +43,7 @@ class Variant:
         agreement: share of validation texts (for tokens: words) with PyTorch's labels (regression: with values within a
             quarter of the values' standard deviation); None without validation texts.
         metric: the metric's name and value on the validation split; None without.
+        changed: 95 % interval of the share of texts (words) whose labels are others than PyTorch's; None without.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Variant:
     largest_difference: float
     agreement: float | None
     metric: tuple[str, float] | None
+    changed: tuple[float, float] | None = None
 
 
 class Bench:
@@ -55,14 +62,15 @@ class Bench:
     Args:
         classifier: PyTorch's.
         validation: labelled rows, or None.
+        progress: called with the number of texts that each pass has finished.
     """
 
-    def __init__(self, classifier: Classifier, validation: Any) -> None:
-        self.classifier, self.validation = classifier, validation
+    def __init__(self, classifier: Classifier, validation: Any, progress: Progress | None = None) -> None:
+        self.classifier, self.validation, self._progress = classifier, validation, progress
         pairs = bool(classifier.pairs)
         self._probes = adversarial_texts(classifier.tokenizer, classifier.max_length, classifier.task, pairs)
         self._sets = [texts_dataset(self._probes, classifier.task)] + ([] if validation is None else [validation])
-        self._wanted = [classifier.outputs(texts) for texts in self._sets]
+        self._wanted = [classifier.outputs(texts, progress=progress) for texts in self._sets]
         self.texts = sum(map(len, self._sets))
         self.worst = ""
 
@@ -73,7 +81,7 @@ class Bench:
 
     def measure(self, name: str, predictor: Predictor, file: Path) -> Variant:
         """Compare one variant, and take its time."""
-        found = [predictor.outputs(texts) for texts in self._sets]
+        found = [predictor.outputs(texts, progress=self._progress) for texts in self._sets]
         return self._variant(name, file.name, file.stat().st_size, found, predictor.outputs_of)
 
     def _variant(
@@ -81,11 +89,12 @@ class Bench:
     ) -> Variant:
         largest = self._largest(found)
         milliseconds = self._latency(ask)
-        known = self.validation is not None
-        agreement = self._agreement(found[-1]) if known else None
-        return Variant(
-            name, file, size / 1e6, milliseconds, largest, agreement, self._metric(found[-1]) if known else None
-        )
+        if self.validation is None:
+            return Variant(name, file, size / 1e6, milliseconds, largest, None, None)
+        alike = self._alike(found[-1])
+        low, high = clopper_pearson(int((~alike).sum()), len(alike)) or (0.0, 1.0)
+        metric = self._metric(found[-1])
+        return Variant(name, file, size / 1e6, milliseconds, largest, float(alike.mean()), metric, (low, high))
 
     def _largest(self, found: Sequence[Any]) -> float:
         """Return the largest difference of any output, infinity where one is no number; note the text it is of."""
@@ -128,12 +137,13 @@ class Bench:
             for member in leaves(how):
                 member.forward(batch)
 
-    def _agreement(self, outputs: Any) -> float:
+    def _alike(self, outputs: Any) -> NDArray[np.bool_]:
+        """Say of each validation text (word) whether its label is PyTorch's."""
         wanted = self._wanted[-1]
         if self.classifier.task == "regression":
-            return float((np.abs(outputs - wanted) <= np.std(wanted) / 4).mean())
+            return np.asarray(np.abs(outputs - wanted) <= np.std(wanted) / 4)
         alike = [self._same(a, b) for a, b in zip(outputs, wanted, strict=True)]
-        return float(np.mean(np.concatenate(alike)))
+        return np.concatenate(alike).astype(bool)
 
     def _same(self, ours: Any, wanted: Any) -> Any:
         """Say of one text whether its labels are the same, [1]; of words [words]."""
