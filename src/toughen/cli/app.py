@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import toughen
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Verbs(TyperGroup):
+    """The command without a verb; its help tells what each verb does in a whole sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a line or two per verb, none cut."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, (verb.help or "").partition("\n\n")[0].replace("\n", " ")) for name, verb in verbs if verb]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="Fine-tune transformer text classifiers that generalise, hold up under attack, and ship.",
     epilog="Exit status: 0 done, 2 your input is wrong, 3 the environment failed (disk, permission, memory: one "
     "sentence on stderr each), 130 interrupted, 143 terminated, 1 a fault of toughen.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP_NAMES,

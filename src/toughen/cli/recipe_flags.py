@@ -1,4 +1,4 @@
-"""Every setting of a recipe as a flag, and as a line of `toughen train --help`: both read from the dataclasses."""
+"""Every setting of a recipe as a flag, and as a line of `--help SLOT`: both read from the dataclasses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from toughen.recipe.slots import Setting, hints, members, nearest, techniques
 
 ALIASES = {"unlabelled": "data.unlabelled", "augment": "data.augment", "group": "data.group", "seed": "training.seed"}
 WIDTH = 80
+ALL = "all"
+SLOTS = (*(setting.key for setting in fields_of() if techniques(Recipe, setting.key)), ALL)
+"""What ``--help`` tells the settings of."""
+COMMON = (
+    "model",
+    "data",
+    "data.text",
+    "data.label",
+    "training.epochs",
+    "training.batch_size",
+    "training.learning_rate",
+    "training.max_length",
+    "seed",
+)
+"""The settings that most people change, by their shortest flags."""
 GLUE = "\0"  # a space at which no line is broken
 
 
@@ -44,23 +59,62 @@ def split(args: Sequence[str], own: Collection[str]) -> tuple[list[str], dict[st
     return rest, found
 
 
+def overview() -> list[str]:
+    """Return what `toughen train --help` says of the recipe: its commonest settings, and its slots."""
+    lines = ["Settings of the recipe, a flag each, change the recipe named:"]
+    known = {setting.key: setting for slot in (None, "data", "training") for setting in fields_of(slot)}
+    for flag in COMMON:
+        key = ALIASES.get(flag, f"{flag}.{SHORTHAND[flag]}" if flag in SHORTHAND else flag)
+        lines.append(f"  {f'--{flag} {metavar(known[key].annotation)}':38}{known[key].help.partition(';')[0]}")
+    lines += [
+        "",
+        "All others stand in slots; toughen train --help SLOT tells their settings, --help all those of all:",
+    ]
+    for setting in fields_of():
+        if setting.key in SLOTS:
+            lines.append(f"  {setting.key:12}{setting.help} {_names(setting)}".rstrip())
+    return lines
+
+
+def pointer() -> list[str]:
+    """Return where a command that takes a recipe's settings tells them."""
+    slots = f"{', '.join(SLOTS[:-1])} or {ALL}"
+    text = f"Settings of the recipe are flags (--training.epochs 2); toughen train --help SLOT tells them: {slots}."
+    return textwrap.wrap(text, WIDTH - 1, break_on_hyphens=False)
+
+
+def slot_lines(slot: str, technique: str | None = None) -> list[str]:
+    """Return the help of a slot's settings, of one technique if it is named, at most 80 columns wide."""
+    if slot == ALL:
+        return help_lines()
+    (setting,) = (setting for setting in fields_of() if setting.key == slot)
+    return _slot(setting, technique)
+
+
 def help_lines() -> list[str]:
     """Return the help of every setting, grouped by slot, at most 80 columns wide."""
     lines = ["The recipe. Each of its settings is a flag; these change the recipe named:"]
     for setting in fields_of():
-        choices = techniques(Recipe, setting.key)
-        lines.append("")
-        if not choices:
-            lines += _entry(setting)
-            continue
-        lines.append(f"{setting.key.upper()}: {setting.help}")
-        lines += _choice(setting, [name for name in choices if name])
-        for name, aliased in ALIASES.items():
-            if aliased.startswith(setting.key + "."):
-                lines.append(f"  --{name}: short for --{aliased}")
-        for entry, owners in variants(setting.key):
-            lines += _entry(entry, owners if len(owners) < len(choices) else ())
+        lines += ["", *(_slot(setting) if techniques(Recipe, setting.key) else _entry(setting))]
     return lines
+
+
+def _slot(setting: Setting, technique: str | None = None) -> list[str]:
+    choices = techniques(Recipe, setting.key)
+    lines = [f"{setting.key.upper()}: {setting.help}"]
+    lines += _choice(setting, [name for name in choices if name])
+    lines += [f"  --{name}: short for --{full}" for name, full in ALIASES.items() if full.startswith(f"{setting.key}.")]
+    if technique in choices:
+        return lines + [line for entry in fields_of(setting.key, technique) for line in _entry(entry)]
+    for entry, owners in variants(setting.key):
+        lines += _entry(entry, owners if len(owners) < len(choices) else ())
+    return lines
+
+
+def _names(slot: Setting) -> str:
+    """Return the techniques that the slot may hold, in brackets; nothing if they have no names."""
+    names = [name for name in techniques(Recipe, slot.key) if name]
+    return f"({', '.join(names)})" if names else ""
 
 
 def variants(slot: str) -> Iterator[tuple[Setting, tuple[str, ...]]]:
