@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENGLISH_ONLY = {"paper-index.md", "release.md"}
+ENGLISH_ONLY = {"extend.md", "paper-index.md", "release.md"}
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md") if p.name not in ENGLISH_ONLY)]
 
 HEADING = re.compile(r"(#{1,6}) (.+)")
