@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 from data.bad_inputs import BAD_INPUTS
 from engine.models import batch, tiny
 from tiny import reviews, save_tiny_model, write_csv
-from toughen import Engine, RDrop, load_recipe, make_average
+from toughen import Engine, Fgm, RDrop, load_recipe, make_average
 from toughen.cli import main
 from toughen.data import Data, load_splits
 from toughen.engine.objectives import single_label
@@ -109,6 +109,27 @@ def test_the_snippets_for_a_loop_of_ones_own_run(model_folder):
     assert len(more) == 2
     assert around["engine"].updates == 2
     assert around["average"].updates == len(around["loader"]) + 1
+
+
+def test_the_snippet_for_a_model_of_ones_own_runs():
+    class Lstm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb, self.lstm = torch.nn.Embedding(50, 8), torch.nn.LSTM(8, 8, batch_first=True)
+            self.out = torch.nn.Linear(8, 2)
+
+        def forward(self, tokens):
+            return self.out(self.lstm(self.emb(tokens))[0].amax(1))
+
+    page = (ROOT / "docs/plain-loop.md").read_text()
+    (snippet,) = re.findall(r"<!-- runnable: lstm -->\n```python\n(.*?)```", page, re.S)
+    lstm, pairs = Lstm(), [(torch.randint(50, (4, 6)), torch.tensor([0, 1, 0, 1]))] * 2
+    before = lstm.emb.weight.detach().clone()
+    around = {"lstm": lstm, "pairs": pairs, "Engine": Engine, "Fgm": Fgm}
+    around["optimizer"] = torch.optim.SGD(lstm.parameters(), 0.1)
+    exec(snippet, around)
+    assert around["engine"].updates == 2
+    assert not torch.equal(lstm.emb.weight, before)
 
 
 def test_the_readme_is_short():

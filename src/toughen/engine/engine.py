@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from toughen.engine.adversaries import AnyAdversary, WeightAdversary
+from toughen.engine.batch import named_batch, padded, refuse_other_kind, width_multiple, with_fitting_weight
 from toughen.engine.compose import Setup, check_composition, checkpointed, warn_of_idle_parts
 from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
@@ -72,12 +73,15 @@ class Engine:
         compiled: bool = False,
         noise: Noise = torch_noise,
         special_ids: Iterable[int] | None = None,
+        embedding: str | None = None,
+        columns: Sequence[str] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         """Register the hooks on the model.
 
         Args:
-            model: a transformers classifier, bare or wrapped in ``DistributedDataParallel``.
+            model: a classifier, bare or wrapped in ``DistributedDataParallel``: one of transformers', or any module
+                that makes logits (a tensor, first in a tuple, or under ``logits``) of token ids.
             objective: what is a mistake; default cross-entropy.
             adversary: who pushes back; default nobody.
             inputs: how the embeddings change while training; default not at all.
@@ -89,6 +93,9 @@ class Engine:
             compiled: whether the model will be compiled; of one that is already the engine knows.
             noise: source of random starts; default torch's global generator.
             special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
+            embedding: name, or a part of it, of the token-embedding table of a model that is not transformers' own.
+            columns: what the tensors of a batch are, where batches are tuples: such as ``("input_ids", "labels")``. The
+                model is then called with its inputs in this order (labels and weight left out), not by name.
             runtime: how passes run inside a framework (the Trainer brings its own).
 
         Raises:
@@ -99,6 +106,8 @@ class Engine:
         self.likelihood = LIKELIHOODS[task]
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
+        refuse_other_kind(bare)
+        self._embedding, self._columns = embedding, None if columns is None else tuple(columns)
         self._compiled, self._low_memory = compiled or is_compiled(model), memory == "low"
         if self._compiled:
             let_lengths_vary()
@@ -119,10 +128,10 @@ class Engine:
         self._entry: Site | None = None
         if self.adversary is not None and not isinstance(self.adversary, WeightAdversary):
             measured = self.adversary.radius_unit in ("site", "per-token")
-            self.site = Site(bare, self.adversary.site, measured=measured)
+            self.site = Site(bare, self.adversary.site, measured=measured, embedding=self._embedding)
         if self.inputs is not None:
             at_entry = self.site is not None and self.site.place == "embeddings"
-            self._entry = self.site if at_entry else Site(bare)
+            self._entry = self.site if at_entry else Site(bare, embedding=self._embedding)
         samples = self.objective.dropout_samples
         self._samples = HeadSamples(bare, samples) if samples > 1 else None
 
@@ -153,7 +162,7 @@ class Engine:
 
     def backward(
         self,
-        batch: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor] | Sequence[Tensor],
         *,
         examples: Tensor | float | None = None,
         labelled: Tensor | float | None = None,
@@ -164,7 +173,7 @@ class Engine:
         Args:
             batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` ([B] class ids, -100: no label; [B, K]
                 0 or 1, -100: none; [B] numbers, NaN: none; [B, T] class ids, -100: no word), other model inputs, and
-                optionally ``weight`` [B] (0 leaves a row out).
+                optionally ``weight`` [B] (0 leaves a row out); or these tensors in the order of ``columns``.
             examples: rows (for tokens: labelled words) of the whole optimiser step (all its micro-batches; under DDP
                 the mean over processes); default: those of this batch.
             labelled: those of them with a label; default: the share that has one in this batch.
@@ -174,9 +183,10 @@ class Engine:
             The loss, a detached scalar: everything that was back-propagated, reduced as above.
 
         Raises:
-            InputError: if the labels have not the shape or the kind of the task.
+            InputError: if the batch has no token ids, or labels without the shape or the kind of the task.
         """
         batch = self.with_fitting_labels(batch)
+        batch = self._as_wide_as_embedded(with_fitting_weight(batch, next(self._bare.parameters()).dtype))
         counts = count_rows(batch, self.likelihood)
         examples = _positive(counts[0] if examples is None else examples)
         scale = self._label_scale(counts, examples, labelled)
@@ -189,11 +199,19 @@ class Engine:
             self._logged_updates += 1
         return total
 
-    def with_fitting_labels(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the batch with labels of the task's shape; see :func:`toughen.engine.labels.with_fitting_labels`."""
+    def with_fitting_labels(self, batch: Mapping[str, Tensor] | Sequence[Tensor]) -> Mapping[str, Tensor]:
+        """Return the batch by name with labels of the task's shape; see `toughen.engine.labels.with_fitting_labels`."""
+        batch = named_batch(batch, self._columns)
         if self.likelihood.reads_targets:
             return batch
         return with_fitting_labels(batch, self.likelihood.task, self._classes)
+
+    def _as_wide_as_embedded(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self.site is None and self._entry is None:
+            return batch
+        config = getattr(self._bare, "config", None)
+        words = self.likelihood.task == "tokens"
+        return padded(batch, width_multiple(config), getattr(config, "pad_token_id", None) or 0, words=words)
 
     def _adjust_radius(self) -> None:
         radius = self.radius
@@ -341,6 +359,7 @@ class Engine:
             factor=1.0 if self.radius is None else self.radius.factor(next(self._bare.parameters()).device),
             bare=self._bare,
             low_memory=self._low_memory,
+            columns=self._columns,
             twice=getattr(self.adversary, "differentiates_twice", False),
         )
 

@@ -26,11 +26,20 @@ class Site:
         dtype: dtype of perturbations here: float32, or float64 in a float64 model.
     """
 
-    def __init__(self, model: nn.Module, place: str = "embeddings", *, measured: bool = False) -> None:
-        """Register the hooks; with ``measured`` the unit of a layer is its own, not the embedding table's."""
+    def __init__(
+        self, model: nn.Module, place: str = "embeddings", *, measured: bool = False, embedding: str | None = None
+    ) -> None:
+        """Register the hooks.
+
+        Args:
+            model: bare.
+            place: embeddings, or "layer k".
+            measured: whether the unit of a layer is its own, not the embedding table's.
+            embedding: see :func:`input_embeddings`.
+        """
         self.model_name = type(model).__name__
         self.place = place
-        table = input_embeddings(model)
+        table = input_embeddings(model, embedding)
         weight: Any = table.weight
         full = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
         self.dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
@@ -164,21 +173,46 @@ def _hidden(output: Any) -> Tensor:
     return hidden
 
 
-def input_embeddings(model: nn.Module) -> nn.Module:
-    """Return the input-embedding module of a transformers model.
+def input_embeddings(model: nn.Module, named: str | None = None) -> nn.Module:
+    """Return the module that embeds the tokens: transformers' own, or the one whose name contains ``named``.
+
+    Args:
+        model: bare.
+        named: a part of the name, with or without the dot of a weight's name: "emb" and "emb." find ``emb.weight``.
 
     Raises:
-        InputError: if the model has none.
+        InputError: if the model has none, or of the name none or several.
     """
+    if named is not None:
+        return _embeddings_named(model, named)
     getter = getattr(model, "get_input_embeddings", None)
     table = getter() if getter is not None else None
     if not isinstance(table, nn.Module) or not isinstance(getattr(table, "weight", None), Tensor):
         raise InputError(
             f"{type(model).__name__} has no input-embedding table (get_input_embeddings() "
-            f"gave {type(table).__name__}), which the adversary perturbs; use a transformers model or train "
-            "without an adversary."
+            f"gave {type(table).__name__}), which the adversary perturbs; name it with embedding= "
+            f"({_listed(_embeddings(model))}), use a transformers model or train without an adversary."
         )
     return table
+
+
+def _embeddings(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
+
+
+def _embeddings_named(model: nn.Module, named: str) -> nn.Module:
+    there = _embeddings(model)
+    found = {name: module for name, module in there.items() if named in f"{name}.weight"}
+    if len(found) != 1:
+        raise InputError(
+            f"embedding={named!r} names {'none' if not found else 'several'} of the embedding tables of "
+            f"{type(model).__name__} (nn.Embedding), and just one embeds the tokens; there are: {_listed(there)}."
+        )
+    return next(iter(found.values()))
+
+
+def _listed(tables: dict[str, nn.Module]) -> str:
+    return ", ".join(tables) or "none"
 
 
 def encoder_layer(model: nn.Module, number: int) -> nn.Module:

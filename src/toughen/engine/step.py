@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from toughen.engine.batch import logits_of, refuse_misshapen
 from toughen.engine.choices import Loss
 from toughen.engine.counters import Cost
 from toughen.engine.head_samples import HeadSamples
@@ -53,8 +54,16 @@ class Context:
     """The model without what communicates around it, and not compiled."""
     low_memory: bool = False
     """Whether passes that wait for another one's backward are made again instead of kept."""
+    columns: tuple[str, ...] | None = None
+    """The order of a batch's tensors, in which the model takes them where it does not take them by name."""
     twice: bool = False
     """Whether gradients are differentiated, which only torch's math attention kernel allows."""
+
+    def ask(self, model: Callable[..., Any], inputs: Mapping[str, Tensor]) -> Any:
+        """Return the model's output: of inputs by name, or in the order of ``columns`` where the engine has one."""
+        if self.columns is None:
+            return model(**inputs)
+        return model(*(inputs[name] for name in self.columns if name in inputs))
 
 
 class Step:
@@ -151,7 +160,9 @@ class Step:
         """Return the logits [B, ...] of a clean pass under the averaged weights, without graph."""
         bare, weights = self._context.teacher()
         with torch.no_grad():
-            (logits,) = self._run(None, copies=1, model=lambda **inputs: functional_call(bare, weights, (), inputs))
+            (logits,) = self._run(
+                None, copies=1, model=lambda *args, **named: functional_call(bare, weights, args, named)
+            )
         return logits
 
     # ---- losses
@@ -290,11 +301,12 @@ class Step:
                 if context.twice:
                     stack.enter_context(math_attention())
                 stack.enter_context(context.autocast())
-                return logits_of(model(**inputs))
+                return logits_of(context.ask(model, inputs))
 
         logits = recomputed(run, context.noise, context.cost, inputs["input_ids"]) if waits else run(context.noise)
         if not torch.is_grad_enabled():
             forget_casts()
+        refuse_misshapen(logits, context.likelihood.task)
         context.cost.passed(copies)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return [logits] if samples is None else list(logits.chunk(samples.count))
@@ -328,17 +340,6 @@ def math_attention() -> AbstractContextManager[Any]:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     return sdpa_kernel(SDPBackend.MATH)
-
-
-def logits_of(output: Any) -> Tensor:
-    """Return the logits of a model's output: an object with ``.logits``, a dict, a tuple, or the tensor itself."""
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, Mapping):
-        logits: Tensor = output["logits"]
-        return logits
-    first: Tensor = output.logits if hasattr(output, "logits") else output[0]
-    return first
 
 
 class _Rng:

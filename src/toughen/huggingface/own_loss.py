@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from toughen.engine.batch import logits_of
 from toughen.engine.labels import are_multi_hot
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError
@@ -66,7 +67,7 @@ def compare_losses(trainer: Trainer, engine: Engine, batch: Mapping[str, Tensor]
     theirs = output.get("loss") if hasattr(output, "get") else None
     if theirs is None:
         return
-    loss = likelihood.loss(output["logits"].float(), labels, CrossEntropy()).sum() / likelihood.units(labels).sum()
+    loss = likelihood.loss(logits_of(output).float(), labels, CrossEntropy()).sum() / likelihood.units(labels).sum()
     ours, own = float(loss), float(theirs.mean())
     if abs(ours - own) > TOLERANCE * max(abs(ours), 0.05):
         raise InputError(
