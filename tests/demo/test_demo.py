@@ -86,5 +86,5 @@ def test_prints_one_table_with_all_three_models(result, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     demo._show(result["baseline"], result["runs"], result["differences"], Console(width=140, highlight=False))
     printed = capsys.readouterr().out
-    for part in ("mean of 3 seeds", "TF-IDF", "plain", "accuracy under typos (10%)", "log loss", "0.750", "+0.000 ["):
+    for part in ("mean of 3 seeds", "TF-IDF", "plain", "accuracy, 10% typos", "log loss", "0.750", "+0.000 ["):
         assert part in printed

@@ -124,7 +124,7 @@ class _Actor:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
-        job, chunk = pickle.loads(row["content"])  # from our own reading task
+        job, chunk = pickle.loads(row["content"])  # noqa: S301 (from our own reading task)
         try:
             if self._worker is None:
                 self._worker = self._stack.enter_context(job.opened())

@@ -45,7 +45,7 @@ def combine(
     recipe: Student = None,
     as_json: AsJson = False,
 ) -> None:
-    """Combine runs: by their outputs, by their weights, or by teaching one model (settings of the recipe are the student's).
+    """Combine runs: by their outputs, by their weights, or by teaching one model (whose recipe the settings change).
 
     toughen combine runs/a runs/b runs/c --how greedy-soup --output runs/soup
     """

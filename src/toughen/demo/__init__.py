@@ -125,10 +125,10 @@ _ROWS = {
     "accuracy": "accuracy",
     "f1": "F1",
     "roc_auc": "AUC",
-    "log_loss": "log loss (lower is better)",
-    UNDER_TYPOS: f"accuracy under typos ({TYPO_RATE:.0%})",
-    "seconds": "training time, seconds",
-    "units_per_step": "cost of a step, in passes",
+    "log_loss": "log loss (less: better)",
+    UNDER_TYPOS: f"accuracy, {TYPO_RATE:.0%} typos",
+    "seconds": "seconds of training",
+    "units_per_step": "units of a step",
 }
 
 
@@ -138,13 +138,14 @@ def _show(
     compared: Mapping[str, Mapping[str, float | None]],
     console: Console,
 ) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title_justify="left", caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
     table.title = f"mean of {len(SEEDS)} seeds, 300 test reviews of our own corpus"
-    table.caption = f"{DEFAULT} is the default; difference: {DEFAULT} minus {PLAIN}, paired by seed, 95 % t interval"
-    for column in ("test split", "TF-IDF + linear", *results, "difference"):
-        table.add_column(column, justify="left" if column == "test split" else "right")
+    table.caption = f"TF-IDF: with a linear model. {DEFAULT}: the default. Difference: {DEFAULT} minus {PLAIN}, by seed, 95 % interval."
+    for column in ("test split", "TF-IDF", *results, "difference"):
+        table.add_column(column, justify="left" if column == "test split" else "right", no_wrap=True)
     for name, label in _ROWS.items():
         digits = 3 if name in compared else 0
         means = [f"{np.mean([row[name] for row in rows]):.{digits}f}" for rows in results.values()]

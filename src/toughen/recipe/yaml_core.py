@@ -67,7 +67,7 @@ def parse(text: str, where: str) -> Any:
         InputError: if it is not YAML, or no plain values of reasonable size; ``where`` names the file in the message.
     """
     try:
-        tree = yaml.load(text, Loader=_Loader)
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer types)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark else ""
