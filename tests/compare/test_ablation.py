@@ -48,6 +48,24 @@ SCORES = {
 }
 
 
+def test_runs_that_collapsed_are_no_evidence_of_equality(tmp_path):
+    """Four runs that answer alike: no interval of width 0, no p of 1, no claim to find a difference of 0."""
+    finished(tmp_path, {(arm, seed): 0.3333 for arm in UNITS for seed in range(3)})
+    for file in tmp_path.glob("runs/adversary/*/metrics.json"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps(content | {"collapsed": True, "verdict": "it has learnt nothing: one answer."}))
+    result = summarise(ablation(tmp_path))
+    assert {(e["mean"], e["low"], e["p"], e["p_holm"]) for e in result["effects"]} == {(0.0, None, None, None)}
+    assert result["power"]["sd_from"] == "assumed"
+    assert [arm["collapsed"] for arm in result["arms"] if arm["name"] == "adversary"] == [[0, 1, 2]]
+    table = ablation_table(result)
+    assert "Learnt nothing: adversary, seed 0, 1, 2." in table
+    assert "[+0.0000, +0.0000]" not in table
+    assert "difference of 0.0000" not in table
+    said = effect_sentence(result["effects"][0], "f1")
+    assert said.startswith("objective: f1 +0.0000 with each of the 3 seeds, which says nothing of others")
+
+
 def test_the_effects_are_paired_by_seed(tmp_path):
     from scipy import stats
 

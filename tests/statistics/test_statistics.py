@@ -20,12 +20,15 @@ def test_the_interval_and_test_over_seeds_are_student_s(n):
     assert found.sd == pytest.approx(np.std(first - second, ddof=1))
 
 
-def test_one_seed_has_no_interval_and_equal_ones_have_no_width():
+def test_one_seed_has_no_interval_and_neither_have_equal_ones():
     assert over_seeds([0.5]).low is None
     assert over_seeds([0.5]).p is None
-    assert over_seeds([0.0, 0.0]).p == 1
-    same = over_seeds([0.25, 0.25])
-    assert (same.low, same.high, same.p) == (0.25, 0.25, 0)
+    for same in ([0.0, 0.0, 0.0], [0.25, 0.25], [0.82 - 0.8, 0.84 - 0.82, 0.83 - 0.81]):
+        found = over_seeds(same)
+        assert (found.low, found.high, found.p, found.sd) == (None, None, None, 0.0)
+        assert found.mean == pytest.approx(same[0])
+    assert over_seeds([0.25, 0.25 + 1e-9]).low is not None
+    assert pooled_sd([[0.5, 0.5], [0.6, 0.6, 0.6]]) is None
     with pytest.raises(ValueError, match="finite"):
         over_seeds([float("nan"), 1])
 

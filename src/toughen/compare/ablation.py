@@ -178,15 +178,17 @@ class _Progress:
     def __call__(self, job: Job, seconds: float) -> None:
         done = self._ablation.finished()
         split, metric = measured_by(done, self._ablation.metric)
-        score = read_json(job.folder / METRICS)[split].get(metric)
+        run = read_json(job.folder / METRICS)
+        score = run[split].get(metric)
         self._spent[0] += seconds
         self._spent[1] += self._units[job.folder.parent.name]
         count, runs = sum(map(len, done.values())), len(self._ablation.plan.seeds)
         left = sum(units * (runs - len(done[name])) for name, units in self._units.items())
         rest = left * self._spent[0] / self._spent[1] / self._jobs
         shown = "undefined" if score is None else f"{score:.4f}"
+        lost = f" ({run['verdict'].rstrip('.')})" if run.get("collapsed") else ""
         self._say(
-            f"{count} of {runs * len(done)} runs done: {job.name}: {split} {metric} {shown}, {seconds:.0f} s; "
+            f"{count} of {runs * len(done)} runs done: {job.name}: {split} {metric} {shown}{lost}, {seconds:.0f} s; "
             f"the rest takes about {rest:.0f} s"
         )
 
@@ -242,6 +244,7 @@ def _arm(
         **cost,
         "measured_units_per_step": sum(measured) / len(measured) if measured else None,
         "seconds": sum(seconds) / len(seconds) if seconds else None,
+        "collapsed": [seed for seed, run in runs.items() if run.get("collapsed")],
         "runs": [
             {
                 "seed": seed,

@@ -243,10 +243,19 @@ class _Trials:
         return len(found) > len(known) and bool(trial.should_prune())
 
     def _value(self, folder: Path) -> float:
-        """Return the validation score of the saved model; of a score that it does not have, the best evaluation."""
+        """Return the validation score of the saved model; of a score that it does not have, the best evaluation.
+
+        Raises:
+            InputError: if the score is undefined on the validation split.
+        """
         value = read_json(folder / METRICS)["validation"].get(self._metric)
         if value is None:
             found = evaluations(folder, self._metric)
+            if not found:
+                raise InputError(
+                    f"{self._metric} is undefined on the validation split of {folder}, so that it cannot choose; name "
+                    "another --metric, or give a validation split with every class."
+                )
             value = (min if self._metric in LESS_IS_BETTER else max)(found)
         return float(value)
 

@@ -31,7 +31,11 @@ def effect_sentence(effect: Mapping[str, Any], metric: str) -> str:
     """Say a difference: "adversary: f1 +0.0120 [+0.0030, +0.0210], p = 0.010 after Holm; a step costs 3.3x"."""
     if effect["mean"] is None:
         return f"{effect['name']}: no seed has finished all of its runs"
-    said = f"{effect['name']}: {metric} {effect['mean']:+.4f} {interval(effect['low'], effect['high'])}"
+    said = f"{effect['name']}: {metric} {effect['mean']:+.4f}"
+    if effect["low"] is not None:
+        said += f" {interval(effect['low'], effect['high'])}"
+    elif effect["n"] > 1:
+        said += f" with each of the {effect['n']} seeds, which says nothing of others"
     p = p_value(effect["p_holm"])
     said += f", p {p if p.startswith('<') else f'= {p}'} after Holm" if effect["p_holm"] is not None else ""
     cost = effect.get("relative_cost")
@@ -101,6 +105,13 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
         "Holm's correction counts the differences against plain together, and all other rows together.",
         power_sentence(result["power"]),
     ]
+    lost = {arm["name"]: ", ".join(map(str, arm["collapsed"])) for arm in result["arms"] if arm.get("collapsed")}
+    if lost:
+        notes.append(
+            f"Learnt nothing: {'; '.join(f'{name}, seed {seeds}' for name, seeds in lost.items())}. They give one answer "
+            "to everything or are right no more often than the most frequent label, so differences from them say nothing "
+            "of the parts; lower the learning rate or train for longer."
+        )
     if result["split"] == "validation":
         notes.append(
             "The data have no labelled test split: these are the rows that chose the weights, so all means are high."

@@ -155,4 +155,6 @@ def _show(
 
 
 def _with_interval(found: Mapping[str, float | None]) -> str:
+    if found["low"] is None:  # all seeds alike
+        return f"{found['mean']:+.3f}"
     return rf"{found['mean']:+.3f} \[{found['low']:+.3f}, {found['high']:+.3f}]"

@@ -180,6 +180,9 @@ def ablation_page(path: Path) -> Page:
         summary.append(
             f"{count(len(result['failed']), 'run')} failed, and is missing here: {', '.join(result['failed'])}."
         )
+    lost = [f"{arm['name']} (seed {', '.join(map(str, arm['collapsed']))})" for arm in _collapsed(result)]
+    if lost:
+        summary.append(f"Learnt nothing: {', '.join(lost)}. Differences from them say nothing of the parts.")
     recipe = result.get("recipe") or {}
     facts = [
         ("model", model_name(recipe.get("model"))),
@@ -207,6 +210,10 @@ def ablation_page(path: Path) -> Page:
         Section("Combinations", [_arm_table(result)]),
     ]
     return Page("ablation", path.resolve().parent.name, summary, facts, sections)
+
+
+def _collapsed(result: Result) -> list[Result]:
+    return [arm for arm in result["arms"] if arm.get("collapsed")]
 
 
 def _power(power: Result) -> Iterator[str]:

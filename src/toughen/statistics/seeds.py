@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+_ROUNDING = 1e-14
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -16,8 +18,8 @@ class Estimate:
 
     Attributes:
         mean: of the values, in their unit.
-        low, high: ends of the t interval; None for a single value.
-        p: two-sided, of the mean being 0; None for a single value.
+        low, high: ends of the t interval; None for a single value, and where all are equal.
+        p: two-sided, of the mean being 0; None likewise.
         sd: standard deviation of the values (n - 1); None for a single value.
         n: number of values.
     """
@@ -33,8 +35,8 @@ class Estimate:
 def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Estimate:
     """Student's t interval and test of a mean, one value per seed.
 
-    Of paired differences this is the paired t test. Values that are all equal have an interval of width 0, and p is 1
-    where they are 0, else 0.
+    Of paired differences this is the paired t test. Values that are all equal, but for rounding, have neither interval
+    nor p: they say nothing of how far others would be from them (runs that collapsed to one answer score alike).
 
     Args:
         values: [n] float, n at least 1.
@@ -52,9 +54,11 @@ def over_seeds(values: ArrayLike, *, level: float = 0.95) -> Estimate:
     if len(x) == 1:
         return Estimate(mean, None, None, None, None, 1)
     sd = float(x.std(ddof=1))
+    if sd <= _ROUNDING * max(1.0, float(np.abs(x).max())):
+        return Estimate(mean, None, None, None, 0.0, len(x))
     error = sd / math.sqrt(len(x))
     reach = float(t.ppf((1 + level) / 2, len(x) - 1)) * error
-    p = float(2 * t.sf(abs(mean) / error, len(x) - 1)) if error > 0 else float(mean == 0)
+    p = float(2 * t.sf(abs(mean) / error, len(x) - 1))
     return Estimate(mean, mean - reach, mean + reach, p, sd, len(x))
 
 
@@ -140,9 +144,12 @@ def smallest_effect(sd_of_difference: float, n: int, *, alpha: float = 0.05, pow
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> float | None:
-    """Return the standard deviation within groups, pooled over those of two values and more; None without any."""
+    """Return the standard deviation within groups, pooled over those of two values and more.
+
+    None without any, and where all values are equal within their groups: that is no measurement of how they vary.
+    """
     parts = [np.asarray(group, dtype=np.float64) for group in groups if len(group) > 1]
     if not parts:
         return None
     squares = sum(float(((x - x.mean()) ** 2).sum()) for x in parts)
-    return math.sqrt(squares / sum(len(x) - 1 for x in parts))
+    return math.sqrt(squares / sum(len(x) - 1 for x in parts)) or None
