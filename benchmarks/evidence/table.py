@@ -29,8 +29,8 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 HEAD = """# The evidence for the defaults
 
 Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
-A data set without three seeds is not finished; until the plan is done the default is on trial. By the plan's rule it must
-not lie more than 0.3 points of F1 below `fast` on any data set.
+A data set without three seeds is not finished; until the plan is done the default is on trial. By the plan's rule it
+must not lie more than 0.3 points of F1 below `fast` on any data set.
 
 """
 
