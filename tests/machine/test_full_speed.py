@@ -1,4 +1,4 @@
-"""Full speed on a CPU: attention in bfloat16, freed memory kept, and both only for as long as a training lasts."""
+"""Full speed on a CPU: only where it is asked for, and only for as long as a training lasts."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import toughen
 from contract.bench import relative_difference
 from engine.models import batch, gradients, tiny
+from huggingface.trials import trainer
 from tiny import save_tiny_model, write_splits
 from toughen.engine.engine import Engine
 from toughen.huggingface.trainer import ToughTrainer
@@ -80,16 +81,17 @@ def test_float32_is_left_as_it_is():
     assert relative_difference(same, exact) == 0
 
 
+@pytest.mark.parametrize("cpu_kernels", [True, False])
 @pytest.mark.parametrize(("memory", "kept"), [("normal", True), ("low", False)])
 @pytest.mark.parametrize(("precision", "half"), [("bf16", True), ("fp32", False)])
-def test_the_training_settings_decide(monkeypatch, memory, kept, precision, half):
+def test_the_training_settings_decide(monkeypatch, memory, kept, precision, half, cpu_kernels):
     asked = []
     monkeypatch.setattr(where, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("glibc"))
-    with full_speed(precision, memory):
-        assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == half
-        assert has_quick_kernels()
-    assert bool(asked) == kept
+    with full_speed(precision, memory, cpu_kernels):
+        assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == (half and cpu_kernels)
+        assert has_quick_kernels() == cpu_kernels
+    assert bool(asked) == (kept and cpu_kernels)
     assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     assert not has_quick_kernels()
 
@@ -103,8 +105,9 @@ def test_for_a_gpu_nothing_of_the_cpu_is_changed(monkeypatch):
         assert not has_quick_kernels()
 
 
-def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
-    """Every step of the product's own training."""
+@pytest.fixture
+def at_each_step(monkeypatch):
+    """What is on in each training step of the Trainer: (attention in bfloat16, quick kernels)."""
     inside, inner = [], ToughTrainer.training_step
 
     def noted(*args, **kwargs):
@@ -114,8 +117,48 @@ def test_a_training_runs_at_full_speed(monkeypatch, tmp_path):
     monkeypatch.setattr(ToughTrainer, "training_step", noted)
     for module in (where, build_trainer):
         monkeypatch.setattr(module, "best_device", lambda: torch.device("cpu"))
+    return inside
+
+
+@pytest.mark.parametrize("asked", [{}, {"cpu_kernels": False}])
+def test_a_training_runs_at_full_speed_unless_told_not_to_and_leaves_nothing_on(at_each_step, tmp_path, asked):
     data = write_splits(tmp_path, train=32, validation=16, test=16)
-    training = {"max_steps": 2, "batch_size": 8, "max_length": 32, "precision": "bf16"}
+    training = {"max_steps": 2, "batch_size": 8, "max_length": 32, "precision": "bf16"} | asked
     model = save_tiny_model(tmp_path / "model")
     toughen.train(data, model=model, recipe="plain", output=tmp_path / "run", quiet=True, training=training)
-    assert inside == [(True, True)] * 2
+    assert at_each_step == [(not asked, not asked)] * 2
+    assert not has_quick_kernels()
+    assert not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+
+
+@pytest.mark.parametrize("asked", [{}, {"cpu_kernels": True}])
+def test_a_trainer_of_ones_own_changes_the_process_only_when_asked(at_each_step, tmp_path, asked):
+    made = trainer(tmp_path, keep=asked, max_steps=2)
+    assert not has_quick_kernels()
+    made.train()
+    assert [kernels for _, kernels in at_each_step] == [bool(asked)] * 2
+    assert not has_quick_kernels()
+
+
+@pytest.mark.parametrize("asked", [{}, {"cpu_kernels": True}])
+def test_an_engine_in_a_plain_loop_changes_the_process_only_when_asked(monkeypatch, asked):
+    monkeypatch.setattr(where, "best_device", lambda: torch.device("cpu"))
+    with Engine(tiny("bert"), **asked) as engine:
+        engine.backward(batch())
+        assert has_quick_kernels() == bool(asked)
+    assert not has_quick_kernels()
+
+
+def test_a_training_that_breaks_leaves_nothing_on(monkeypatch, at_each_step, tmp_path):
+    made = trainer(tmp_path, keep={"cpu_kernels": True})
+    before = ToughTrainer.training_step
+
+    def breaks(*args, **kwargs):
+        before(*args, **kwargs)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ToughTrainer, "training_step", breaks)
+    with pytest.raises(ZeroDivisionError):
+        made.train()
+    assert [kernels for _, kernels in at_each_step] == [True], "canary: they were on"
+    assert not has_quick_kernels()

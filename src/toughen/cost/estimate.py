@@ -50,7 +50,9 @@ def estimate(
     with quiet_libraries():
         work = Workload(recipe, rows, length or recipe.training.max_length)
         flops = work.flops()
-        with full_speed(recipe.training.precision, recipe.training.memory), tensor_floats(work.device):
+        training = recipe.training
+        at_speed = full_speed(training.precision, training.memory, training.cpu_kernels)
+        with at_speed, tensor_floats(work.device):
             activations = work.activations()
             measured = work.measure(prediction, repeats) if measure else None
     passes = prediction.over(prediction.cycle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from toughen.engine.site import Site
 from toughen.engine.step import Context, Step
 from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
+from toughen.machine.full_speed import full_speed
 from toughen.machine.modes import Memory, Precision
 from toughen.machine.runtime import (
     PlainRuntime,
@@ -71,6 +72,7 @@ class Engine:
         precision: Precision = "fp32",
         memory: Memory = "normal",
         compiled: bool = False,
+        cpu_kernels: bool = False,
         noise: Noise = torch_noise,
         special_ids: Iterable[int] | None = None,
         embedding: str | None = None,
@@ -91,6 +93,7 @@ class Engine:
             memory: low runs passes that share a backward one after another and makes all but the last of them again in
                 the backward: the same gradients (other dropout masks) for the memory of one pass and a forward more.
             compiled: whether the model will be compiled; of one that is already the engine knows.
+            cpu_kernels: whether this process changes on a CPU until :meth:`close`, as under ``training.cpu_kernels``.
             noise: source of random starts; default torch's global generator.
             special_ids: the tokenizer's special token ids, needed by ``special_tokens: false``.
             embedding: name, or a part of it, of the token-embedding table of a model that is not transformers' own.
@@ -119,8 +122,9 @@ class Engine:
         self._classes: int | None = getattr(getattr(bare, "config", None), "num_labels", None)
         self._place_hooks(bare)
         self.model: nn.Module = model
-        self._noise = noise
-        self._special_ids = tuple(special_ids or ())
+        self._noise, self._special_ids = noise, tuple(special_ids or ())
+        self._process = ExitStack()
+        self._process.enter_context(full_speed(precision, memory, cpu_kernels))
         self.restart()
 
     def _place_hooks(self, bare: nn.Module) -> None:
@@ -315,7 +319,8 @@ class Engine:
         self.record(_COUNTED, right_of_counted[1])
 
     def close(self) -> None:
-        """Remove the hook from the model."""
+        """Remove the hooks from the model; leave the process as it was."""
+        self._process.close()
         for hooked in (self.site, self._entry, self._samples):
             if hooked is not None:
                 hooked.close()

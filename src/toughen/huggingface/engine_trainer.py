@@ -7,34 +7,42 @@ from typing import Any
 
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import TrainOutput
 
 from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import WeightAverage
 from toughen.huggingface.checkpoint_soup import Candidates
+from toughen.machine.full_speed import full_speed
+from toughen.machine.modes import Memory, Precision
 from toughen.manifest import MANIFEST, seal
+from toughen.recipe.recipe import Recipe
 
 
 class EngineTrainer(Trainer):
     """A Trainer whose training step is an engine's; `toughen.huggingface.trainer.ToughTrainer` is the one.
 
     Attributes:
+        recipe: the techniques; None trains plainly.
         engine: made when it is first needed.
         average: of the weights, while it trains.
         soup: the checkpoints that may join one.
         clock: of the loop.
         stopped: whether the run was stopped early before it was saved.
+        cpu_kernels: whether the process changes on a CPU while it trains (`toughen.machine.full_speed`).
         restored: the numbers of a checkpoint that wait for the Trainer to zero its own.
     """
 
     model: Any
     model_init: Any
     train_dataset: Any
+    recipe: Recipe | None
     engine: Engine | None
     average: WeightAverage | None
     soup: Candidates | None
     clock: Clock
     stopped: bool
+    cpu_kernels: bool
     restored: dict[str, Any] | None
 
     def the_engine(self) -> Engine:
@@ -45,6 +53,17 @@ class EngineTrainer(Trainer):
 
     def _make_engine(self) -> Engine:
         raise NotImplementedError
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train as the Trainer does, at full speed where that was asked for."""
+        precision: Precision = "bf16" if self.args.bf16 else "fp32"
+        with full_speed(precision, self.memory, self.cpu_kernels):
+            return super().train(*args, **kwargs)
+
+    @property
+    def memory(self) -> Memory:
+        """How the passes of a step share the memory."""
+        return self.recipe.training.memory if self.recipe else "normal"
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         folder = Path(self._get_output_dir(trial=None)) / f"checkpoint-{self.state.global_step}"

@@ -76,6 +76,7 @@ class ToughTrainer(EngineTrainer):
         batches: LengthBuckets | None = None,
         task: TaskName | None = None,
         model_loss: Literal["compare", "ignore"] = "compare",
+        cpu_kernels: bool = False,
         **kwargs: Any,
     ) -> None:
         """Build the trainer.
@@ -89,6 +90,8 @@ class ToughTrainer(EngineTrainer):
             task: what a label is; None asks the model's config, then the labels.
             model_loss: compare = refuse a model whose own loss on the first batch is another than the task's, because
                 the recipe's objective takes its place; ignore = train on the objective all the same.
+            cpu_kernels: whether `train` changes this process on a CPU until it ends, as ``toughen.train`` does
+                (``training.cpu_kernels``): quicker dropout and attention, freed memory kept.
             kwargs: the Trainer's other arguments.
 
         Raises:
@@ -97,9 +100,8 @@ class ToughTrainer(EngineTrainer):
         # A copy: what is set here for this trainer must not reach the next one made with the same arguments.
         args = copy(TrainingArguments() if args is None else args)
         one_device(args)
-        self.recipe: Recipe | None = None if recipe is None else _load(recipe)
-        self._batches = batches
-        self._task = task
+        self.recipe = None if recipe is None else load_recipe(recipe)
+        self._batches, self._task, self.cpu_kernels = batches, task, cpu_kernels
         self.average = None
         self.soup = None
         self.cooked: Cooked | None = None
@@ -185,7 +187,7 @@ class ToughTrainer(EngineTrainer):
             self.recipe.adversary if self.recipe else None,
             inputs=self.recipe.inputs if self.recipe else None,
             task=self._task_of(bare),
-            memory=self.recipe.training.memory if self.recipe else "normal",
+            memory=self.memory,
             compiled=bool(self.args.torch_compile),
             special_ids=getattr(tokenizer, "all_special_ids", None),
             runtime=TrainerRuntime(self),
@@ -391,7 +393,3 @@ class ToughTrainer(EngineTrainer):
             f"adversary.start_step={engine.adversary.start_step} is not before the end of training "
             f"({engine.updates} steps), so the adversary never acted; lower it or train longer."
         )
-
-
-def _load(recipe: Recipe | str) -> Recipe:
-    return load_recipe(recipe)

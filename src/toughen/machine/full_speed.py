@@ -1,4 +1,4 @@
-"""What `toughen.train` does on a CPU that no loop of somebody else's would expect: it is the process that changes."""
+"""What a training that asks for it changes on a CPU, in the whole process and until it ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from toughen.machine.runtime import best_device, resolve_precision
 
 
 @contextmanager
-def full_speed(precision: Precision = "auto", memory: Memory = "normal") -> Iterator[None]:
-    """Train inside with quick kernels, freed memory kept (but for ``memory: low``) and bfloat16 in attention too."""
+def full_speed(precision: Precision = "auto", memory: Memory = "normal", cpu_kernels: bool = True) -> Iterator[None]:
+    """Train inside with quick kernels, freed memory kept (but for ``memory: low``) and bfloat16 in attention too.
+
+    Args:
+        precision: of the passes.
+        memory: low leaves the allocator alone.
+        cpu_kernels: False changes nothing.
+    """
     device = best_device()
-    cpu = device.type == "cpu"
+    cpu = cpu_kernels and device.type == "cpu"
     half = cpu and resolve_precision(precision, device) == "bf16"
-    with freed_memory_kept(memory == "normal"), half_attention(half), quick_kernels(cpu):
+    with freed_memory_kept(cpu and memory == "normal"), half_attention(half), quick_kernels(cpu):
         yield
 
 

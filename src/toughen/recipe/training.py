@@ -44,6 +44,9 @@ class Training:
     compile: bool = setting(False, "torch.compile the model (needs a C++ compiler on CPU); pays in long trainings")
     gradient_checkpointing: bool = setting(False, "recompute activations in the backward: less memory, slower")
     memory: Memory = setting("normal", "low = passes one after another, redone in the backward: less memory, slower")
+    cpu_kernels: bool = setting(
+        True, "on a CPU, while it trains: quicker dropout and attention, freed memory kept; false = torch's own"
+    )
     length_buckets: bool = setting(True, "batch texts of similar length together")
     workers: int = setting(0, "processes that load batches")
     seed: int = setting(42, "seed of the split, the batches, the new head and the dropout")

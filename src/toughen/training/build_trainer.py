@@ -153,6 +153,7 @@ def make_trainer(
         batches=batches,
         task=splits.task,
         model_loss="ignore",  # a model made here has the task's
+        cpu_kernels=training.cpu_kernels,
         train_dataset=rows,
         eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),

@@ -20,7 +20,6 @@ from toughen.files import read_json, write_json, write_whole
 from toughen.huggingface.checkpoint import last_complete
 from toughen.huggingface.pretrained import prepare
 from toughen.machine.environment import environment
-from toughen.machine.full_speed import full_speed
 from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
 from toughen.manifest import MANIFEST, seal
 from toughen.model.base_rates import starting_bias
@@ -85,8 +84,7 @@ def train_one(
         trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
-        with full_speed(recipe.training.precision, recipe.training.memory):
-            trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
+        trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
         with main_process_alone() as is_main:
             if is_main:  # what an interrupted attempt sealed is about to be written again
                 (folder / MODEL / MANIFEST).unlink(missing_ok=True)

@@ -115,7 +115,7 @@ def _steps(prepared: Prepared, splits: Splits, rows: Rows, lengths: Any) -> Iter
     collate = Collator(prepared.tokenizer, max_length=prepared.max_length)
     torch.manual_seed(training.seed)
     losses: list[float] = []
-    with engine, full_speed(training.precision, training.memory):
+    with engine, full_speed(training.precision, training.memory, training.cpu_kernels):
         for step, numbers in enumerate(islice(_epochs(batches), STEPS)):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
             for group, share in zip(optimizer.param_groups, shares, strict=True):
