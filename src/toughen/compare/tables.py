@@ -107,10 +107,11 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     ]
     lost = {arm["name"]: ", ".join(map(str, arm["collapsed"])) for arm in result["arms"] if arm.get("collapsed")}
     if lost:
+        named = "; ".join(f"{name}, seed {seeds}" for name, seeds in lost.items())
         notes.append(
-            f"Learnt nothing: {'; '.join(f'{name}, seed {seeds}' for name, seeds in lost.items())}. They give one answer "
-            "to everything or are right no more often than the most frequent label, so differences from them say nothing "
-            "of the parts; lower the learning rate or train for longer."
+            f"Learnt nothing: {named}. They give one answer to everything or are right no more often than the most "
+            "frequent label, so differences from them say nothing of the parts; lower the learning rate or train for "
+            "longer."
         )
     if result["split"] == "validation":
         notes.append(
