@@ -19,15 +19,16 @@ target=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-# apt's own downloader, where there is one, knows the proxy that the machine's packages come through.
+# apt's own downloader, where there is one, knows the proxy that the machine's packages come through. What one mirror
+# lacks another has: only where none has it, each says why.
 fetch() {
   curl --fail --silent --show-error --location --max-time 60 -o "$package" "$1" ||
     { [ -x /usr/lib/apt/apt-helper ] && /usr/lib/apt/apt-helper -qq download-file "$1" "$package"; }
 }
 for mirror in "${mirrors[@]}"; do
-  fetch "${mirror%/}/pool/main/o/onnxruntime/$package" && break
+  fetch "${mirror%/}/pool/main/o/onnxruntime/$package" 2>>why && break
 done
-[ -f "$package" ] || { echo "no mirror has $package: set DEBIAN_MIRROR to one, or ORT_INCLUDE to the headers" >&2; exit 1; }
+[ -f "$package" ] || { cat why 2>/dev/null; echo "no mirror has $package: set DEBIAN_MIRROR to one, or ORT_INCLUDE to the headers"; exit 1; } >&2
 echo "$sha256  $package" | sha256sum --check --quiet
 if command -v dpkg-deb >/dev/null; then
   dpkg-deb -x "$package" .

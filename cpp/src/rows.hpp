@@ -29,6 +29,9 @@ public:
 
     // How many ids of a text decide its row, however long the text is; all of them where SIZE_MAX.
     std::size_t wanted() const;
+    // The same of each text of a pair; where both have so many, uneven halves also ask which has more.
+    std::size_t wanted_of_pair() const { return cut_left ? SIZE_MAX : room(pair_) + 1; }
+    bool uneven_halves() const { return room(pair_) % 2 == 1; }
     std::vector<Row> of(const Ids& ids, const std::vector<std::int32_t>& numbers) const;
     Row of_pair(Ids first, Ids second) const;
 

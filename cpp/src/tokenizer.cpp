@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "failure.hpp"
@@ -59,6 +60,14 @@ std::vector<Row> encode_words(const Table& table, const toughen_text& text) {
     return rows.of(ids, numbers);
 }
 
+Row encode_pair(const Table& table, std::string_view first, std::string_view second) {
+    const Rows& rows = table.rows();
+    const std::size_t wanted = rows.wanted_of_pair();
+    Ids one = table.ids(first, wanted), other = table.ids(second, wanted);
+    if (rows.uneven_halves() && one.size() >= wanted && other.size() >= wanted) return rows.of_pair(table.ids(first), table.ids(second));
+    return rows.of_pair(std::move(one), std::move(other));
+}
+
 std::vector<Row> encode(const Table& table, const toughen_text& text) {
     const Rows& rows = table.rows();
     require(text.parts || !text.count, "a text is a null pointer");
@@ -68,7 +77,7 @@ std::vector<Row> encode(const Table& table, const toughen_text& text) {
     if (text.kind == TOUGHEN_PAIR) {
         require(text.count == 2, "a pair has two parts");
         if (rows.truncation != Truncation::head) throw misfit("the model takes single texts, and this is a pair");
-        return {rows.of_pair(table.ids(view(text.parts[0])), table.ids(view(text.parts[1])))};
+        return {encode_pair(table, view(text.parts[0]), view(text.parts[1]))};
     }
     require(text.kind == TOUGHEN_SINGLE && text.count == 1, "a text has one part, and a kind that is known");
     return rows.of(table.ids(view(text.parts[0]), rows.wanted()), {});

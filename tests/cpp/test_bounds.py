@@ -76,6 +76,11 @@ def test_a_beginning_decides_as_the_whole_text(fast_program, name, tmp_path):
     wanted = tokenizer(texts, truncation=True, max_length=20)["input_ids"]
     assert fast_program.answers(folder, texts, "--ids") == [[ids] for ids in wanted]
     assert max(map(len, texts)) > 1000
+    pairs = [pair for a, b in zip(texts[::2], texts[1::2], strict=True) for pair in ([a, b], [a, "film"], ["film", b])]
+    for length in (20, 21):  # halves that are alike, and that are not
+        wanted = tokenizer(pairs, truncation=True, max_length=length)["input_ids"]
+        folder = folder_of(tokenizer, tmp_path, max_length=length)
+        assert fast_program.answers(folder, pairs, "--ids") == [[ids] for ids in wanted]
 
 
 def test_json_that_is_no_text_is_refused_before_it_is_built(fast_program, exported):

@@ -119,7 +119,8 @@ def test_long_texts_are_cut_as_in_training(program, tokenizers, truncation, over
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
 def test_pairs_are_cut_at_the_longer_text(program, tokenizers, name, tmp_path):
     tokenizer = tokenizers(name)
-    parts = [" ".join(["film", "good"] * n)[: 5 * n] for n in (0, 1, 2, 3, 5, 8, 11)]
+    # The last two are long enough to be read in part only.
+    parts = [" ".join(["film", "good"] * n)[: 5 * n] for n in (0, 1, 2, 3, 5, 8, 11, 150, 301)]
     pairs = [[a, b] for a in parts for b in parts]
     found = program.answers(folder_of(tokenizer, tmp_path, max_length=12), pairs, "--ids")
     wanted = tokenizer([a for a, _ in pairs], [b for _, b in pairs], truncation=True, max_length=12)["input_ids"]

@@ -1,0 +1,193 @@
+"""What a text costs the C++ tokenizer and the Rust of the tokenizers library, on one thread.
+
+    cmake -S cpp -B build/tokens -DTOUGHEN_CLASSIFIER=OFF -DBUILD_SHARED_LIBS=ON && cmake --build build/tokens
+    python benchmarks/tokens.py --data PATH_TO_DATA
+
+encodes the first 60 words of reviews of IMDb in one batch, in turns with the Rust (encode_batch_fast, which makes no
+offsets): tokens per CPU second and, in a process of their own, calls of malloc, calloc and realloc per text. Both are
+called from Python and give equal ids, or the script stops. The results are in results/tokens.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "build" / "tokens" / "libtoughen_tokenizer.so"
+NAMES = ("bert-base-uncased", "roberta-base")
+COUNTER = """
+#include <stddef.h>
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+static size_t calls;
+size_t allocations(void) { return calls; }
+void *malloc(size_t n) { ++calls; return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { ++calls; return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { ++calls; return __libc_realloc(p, n); }
+"""
+
+
+class String(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_char_p), ("size", ctypes.c_size_t)]
+
+
+class Text(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int), ("parts", ctypes.c_void_p), ("count", ctypes.c_size_t)]
+
+
+class Ours:
+    """The shared library's C interface."""
+
+    def __init__(self, library: Path, table: bytes) -> None:
+        self.lib = ctypes.CDLL(str(library))
+        for name in ("tokenizer_from_memory", "tokenizer_encode"):
+            getattr(self.lib, f"toughen_{name}").restype = ctypes.c_void_p
+        self.lib.toughen_status_message.restype = ctypes.c_char_p
+        self.lib.toughen_encoding_size.restype = ctypes.c_size_t
+        self.lib.toughen_encoding_ids.restype = ctypes.POINTER(ctypes.c_int64)
+        self.handle = ctypes.c_void_p()
+        size = ctypes.c_size_t(len(table))
+        self._check(self.lib.toughen_tokenizer_from_memory(table, size, ctypes.byref(self.handle)))
+
+    def _check(self, status: int | None) -> None:
+        if status:
+            raise RuntimeError(self.lib.toughen_status_message(ctypes.c_void_p(status)).decode())
+
+    def prepare(self, texts: list[str]) -> Any:
+        """Return the texts as the interface takes them; what they point to lives as long as they do."""
+        data = [text.encode() for text in texts]
+        strings = (String * len(data))(*(String(one, len(one)) for one in data))
+        start, step = ctypes.addressof(strings), ctypes.sizeof(String)
+        rows = (Text * len(data))(*(Text(0, start + i * step, 1) for i in range(len(data))))
+        return rows, strings, data
+
+    def encode(self, prepared: Any) -> ctypes.c_void_p:
+        made = ctypes.c_void_p()
+        count = ctypes.c_size_t(len(prepared[2]))
+        self._check(self.lib.toughen_tokenizer_encode(self.handle, prepared[0], count, ctypes.byref(made)))
+        return made
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        made = self.encode(self.prepare(texts))
+        sizes = [self.lib.toughen_encoding_size(made, ctypes.c_size_t(i)) for i in range(len(texts))]
+        rows = [self.lib.toughen_encoding_ids(made, ctypes.c_size_t(i))[:size] for i, size in enumerate(sizes)]
+        self.free(made)
+        return rows
+
+    def free(self, made: ctypes.c_void_p) -> None:
+        self.lib.toughen_encoding_free(made)
+
+
+def main() -> None:
+    args = arguments()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if args.count:
+        print(json.dumps(allocations(args, args.count)))
+        return
+    told = [measure(args, name) for name in NAMES]
+    (ROOT / "benchmarks" / "results" / "tokens.json").write_text(json.dumps(told, indent=2) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with the data")
+    parser.add_argument("--library", type=Path, default=LIBRARY)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--texts", type=int, default=2000)
+    parser.add_argument("--count", choices=NAMES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.data is None or not Path(args.data).is_dir():
+        sys.exit("give the folder with the data: --data PATH (or TOUGHEN_DATA)")
+    if not args.library.exists():
+        sys.exit(f"{args.library} is not there; the lines at the top of this file build it")
+    return args
+
+
+def encoders(args: argparse.Namespace, name: str) -> tuple[Ours, Any]:
+    """Return both, which keep 512 tokens."""
+    from transformers import AutoTokenizer
+
+    from toughen.deploy.table import Reading, compile_table
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(args.data) / "tokenizers" / name)
+    rust = tokenizer.backend_tokenizer
+    rust.no_padding()
+    rust.enable_truncation(512)
+    return Ours(args.library, compile_table(tokenizer, Reading(max_length=512))), rust
+
+
+def calls(args: argparse.Namespace, name: str, texts: list[str]) -> dict[str, Callable[[], Any]]:
+    """Return what encodes the texts, by whose it is."""
+    ours, rust = encoders(args, name)
+    if ours.ids(texts) != [one.ids for one in rust.encode_batch_fast(texts)]:
+        sys.exit(f"{name}: other ids")
+    prepared = ours.prepare(texts)
+    return {"cpp": lambda: ours.free(ours.encode(prepared)), "rust": lambda: rust.encode_batch_fast(texts)}
+
+
+def texts_of_60_words(args: argparse.Namespace) -> list[str]:
+    import pandas as pd
+
+    frame = pd.read_parquet(Path(args.data) / "imdb" / "test.parquet")
+    words = (text.split() for text in frame["text"].sample(frac=1, random_state=0))
+    return [" ".join(found[:60]) for found in words if len(found) >= 60][: args.texts]
+
+
+def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Return medians over rounds, and of the ratio within a round."""
+    texts = texts_of_60_words(args)
+    both = calls(args, name, texts)
+    tokens = sum(len(one.ids) for one in encoders(args, name)[1].encode_batch_fast(texts))
+    spent = [{who: timed(call) for who, call in both.items()} for _ in range(args.rounds)]
+    row: dict[str, Any] = {"tokenizer": name, "texts": len(texts), "tokens": tokens, "rounds": args.rounds}
+    for who in both:
+        row[f"{who}_tokens_per_second"] = round(tokens / statistics.median(one[who] for one in spent))
+    row["ratio"] = round(statistics.median(one["rust"] / one["cpp"] for one in spent), 2)
+    row |= counted(args, name)
+    print(row, flush=True)
+    return row
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Return the CPU seconds of a call on this thread, which others on the machine do not lengthen."""
+    start = time.thread_time()
+    call()
+    return time.thread_time() - start
+
+
+def counted(args: argparse.Namespace, name: str) -> dict[str, float]:
+    """Return allocations per text, of a process below a counter."""
+    source, counter = args.library.parent / "counter.c", args.library.parent / "counter.so"
+    source.write_text(COUNTER)
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", source, "-o", counter], check=True)
+    command = [sys.executable, __file__, "--count", name, "--data", args.data, "--library", args.library]
+    command += ["--texts", str(args.texts)]
+    env = os.environ | {"LD_PRELOAD": str(counter)}
+    found: dict[str, float] = json.loads(subprocess.check_output(command, env=env).splitlines()[-1])
+    return found
+
+
+def allocations(args: argparse.Namespace, name: str) -> dict[str, float]:
+    count = ctypes.CDLL(None).allocations
+    count.restype = ctypes.c_size_t
+    texts = texts_of_60_words(args)
+    found = {}
+    for who, call in calls(args, name, texts).items():
+        call()  # whatever is made once
+        before = count()
+        call()
+        found[f"{who}_allocations_per_text"] = round((count() - before) / len(texts), 1)
+    return found
+
+
+if __name__ == "__main__":
+    main()
