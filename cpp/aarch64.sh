@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build the program for aarch64, run it under QEMU and beside it the one of this machine: the ids must be equal, the
 # probabilities within 1e-5. TEXTS has a JSON string a line. aarch64.sh MODEL_DIR TEXTS ORT_INCLUDE ORT_LIB ORT_LIB_AARCH64
-# Debian: apt-get install g++-aarch64-linux-gnu qemu-user. The library is that of the wheel:
-#   pip download --no-deps --platform manylinux_2_28_aarch64 --only-binary=:all: onnxruntime
+# Debian: apt-get install g++-aarch64-linux-gnu qemu-user. The library is that of the wheel; 1.32's crashes under QEMU 7.2:
+#   pip download --no-deps --platform manylinux_2_28_aarch64 --python-version 311 --only-binary=:all: onnxruntime==1.20.1
 set -euo pipefail
 
 [ $# -eq 5 ] || { echo "usage: aarch64.sh MODEL_DIR TEXTS ORT_INCLUDE ORT_LIB ORT_LIB_AARCH64" >&2; exit 2; }
