@@ -1,8 +1,7 @@
 """Print the lowest version that pyproject.toml admits of each dependency, as constraints for pip.
 
-    python scripts/lowest_versions.py > build/lowest.txt
-
-torch is left to constraints.txt: an older one has no build for a CPU by itself, so its floor is not tested.
+`scripts/lowest_versions.sh` installs them. torch is left to constraints.txt: an older one has no build for a CPU by
+itself, so that its floor is not tested.
 """
 
 from __future__ import annotations
