@@ -12,8 +12,28 @@ from tiny import save_tiny_model
 
 torch.set_num_threads(1)
 
-QUICK = ("assess", "classifier", "recipe", "runs", "statistics", "data/test_columns", "data/test_labels")
-"""Folders and files whose tests take a few seconds in all: `make check` runs them."""
+QUICK = {
+    "": ("test_cards", "test_docs_zh", "test_package"),
+    "assess/": ("",),
+    "attack/": ("test_certificates", "test_matrix_library", "test_white_box"),
+    "bulk/": ("test_predict_file",),
+    "classifier/": ("",),
+    "compare/": ("test_plan", "test_search_space"),
+    "contract/": ("test_table",),
+    "data/": ("test_columns", "test_labels"),
+    "engine/": ("test_inputs", "test_label_gate", "test_likelihood", "test_log", "test_objectives", "test_smooth"),
+    "huggingface/": ("test_compose", "test_internals", "test_loaders", "test_progress", "test_schedules"),
+    "machine/": ("test_launch", "test_process_wide"),
+    "model/": ("test_base_rates", "test_groups", "test_learning_rate", "test_pooling"),
+    "recipe/": ("",),
+    "report/": ("test_card",),
+    "runs/": ("",),
+    "serve/": ("test_protocols", "test_work"),
+    "statistics/": ("",),
+}
+"""What `make check` runs: of each folder the files that take seconds; an empty name is the whole folder."""
+LONG = ("assess/test_evaluation", "assess/test_verdict")
+"""What it leaves out of whole folders: these train."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +45,13 @@ def _seeded():
 def pytest_collection_modifyitems(config, items):
     """Mark the quick tests; skip `slow` ones unless CI is set or `-m` names them."""
     here = Path(__file__).parent
+    quick = tuple(folder + name for folder, names in QUICK.items() for name in names)
+    gone = [name for name in (*quick, *LONG) if not any(here.glob(f"{name}*"))]
+    if gone:
+        raise pytest.UsageError(f"tests/conftest.py names tests as quick or long that are not there: {gone}")
     for item in items:
         place = item.path.relative_to(here).as_posix()
-        if place.startswith(QUICK) and "slow" not in item.keywords:
+        if place.startswith(quick) and not place.startswith(LONG) and "slow" not in item.keywords:
             item.add_marker("quick")
     if os.environ.get("CI") or "slow" in (config.option.markexpr or ""):
         return
