@@ -136,6 +136,29 @@ def test_rows_of_weight_0_change_nothing(combination):
     assert distance(bench.gradients(filled), alone) > 1e-4, "canary: with a weight the rows do count"
 
 
+WEIGHTS = torch.tensor([0.5, 3.0, 1.25, 0.1], dtype=torch.float64)
+
+
+@every_combination
+def test_a_weight_is_what_a_row_counts_for(combination):
+    """Rows i of gradient g_i and u_i labelled words (or 1) give sum_i w_i u_i g_i / sum_i w_i u_i, cut or not."""
+    bench = Bench(*combination)
+    rows = pick(FIRST[combination.task], range(len(WEIGHTS)))
+    weighted = rows | {"weight": WEIGHTS}
+    together = bench.gradients(weighted)
+    assert distance(together, bench.gradients(rows)) > 1e-4, "canary: the weights matter"
+    if combination.spans_rows:
+        return
+    single = [pick(rows, [i]) for i in range(len(WEIGHTS))]
+    sizes = WEIGHTS * torch.tensor([total(row) for row in single], dtype=torch.float64)
+    alone = [bench.gradients(row) for row in single]
+    by_hand = {name: sum(w * g[name] for w, g in zip(sizes, alone, strict=True)) / sizes.sum() for name in together}
+    assert distance(together, by_hand) < EXACT
+    whole = float(sizes.sum())
+    parts = cut(weighted, (1, 3))
+    assert distance(bench.gradients(*parts, examples=whole, labelled=whole), by_hand) < EXACT
+
+
 @every_combination
 def test_rows_without_label_enter_only_terms_that_need_none(combination):
     """If no term of the recipe is label-free, rows without label change nothing; else they do. Words never do."""

@@ -73,6 +73,12 @@ BAD_TASKS: dict[str, BadInput] = {
     "null group": BadInput(
         one_file("data.csv", GROUPED_CSV + "a film,pos,\n", group="user"), ("row 13", "group in column 'user' is null")
     ),
+    "weight of 0": BadInput(
+        one_file(
+            "data.csv", GROUPED_CSV.replace("user", "trust").replace(",u", ",1") + "a film,pos,0\n", weight="trust"
+        ),
+        ("row 13", "weight in column 'trust' is '0'", "bad_rows drop"),
+    ),
     "one group only": BadInput(
         one_file("data.csv", "text,label,user\na,x,u\nb,y,u\n", group="user"), ("one group only", "validation split")
     ),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from toughen.arrays import Floats
 
@@ -76,6 +76,16 @@ def refuse_non_finite(outputs: Floats) -> None:
             f"the model produced non-finite outputs for {int((~finite).sum())} of {len(outputs)} examples, so nothing "
             "can be scored; its training diverged (lower the learning rate or use precision fp32)"
         )
+
+
+def checked_weights(weights: ArrayLike | None, rows: int) -> Floats | None:
+    """Return what each of so many rows counts for, [N] above 0; None = all alike; ValueError if they do not fit."""
+    if weights is None:
+        return None
+    found = np.asarray(weights, dtype=np.float64)
+    if found.shape != (rows,) or not (found > 0).all() or not np.isfinite(found).all():
+        raise ValueError(f"weights must be {rows} finite numbers above 0, got shape {list(found.shape)}")
+    return found
 
 
 def checked_names(label_names: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from toughen.assess.definition import Metrics, Rule, checked_names, measured, refuse_non_finite
+from toughen.assess.definition import Metrics, Rule, checked_names, checked_weights, measured, refuse_non_finite
 from toughen.classifier.tags import Entity, entity_types, find_entities
 
 
 def entity_metrics(
-    probabilities: Sequence[Any], labels: Sequence[Sequence[int]], label_names: Sequence[str]
+    probabilities: Sequence[Any],
+    labels: Sequence[Sequence[int]],
+    label_names: Sequence[str],
+    *,
+    weights: ArrayLike | None = None,
 ) -> Metrics:
     """Score tagged words.
 
@@ -25,6 +29,7 @@ def entity_metrics(
         probabilities: N arrays [words, K] of floats.
         labels: N lists of a tag id in 0..K-1 per word.
         label_names: K tags such as B-PER.
+        weights: [N] above 0, what each text's words and entities count for; None = all alike.
 
     Returns:
         f1, precision, recall of entities (micro average: all types together, as seqeval has it), accuracy of words,
@@ -34,7 +39,7 @@ def entity_metrics(
         RuntimeError: if a probability is not finite.
         ValueError: if shapes or tag ids do not fit.
     """
-    tagged = Tagged.of(probabilities, labels, label_names)
+    tagged = replace(Tagged.of(probabilities, labels, label_names), weights=checked_weights(weights, len(labels)))
     per_type = {
         f"f1_{kind}": (partial(_type_absent, position=i), partial(_f1, position=i))
         for i, kind in enumerate(tagged.types)
@@ -44,11 +49,12 @@ def entity_metrics(
 
 @dataclass(frozen=True)
 class Tagged:
-    """Checked inputs: tag ids per text, as labelled and as predicted, and the names of the tags."""
+    """Checked inputs: tag ids per text, as labelled and as predicted, the names of the tags, weights of the texts."""
 
     labels: tuple[NDArray[np.int64], ...]
     predictions: tuple[NDArray[np.int64], ...]
     names: tuple[str, ...]
+    weights: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, probabilities: Sequence[Any], labels: Sequence[Sequence[int]], label_names: Sequence[str]) -> Tagged:
@@ -79,8 +85,8 @@ class Tagged:
         return entity_types(self.names)
 
     @cached_property
-    def counts(self) -> NDArray[np.int64]:
-        """[N, types, 3] entities of each text and type: right, predicted, labelled."""
+    def counts(self) -> NDArray[Any]:
+        """[N, types, 3] entities of each text and type, by its weight: right, predicted, labelled."""
         counts = np.zeros((self.n, len(self.types), 3), dtype=np.int64)
         position = {kind: i for i, kind in enumerate(self.types)}
         for i, (labels, predictions) in enumerate(zip(self.labels, self.predictions, strict=True)):
@@ -88,16 +94,17 @@ class Tagged:
             for column, entities in enumerate((truth & found, found, truth)):
                 for entity in entities:
                     counts[i, position[entity.type], column] += 1
-        return counts
+        return counts if self.weights is None else counts * self.weights[:, None, None]
 
     def _entities(self, ids: NDArray[np.int64]) -> set[Entity]:
         return set(find_entities([self.names[i] for i in ids])) if self.types else set()
 
     @cached_property
-    def words(self) -> NDArray[np.int64]:
-        """[N, 2] words of each text: rightly tagged, all."""
+    def words(self) -> NDArray[Any]:
+        """[N, 2] words of each text, by its weight: rightly tagged, all."""
         pairs = zip(self.labels, self.predictions, strict=True)
-        return np.array([((y == found).sum(), len(y)) for y, found in pairs], dtype=np.int64).reshape(self.n, 2)
+        counts = np.array([((y == found).sum(), len(y)) for y, found in pairs], dtype=np.int64).reshape(self.n, 2)
+        return counts if self.weights is None else counts * self.weights[:, None]
 
 
 def _no_entities(s: Tagged) -> str | None:

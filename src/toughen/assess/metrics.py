@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toughen.arrays import Floats
 from toughen.assess.definition import (
     POSITIVE_CLASS,
     Metrics,
     Rule,
     checked_names,
+    checked_weights,
     listed,
     measured,
     neither,
@@ -50,6 +52,7 @@ def task_metrics(
     labels: Any,
     label_names: Sequence[str] | None = None,
     thresholds: Sequence[float] | None = None,
+    weights: ArrayLike | None = None,
 ) -> Metrics:
     """Score a model's outputs by the metrics of its task.
 
@@ -60,24 +63,26 @@ def task_metrics(
         labels: as in `Splits`: [N] ids; [N, K] of 0 and 1; [N] numbers; N lists of a tag id per word.
         label_names: names of the C or K classes, default their numbers (tokens need them: tags name entities).
         thresholds: multi-label K, single-label one (binary only); None is 0.5 each, or the likelier class.
+        weights: [N] above 0, what each row counts for; None = all alike. `n` stays the number of rows.
 
     Raises:
         RuntimeError: if an output is not finite.
-        ValueError: if shapes, ids or thresholds do not fit the task.
+        ValueError: if shapes, ids, thresholds or weights do not fit the task.
     """
     if task == "single-label":
         if thresholds is not None and len(thresholds) != 1:
             raise ValueError(f"single-label classification takes one threshold, got {len(thresholds)}")
-        return classification_metrics(outputs, labels, label_names, threshold=thresholds[0] if thresholds else None)
+        cut = thresholds[0] if thresholds else None
+        return classification_metrics(outputs, labels, label_names, threshold=cut, weights=weights)
     if task == "multi-label":
-        return multilabel_metrics(outputs, labels, label_names, thresholds=thresholds)
+        return multilabel_metrics(outputs, labels, label_names, thresholds=thresholds, weights=weights)
     if thresholds is not None:
         raise ValueError(f"the task {task} has no thresholds")
     if task == "regression":
-        return regression_metrics(outputs, labels)
+        return regression_metrics(outputs, labels, weights=weights)
     if label_names is None:
         raise ValueError("tokens are scored by the names of their tags; give label_names")
-    return entity_metrics(outputs, labels, label_names)
+    return entity_metrics(outputs, labels, label_names, weights=weights)
 
 
 def classification_metrics(
@@ -86,6 +91,7 @@ def classification_metrics(
     label_names: Sequence[str] | None = None,
     *,
     threshold: float | None = None,
+    weights: ArrayLike | None = None,
 ) -> Metrics:
     """Score predicted probabilities against labels.
 
@@ -99,6 +105,7 @@ def classification_metrics(
         label_names: C names, used in the sentences that explain an undefined metric; default the ids.
         threshold: of two classes, predict the positive one where its probability is at least this, in [0, 1]; None
             predicts the likelier class (the negative one where both are equal).
+        weights: [N] above 0, what each example counts for; None = all alike.
 
     Returns:
         accuracy, precision, recall, f1, roc_auc, mcc, each in its usual range; log_loss in nats, with probabilities
@@ -109,7 +116,7 @@ def classification_metrics(
         RuntimeError: if a probability is not finite: the model, not the user's data, is at fault.
         ValueError: if shapes, label ids or the threshold do not fit.
     """
-    scored = Scored.of(probabilities, labels, label_names, threshold)
+    scored = Scored.of(probabilities, labels, label_names, threshold, weights)
     if scored.classes > 2:
         return measured(scored, {**_SHARED, **_MULTI})
     return measured(scored, {**_SHARED, **_BINARY}) | {POSITIVE_CLASS: scored.names[1]}
@@ -122,6 +129,7 @@ class Scored:
     Attributes:
         probabilities: [N, C] float64, whose rows sum to 1: what a likelihood needs.
         scores: [N, C] as they were given: what ranks. Dividing rows by their sums parts texts that tie.
+        weights: [N] what each example counts for; None = all alike.
     """
 
     probabilities: NDArray[np.float64]
@@ -129,6 +137,7 @@ class Scored:
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
     names: tuple[str, ...]
+    weights: Floats | None = None
 
     @classmethod
     def of(
@@ -137,6 +146,7 @@ class Scored:
         labels: ArrayLike,
         label_names: Sequence[str] | None = None,
         threshold: float | None = None,
+        weights: ArrayLike | None = None,
     ) -> Scored:
         """Check and convert; raises as `classification_metrics` says."""
         p = np.asarray(probabilities, dtype=np.float64)
@@ -147,7 +157,7 @@ class Scored:
         sums = p.sum(axis=1, keepdims=True)
         if (p < 0).any() or (abs(sums - 1) > _ROW_SUM_TOLERANCE).any():
             raise ValueError("probabilities must be at least 0 and sum to 1 in each row; these look like logits")
-        return cls(p / sums, p, y.astype(np.int64), _predictions(p, threshold), names)
+        return cls(p / sums, p, y.astype(np.int64), _predictions(p, threshold), names, checked_weights(weights, len(p)))
 
     @property
     def n(self) -> int:
@@ -218,7 +228,7 @@ def _constant(s: Scored) -> str | None:
 
 
 def _accuracy(s: Scored) -> float:
-    return float((s.predictions == s.labels).mean())
+    return float(np.average(s.predictions == s.labels, weights=s.weights))
 
 
 def _averaged(name: str, average: str) -> Callable[[Scored], float]:
@@ -228,7 +238,8 @@ def _averaged(name: str, average: str) -> Callable[[Scored], float]:
         score = getattr(metrics, f"{name}_score")
         # zero_division decides classes of weight 0 only: everything else was refused before.
         labels = None if average == "binary" else list(range(s.classes))
-        return float(score(s.labels, s.predictions, labels=labels, average=average, zero_division=0.0))
+        how = {"labels": labels, "average": average, "zero_division": 0.0, "sample_weight": s.weights}
+        return float(score(s.labels, s.predictions, **how))
 
     return measure
 
@@ -237,19 +248,19 @@ def _roc_auc(s: Scored) -> float:
     from sklearn.metrics import roc_auc_score
 
     ids = np.flatnonzero(s.averaged)
-    return float(np.mean([roc_auc_score(s.labels == i, s.scores[:, i]) for i in ids]))
+    return float(np.mean([roc_auc_score(s.labels == i, s.scores[:, i], sample_weight=s.weights) for i in ids]))
 
 
 def _mcc(s: Scored) -> float:
     from sklearn.metrics import matthews_corrcoef
 
-    return float(matthews_corrcoef(s.labels, s.predictions))
+    return float(matthews_corrcoef(s.labels, s.predictions, sample_weight=s.weights))
 
 
 def _log_loss(s: Scored) -> float:
     from sklearn.metrics import log_loss
 
-    return float(log_loss(s.labels, s.probabilities, labels=list(range(s.classes))))
+    return float(log_loss(s.labels, s.probabilities, labels=list(range(s.classes)), sample_weight=s.weights))
 
 
 _SHARED: dict[str, Rule[Scored]] = {
@@ -273,14 +284,19 @@ _MULTI: dict[str, Rule[Scored]] = {
 }
 
 
+def weights_of(dataset: Any) -> NDArray[np.float64] | None:
+    """Return the column ``weight`` of a dataset, [N]; None where it has none."""
+    return np.asarray(dataset["weight"][:], np.float64) if "weight" in dataset.column_names else None
+
+
 def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
-    """Score a labelled dataset (columns ``text`` and ``label``): its metrics, and how long that took."""
+    """Score a labelled dataset (``text``, ``label``, maybe ``weight``): its metrics, and how long that took."""
     start = time.perf_counter()
     outputs = classifier.outputs(dataset, batch_size=batch_size)
     seconds = time.perf_counter() - start
     labels = dataset["label"][:]
     asked = (classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
-    metrics, constant = task_metrics(*asked), constant_answer(*asked)
+    metrics, constant = task_metrics(*asked, weights=weights_of(dataset)), constant_answer(*asked)
     if constant is not None:
         metrics[CONSTANT] = constant
     return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from toughen.assess.definition import (
     Metrics,
     Rule,
     checked_names,
+    checked_weights,
     listed,
     measured,
     neither,
@@ -32,6 +34,7 @@ def multilabel_metrics(
     label_names: Sequence[str] | None = None,
     *,
     thresholds: Sequence[float] | None = None,
+    weights: ArrayLike | None = None,
 ) -> Metrics:
     """Score one probability per text and label.
 
@@ -43,6 +46,7 @@ def multilabel_metrics(
         labels: [N, K] of 0 and 1.
         label_names: K names; default their numbers.
         thresholds: K numbers in [0, 1]; None is 0.5 each.
+        weights: [N] above 0, what each text counts for; None = all alike.
 
     Returns:
         f1, precision, recall (macro averages over labels), f1_micro, f1_weighted (by support), roc_auc and
@@ -53,17 +57,18 @@ def multilabel_metrics(
         RuntimeError: if a probability is not finite.
         ValueError: if shapes, labels or thresholds do not fit.
     """
-    return measured(MultiScored.of(probabilities, labels, label_names, thresholds), _RULES)
+    return measured(MultiScored.of(probabilities, labels, label_names, thresholds, weights), _RULES)
 
 
 @dataclass(frozen=True)
 class MultiScored:
-    """Checked inputs: probabilities [N, K] float64, labels and predictions [N, K] of 0 and 1, names of the labels."""
+    """Checked inputs: probabilities [N, K] float64, labels and predictions [N, K] of 0 and 1, names, weights [N]."""
 
     probabilities: Floats
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
     names: tuple[str, ...]
+    weights: Floats | None = None
 
     @classmethod
     def of(
@@ -72,6 +77,7 @@ class MultiScored:
         labels: ArrayLike,
         label_names: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
+        weights: ArrayLike | None = None,
     ) -> MultiScored:
         """Check and convert; raises as `multilabel_metrics` says."""
         p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
@@ -87,7 +93,7 @@ class MultiScored:
         cut = np.full(p.shape[1], 0.5) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
         if cut.shape != (p.shape[1],) or not ((cut >= 0) & (cut <= 1)).all():
             raise ValueError(f"thresholds must be {p.shape[1]} numbers in [0, 1], got {thresholds}")
-        return cls(p, y.astype(np.int64), (p >= cut).astype(np.int64), names)
+        return cls(p, y.astype(np.int64), (p >= cut).astype(np.int64), names, checked_weights(weights, len(p)))
 
     @property
     def n(self) -> int:
@@ -95,19 +101,26 @@ class MultiScored:
         return len(self.labels)
 
     @cached_property
-    def support(self) -> NDArray[np.int64]:
-        """[K] texts that carry each label."""
-        return np.asarray(self.labels.sum(axis=0))
+    def support(self) -> NDArray[Any]:
+        """[K] texts that carry each label, by their weight."""
+        return self._total(self.labels)
 
     @cached_property
-    def predicted(self) -> NDArray[np.int64]:
-        """[K] texts for which each label was predicted."""
-        return np.asarray(self.predictions.sum(axis=0))
+    def predicted(self) -> NDArray[Any]:
+        """[K] texts for which each label was predicted, by their weight."""
+        return self._total(self.predictions)
 
     @cached_property
-    def right(self) -> NDArray[np.int64]:
-        """[K] texts that carry each label and for which it was predicted."""
-        return np.asarray((self.labels & self.predictions).sum(axis=0))
+    def right(self) -> NDArray[Any]:
+        """[K] texts that carry each label and for which it was predicted, by their weight."""
+        return self._total(self.labels & self.predictions)
+
+    def _total(self, marks: NDArray[np.int64]) -> NDArray[Any]:
+        return np.asarray(marks.sum(axis=0) if self.weights is None else self.weights @ marks)
+
+    def mean(self, values: NDArray[Any]) -> float:
+        """Return the mean over the texts of [N], by their weight."""
+        return float(np.average(values, weights=self.weights))
 
     @property
     def averaged(self) -> NDArray[np.bool_]:
@@ -126,13 +139,13 @@ def _no_labels(s: MultiScored) -> str | None:
 
 def _one_sided(s: MultiScored) -> str | None:
     """Tell the labels that all texts carry, or none, which a ranking cannot separate."""
-    missing, full = listed(s, s.support == 0), listed(s, s.support == s.n)
+    missing, full = listed(s, s.support == 0), listed(s, s.labels.all(axis=0))
     return f"no example has the label {missing}" if missing else f"every example has the label {full}" if full else None
 
 
 def _f1(s: MultiScored) -> Floats:
     """[K] F1 = 2 right / (support + predicted), 0 for the labels that have neither, which are refused or weigh 0."""
-    return np.asarray(2 * s.right / np.maximum(s.support + s.predicted, 1))
+    return np.asarray(2 * s.right / np.where(s.support + s.predicted > 0, s.support + s.predicted, 1))
 
 
 def _f1_micro(s: MultiScored) -> float:
@@ -145,7 +158,7 @@ def _f1_weighted(s: MultiScored) -> float:
 
 def _log_loss(s: MultiScored) -> float:
     of_truth = np.where(s.labels == 1, s.probabilities, 1 - s.probabilities)
-    return float(-np.log(np.clip(of_truth, _EPSILON, 1)).mean())
+    return s.mean(-np.log(np.clip(of_truth, _EPSILON, 1)).mean(axis=1))
 
 
 def _ranked(name: str) -> Callable[[MultiScored], float]:
@@ -155,7 +168,8 @@ def _ranked(name: str) -> Callable[[MultiScored], float]:
         from sklearn import metrics
 
         score = getattr(metrics, name)
-        return float(np.mean([score(y, p) for y, p in zip(s.labels.T, s.probabilities.T, strict=True)]))
+        pairs = zip(s.labels.T, s.probabilities.T, strict=True)
+        return float(np.mean([score(y, p, sample_weight=s.weights) for y, p in pairs]))
 
     return measure
 
@@ -168,7 +182,7 @@ _RULES: dict[str, Rule[MultiScored]] = {
     "recall": (no_support, lambda s: float((s.right / s.support).mean())),
     "roc_auc": (_one_sided, _ranked("roc_auc_score")),
     "average_precision": (no_support, _ranked("average_precision_score")),
-    "accuracy": (nothing, lambda s: float((s.labels == s.predictions).all(axis=1).mean())),
-    "hamming_loss": (nothing, lambda s: float((s.labels != s.predictions).mean())),
+    "accuracy": (nothing, lambda s: s.mean((s.labels == s.predictions).all(axis=1))),
+    "hamming_loss": (nothing, lambda s: s.mean((s.labels != s.predictions).mean(axis=1))),
     "log_loss": (nothing, _log_loss),
 }

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toughen.arrays import Floats
-from toughen.assess.definition import Metrics, Rule, measured, nothing, refuse_non_finite
+from toughen.assess.definition import Metrics, Rule, checked_weights, measured, nothing, refuse_non_finite
 
 _NEARLY_CONSTANT = 1e-13  # spread relative to the mean below which float64's rounding would be correlated
 
 
-def regression_metrics(values: ArrayLike, labels: ArrayLike) -> Metrics:
+def regression_metrics(values: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> Metrics:
     """Score predicted numbers.
 
     Args:
         values: [N] float, what the model predicted.
         labels: [N] float or int.
+        weights: [N] above 0, what each example counts for; None = all alike.
 
     Returns:
         pearson and spearman (correlations in [-1, 1]; ties get their mean rank), mse, rmse and mae (in the labels'
@@ -28,18 +29,19 @@ def regression_metrics(values: ArrayLike, labels: ArrayLike) -> Metrics:
         RuntimeError: if a value is not finite: the model is at fault.
         ValueError: if shapes do not fit or a label is not finite.
     """
-    return measured(Measured.of(values, labels), _RULES)
+    return measured(Measured.of(values, labels, weights), _RULES)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Checked inputs: values and labels [N] float64."""
+    """Checked inputs: values and labels [N] float64, and what each example counts for, if not all count alike."""
 
     values: Floats
     labels: Floats
+    weights: Floats | None = None
 
     @classmethod
-    def of(cls, values: ArrayLike, labels: ArrayLike) -> Measured:
+    def of(cls, values: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Measured:
         """Check and convert; raises as `regression_metrics` says."""
         x, y = np.asarray(values, dtype=np.float64), np.asarray(labels, dtype=np.float64)
         if x.ndim != 1 or x.shape != y.shape:
@@ -47,7 +49,7 @@ class Measured:
         refuse_non_finite(x)
         if not np.isfinite(y).all():
             raise ValueError("a label is not a finite number")
-        return cls(x, y)
+        return cls(x, y, checked_weights(weights, len(x)))
 
     @property
     def n(self) -> int:
@@ -77,17 +79,37 @@ def _constant_labels(s: Measured) -> str | None:
 def _pearson(s: Measured) -> float:
     from scipy.stats import pearsonr
 
-    return float(pearsonr(s.values, s.labels).statistic)
+    if s.weights is None:
+        return float(pearsonr(s.values, s.labels).statistic)
+    return _correlation(s.values, s.labels, s.weights)
 
 
 def _spearman(s: Measured) -> float:
     from scipy.stats import spearmanr
 
-    return float(spearmanr(s.values, s.labels).statistic)
+    if s.weights is None:
+        return float(spearmanr(s.values, s.labels).statistic)
+    return _correlation(_ranks(s.values, s.weights), _ranks(s.labels, s.weights), s.weights)
+
+
+def _correlation(x: Floats, y: Floats, weights: Floats) -> float:
+    covariance = np.cov(x, y, aweights=weights)
+    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+
+
+def _ranks(values: Floats, weights: Floats) -> Floats:
+    """Return the mean rank of each value, where a row of weight 2 is two rows: what lies below, and half of its tie."""
+    _, where = np.unique(values, return_inverse=True)
+    sizes = np.bincount(where, weights=weights)
+    return np.asarray((np.cumsum(sizes) - sizes / 2)[where])
+
+
+def _mean(s: Measured, values: Floats) -> float:
+    return float(np.average(values, weights=s.weights))
 
 
 def _mse(s: Measured) -> float:
-    return float(np.mean((s.values - s.labels) ** 2))
+    return _mean(s, (s.values - s.labels) ** 2)
 
 
 _RULES: dict[str, Rule[Measured]] = {
@@ -95,6 +117,6 @@ _RULES: dict[str, Rule[Measured]] = {
     "spearman": (_constant, _spearman),
     "mse": (nothing, _mse),
     "rmse": (nothing, lambda s: float(np.sqrt(_mse(s)))),
-    "mae": (nothing, lambda s: float(np.mean(np.abs(s.values - s.labels)))),
-    "r2": (_constant_labels, lambda s: 1 - _mse(s) / float(np.var(s.labels))),
+    "mae": (nothing, lambda s: _mean(s, np.abs(s.values - s.labels))),
+    "r2": (_constant_labels, lambda s: 1 - _mse(s) / _mean(s, (s.labels - _mean(s, s.labels)) ** 2)),
 }

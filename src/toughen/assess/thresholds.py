@@ -13,7 +13,9 @@ from toughen.tasks import TaskName
 _UNDECIDED = 0.5
 
 
-def tune_thresholds(task: TaskName, probabilities: ArrayLike, labels: ArrayLike) -> list[float]:
+def tune_thresholds(
+    task: TaskName, probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> list[float]:
     """Find the thresholds that maximise F1 on these examples, exactly: every cut between two scores is tried.
 
     Tune on validation, never on test; afterwards validation's own F1 is the best of many and flatters the model.
@@ -22,6 +24,7 @@ def tune_thresholds(task: TaskName, probabilities: ArrayLike, labels: ArrayLike)
         task: multi-label, or single-label with two classes.
         probabilities: [N, K], or [N, 2] with the positive class second.
         labels: [N, K] of 0 and 1, or [N] ids.
+        weights: [N] above 0, what each example counts for; None = all alike.
 
     Returns:
         One threshold per label, or the positive class's alone: predict where the probability is at least that.
@@ -33,27 +36,28 @@ def tune_thresholds(task: TaskName, probabilities: ArrayLike, labels: ArrayLike)
         ValueError: if the task has no thresholds, or shapes or labels do not fit.
     """
     if task == "multi-label":
-        multi = MultiScored.of(probabilities, labels)
+        multi = MultiScored.of(probabilities, labels, weights=weights)
         pairs = zip(multi.probabilities.T, multi.labels.T, strict=True)
-        return [best_threshold(scores, carried == 1) for scores, carried in pairs]
+        return [best_threshold(scores, carried == 1, multi.weights) for scores, carried in pairs]
     if task != "single-label":
         raise ValueError(f"the task {task} has no thresholds")
-    binary = Scored.of(probabilities, labels)
+    binary = Scored.of(probabilities, labels, weights=weights)
     if binary.classes != 2:
         raise ValueError(f"a threshold is for two classes or several labels per text, got {binary.classes} classes")
-    return [best_threshold(binary.probabilities[:, 1], binary.labels == 1)]
+    return [best_threshold(binary.probabilities[:, 1], binary.labels == 1, binary.weights)]
 
 
-def best_threshold(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Return the threshold in [0, 1] that maximises F1 of scores [N] against a mask [N]; O(n log n)."""
+def best_threshold(scores: Floats, positive: NDArray[np.bool_], weights: Floats | None = None) -> float:
+    """Return the threshold in [0, 1] that maximises F1 of scores [N] against a mask [N], by weight; O(n log n)."""
     if not positive.any():
         return _UNDECIDED
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
     below = np.append(descending[1:], 0.0)  # the next lower score
     last = np.append(descending[1:] < descending[:-1], True)  # of equal scores; only there can a cut be made
-    predicted = np.arange(1, len(scores) + 1)
-    f1 = 2 * np.cumsum(positive[order]) / (positive.sum() + predicted)
+    size = np.ones(len(scores), np.int64) if weights is None else weights
+    right, predicted = np.cumsum((positive * size)[order]), np.cumsum(size[order])
+    f1 = 2 * right / (right[-1] + predicted)
     cuts = _midway(below, descending)[last & (f1 == f1[last].max())]
     return float(cuts[np.argmin(abs(cuts - _UNDECIDED))])
 

@@ -76,22 +76,30 @@ def _read(path: Path) -> pa.Table:
 
 def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     """Return texts and label ids of the pairs that count, each text once."""
-    labels = dict(zip(text_hashes(splits.train).tolist(), splits.train["label"][:], strict=True))
+    hashes = text_hashes(splits.train).tolist()
+    labels = dict(zip(hashes, splits.train["label"][:], strict=True))
+    weights = dict(zip(hashes, splits.train["weight"][:], strict=True)) if _weighted(splits.train) else None
     scored = [text_hashes(rows) for rows in (splits.validation, splits.test) if rows is not None]
     taken = {*labels, *(number for numbers in scored for number in numbers.tolist())}
     ids = {name: i for i, name in enumerate(splits.label_names)}
     originals, made = (hashes_of(pa.table({"text": pairs[name]})).tolist() for name in ("text", "adversarial"))
-    found: dict[str, list[Any]] = {"text": [], "label": []}
+    found: dict[str, list[Any]] = {"text": [], "label": []} | ({} if weights is None else {"weight": []})
     rows = zip(originals, made, pairs["adversarial"].to_pylist(), pairs["label"].to_pylist(), strict=True)
     for original, new, text, label in rows:
         if labels.get(original, -1) == ids.get(label) and new not in taken:
             taken.add(new)
             found["text"].append(text)
             found["label"].append(ids[label])
+            if weights is not None:
+                found["weight"].append(weights[original])
     return found
 
 
+def _weighted(rows: Any) -> bool:
+    return "weight" in rows.column_names
+
+
 def _joined(train: Any, added: dict[str, list[Any]]) -> Any:
-    table = train.with_format("arrow")[:].select(["text", "label", "row"])
+    table = train.with_format("arrow")[:].select(["text", "label", "row", *(["weight"] if _weighted(train) else [])])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)
     return as_dataset(pa.concat_tables([table, new.cast(table.schema)]))

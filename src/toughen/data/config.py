@@ -15,7 +15,7 @@ FreshAttack = Literal["deepwordbug", "textfooler", "pwws", "beam"]
 Task = Literal["auto", "single-label", "multi-label", "regression", "tokens"]
 Labels = Literal["folded", "exact"]
 BadRows = Literal["refuse", "drop"]
-COLUMNS = ("text", "text_pair", "label", "group")
+COLUMNS = ("text", "text_pair", "label", "group", "weight")
 ONE_LABEL = ("auto", "single-label")
 
 
@@ -32,6 +32,9 @@ class Data:
     label: str | None = setting(None, "column that holds the label, or several 0/1 columns a,b,c; null = found by name")
     positive_label: str | None = setting(None, "of two classes, the one that becomes id 1; null = the last in order")
     group: str | None = setting(None, "column whose equal values stay on one side of every division; null = none")
+    weight: str | None = setting(
+        None, "column of numbers above 0: what each row counts for in losses and scores; null = all alike"
+    )
     validation_share: float = setting(0.1, "stratified share of train held out when no validation split is given")
     drop_shared: bool = setting(True, "drop from train the texts that also stand in validation or test")
     unlabelled: str | None = setting(None, "source of texts without labels, for the terms that need none")

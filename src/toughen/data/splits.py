@@ -16,6 +16,7 @@ from toughen.data.columns.checks import check_groups
 from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import put_last
+from toughen.data.columns.numeric import read_weights
 from toughen.data.columns.spelling import fold_spellings, like_missing, said_positive
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import pick, read_texts, text_columns
@@ -38,7 +39,8 @@ class Splits:
     """Data ready for the tokenizer.
 
     Every labelled dataset has the columns ``text`` (str; for tokens list of str), ``text_pair`` (str) where the data
-    are pairs, ``label``, ``row`` (int, row number in its source split, from 0) and ``group`` (str) where one is named.
+    are pairs, ``label``, ``row`` (int, row number in its source split, from 0), ``group`` (str) and ``weight`` (float
+    above 0, what the row counts for) where one is named; validation and test have a weight if their source has it.
     A label is an int (single-label: position in ``label_names``), a list of K floats 0 or 1 (multi-label), a float
     (regression, whose one label name is the column's) or a list of int, one per word (tokens). ``unlabelled`` has
     ``text``, ``text_pair`` and ``row``. ``held_out`` says that validation was taken from train, none being given.
@@ -213,24 +215,27 @@ def _read_splits(
     notes += [*like_missing(names), *([said_positive(names)] if task == "single-label" and len(names) == 2 else [])]
     for target in targets.values():
         target.check_seen(targets["train"], names)
-    groups = {split: _groups(raw, columns.group, split) for split, raw in read.items()}
-    tables = {s: _table(texts[s], targets[s].values(names), groups[s], read[s].numbers()) for s in texts}
+    more = {split: _facts(raw, columns, split) for split, raw in read.items()}
+    tables = {s: _table(texts[s], targets[s].values(names), more[s], read[s].numbers()) for s in texts}
     return tables, names, tuple(notes)
 
 
-def _groups(raw: Raw, column: str | None, split: str) -> pa.ChunkedArray | None:
-    """Return the groups of a split; validation and test may have none."""
-    if column is None or (split != "train" and column not in raw.columns):
-        return None
-    return check_groups(raw, column)
+def _facts(raw: Raw, columns: Columns, split: str) -> dict[str, Any]:
+    """Return the groups and weights of a split; validation and test may have none."""
+    asked = (("group", columns.group, check_groups), ("weight", columns.weight, read_weights))
+    return {
+        name: read(raw, column)
+        for name, column, read in asked
+        if column is not None and (split == "train" or column in raw.columns)
+    }
 
 
 def _table(
-    texts: Mapping[str, pa.ChunkedArray], labels: Any, groups: pa.ChunkedArray | None = None, rows: Any = None
+    texts: Mapping[str, pa.ChunkedArray], labels: Any, more: Mapping[str, Any] | None = None, rows: Any = None
 ) -> pa.Table:
     label = {} if labels is None else {"label": labels}
-    group = {} if groups is None else {"group": groups}
-    return pa.table({**texts, **label, "row": np.arange(len(texts["text"])) if rows is None else rows, **group})
+    row = np.arange(len(texts["text"])) if rows is None else rows
+    return pa.table({**texts, **label, "row": row, **(more or {})})
 
 
 def _read_unlabelled(

@@ -12,7 +12,7 @@ from toughen.engine.likelihood import IGNORED, Likelihood
 
 
 class FillerRows:
-    """The training rows with a weight each: a negative index ~i is row i as a filler, with weight 0."""
+    """The training rows with a weight each, their own or 1: a negative index ~i is row i as a filler, with weight 0."""
 
     filler_aware = True
 
@@ -24,7 +24,8 @@ class FillerRows:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         filler = index < 0
-        return dict(self._dataset[~index if filler else index]) | {"weight": 0.0 if filler else 1.0}
+        row = dict(self._dataset[~index if filler else index])
+        return row | {"weight": 0.0 if filler else row.get("weight", 1.0)}
 
 
 class Window(NamedTuple):

@@ -13,7 +13,8 @@ from transformers import EvalPrediction
 
 from toughen.assess.metrics import task_metrics
 from toughen.data.read.raw import listed
-from toughen.engine.likelihood import IGNORED
+from toughen.engine.likelihood import IGNORED, LIKELIHOODS
+from toughen.engine.objectives import CrossEntropy
 from toughen.tasks import TaskName
 
 _CLASSWISE = ("f1", "precision", "recall", "roc_auc", "average_precision", "mcc", "f1_micro", "f1_weighted")
@@ -82,6 +83,7 @@ class Validation:
         chosen: the metric that chooses the best weights.
         owners: the text of each validation row, where a text has several (windows); None: one each.
         present: classes over which the chosen metric is averaged, where it is not all (see :func:`choice`).
+        weights: [N] what each validation row counts for, in the loss too; None: all alike.
     """
 
     task: TaskName
@@ -89,6 +91,7 @@ class Validation:
     chosen: str
     owners: NDArray[np.int64] | None = None
     present: tuple[int, ...] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         """Return the metrics that are numbers, the chosen one among them.
@@ -98,16 +101,31 @@ class Validation:
         """
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
         outputs, labels = self._outputs(np.asarray(logits), np.asarray(prediction.label_ids))
-        metrics = task_metrics(self.task, outputs, labels, self.label_names)
+        weights = self._text_weights()
+        metrics = task_metrics(self.task, outputs, labels, self.label_names, weights=weights)
         numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) and name != "n"}
         if self.present is not None:
-            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, self.present)
+            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, self.present, weights)
         elif self.chosen == "precision" and numbers.get(self.chosen) is None and self.task != "tokens":
             classes = range(1 if np.shape(outputs)[1] == 2 and self.task == "single-label" else 0, np.shape(outputs)[1])
-            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, tuple(classes))
+            numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, tuple(classes), weights)
         elif self.chosen != "loss":
             numbers.setdefault(self.chosen, 0.0)
+        if self.weights is not None:  # in place of the Trainer's, which counts all rows alike
+            numbers["loss"] = self._loss(np.asarray(logits), np.asarray(prediction.label_ids), self.weights)
         return numbers
+
+    def _loss(self, logits: NDArray[Any], labels: NDArray[Any], weights: NDArray[np.float64]) -> float:
+        likelihood, truth = LIKELIHOODS[self.task], torch.as_tensor(labels)
+        losses = likelihood.loss(torch.as_tensor(logits).double(), truth, CrossEntropy())
+        size = torch.as_tensor(weights)
+        return float((losses * size).sum() / (likelihood.units(truth) * size).sum())
+
+    def _text_weights(self) -> NDArray[np.float64] | None:
+        """Return what each text counts for: its windows' weights together."""
+        if self.weights is None or self.owners is None:
+            return self.weights
+        return np.bincount(np.unique(self.owners, return_inverse=True)[1], weights=self.weights)
 
     def _outputs(self, logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
         wide = torch.as_tensor(logits).double()
@@ -131,7 +149,12 @@ class Validation:
 
 
 def over_classes(
-    metric: str, task: TaskName, outputs: NDArray[np.float64], labels: NDArray[Any], classes: Sequence[int]
+    metric: str,
+    task: TaskName,
+    outputs: NDArray[np.float64],
+    labels: NDArray[Any],
+    classes: Sequence[int],
+    weights: NDArray[np.float64] | None = None,
 ) -> float:
     """Return the mean of a metric over some of the classes, each against the rest; 0 where a class has nothing.
 
@@ -141,6 +164,7 @@ def over_classes(
         outputs: probabilities [N, C].
         labels: [N] ids, or [N, C] of 0 and 1.
         classes: that have texts with and texts without them.
+        weights: [N] what each text counts for; None: all alike.
     """
     from sklearn import metrics
 
@@ -148,9 +172,9 @@ def over_classes(
     said = outputs >= 0.5 if task == "multi-label" else np.eye(outputs.shape[1])[outputs.argmax(1)]
     if metric in ("roc_auc", "average_precision"):
         score = metrics.roc_auc_score if metric == "roc_auc" else metrics.average_precision_score
-        return float(np.mean([score(hot[:, k], outputs[:, k]) for k in classes]))
+        return float(np.mean([score(hot[:, k], outputs[:, k], sample_weight=weights) for k in classes]))
     score = getattr(metrics, f"{metric}_score")
-    return float(np.mean([score(hot[:, k], said[:, k], zero_division=0.0) for k in classes]))
+    return float(np.mean([score(hot[:, k], said[:, k], zero_division=0.0, sample_weight=weights) for k in classes]))
 
 
 def owners_of(tokenised: Any) -> NDArray[np.int64] | None:

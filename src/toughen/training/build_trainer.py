@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
+from toughen.assess.metrics import weights_of
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows
@@ -33,7 +34,7 @@ from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
 from toughen.huggingface.tensorboard import TensorBoardLog, require_tensorboard
 from toughen.huggingface.trainer import ToughTrainer
-from toughen.huggingface.validation import Validation, choice, label_counts, owners_of
+from toughen.huggingface.validation import Choice, Validation, choice, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
@@ -158,9 +159,7 @@ def make_trainer(
         eval_dataset=tokens["validation"].select_columns([*inputs, "labels"]),
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
         processing_class=prepared.tokenizer,
-        compute_metrics=Validation(
-            splits.task, splits.label_names, chosen.metric, owners_of(tokens["validation"]), chosen.present
-        ),
+        compute_metrics=_validation(splits, tokens["validation"], chosen),
         callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
     )
     if isinstance(rows, fresh.FreshRows):
@@ -172,6 +171,12 @@ def make_trainer(
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)
         trainer.add_callback(stopping)
     return trainer
+
+
+def _validation(splits: Splits, rows: Any, chosen: Choice) -> Validation:
+    """Return what scores the tokenised rows of the validation split."""
+    weights = weights_of(rows) if "weight" in splits.validation.column_names else None
+    return Validation(splits.task, splits.label_names, chosen.metric, owners_of(rows), chosen.present, weights)
 
 
 def resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.assess.metrics import score
+from toughen.assess.metrics import score, weights_of
 from toughen.assess.thresholds import tune_thresholds
 from toughen.assess.verdict import verdict
 from toughen.classifier.classifier import Classifier
@@ -161,7 +161,8 @@ def wants_thresholds(recipe: Recipe, splits: Splits) -> bool:
 
 def _tuned(classifier: Classifier, splits: Splits, batch_size: int) -> tuple[float, ...]:
     probabilities = classifier.probabilities(splits.validation, batch_size=batch_size)
-    return tuple(tune_thresholds(splits.task, probabilities, splits.validation["label"][:]))
+    labels = splits.validation["label"][:]
+    return tuple(tune_thresholds(splits.task, probabilities, labels, weights_of(splits.validation)))
 
 
 def _note(model: Path, classifier: Classifier, facts: Mapping[str, Any]) -> None:

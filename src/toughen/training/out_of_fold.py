@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.assess.definition import NO_NUMBERS
-from toughen.assess.metrics import task_metrics
+from toughen.assess.metrics import task_metrics, weights_of
 from toughen.assess.verdict import verdict_of_folds
 from toughen.classifier.answers import answers
 from toughen.classifier.classifier import Classifier
@@ -82,10 +82,11 @@ def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> 
 
 def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, Any]) -> dict[str, Any]:
     task, names, test = plan.splits.task, plan.splits.label_names, plan.splits.test
-    per_fold = [
-        task_metrics(task, outputs, plan.held_out(fold)["label"][:], names, answers.thresholds[fold])
-        for fold, outputs in enumerate(answers.held_out)
-    ]
+    per_fold = []
+    for fold, outputs in enumerate(answers.held_out):
+        rows = plan.held_out(fold)
+        given = (task, outputs, rows["label"][:], names, answers.thresholds[fold])
+        per_fold.append(task_metrics(*given, weights=weights_of(rows)))
     content: dict[str, Any] = {
         "out_of_fold": pooled_metrics(plan, answers),
         "folds": per_fold,
@@ -93,7 +94,8 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
     }
     if test is not None:
         mean = mean_outputs(answers.others["test"])
-        content["test"] = task_metrics(task, mean, test["label"][:], names, mean_thresholds(answers.thresholds))
+        given = (task, mean, test["label"][:], names, mean_thresholds(answers.thresholds))
+        content["test"] = task_metrics(*given, weights=weights_of(test))
     if taught:
         content["pseudo_labels"] = taught
     members = [json.loads((folder / fold_name(fold + 1) / METRICS).read_text()) for fold in range(plan.folds)]
@@ -104,13 +106,14 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
 def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
     """Score all rows together, each by its own fold's model and with that model's thresholds."""
     task, names, labels = plan.splits.task, plan.splits.label_names, plan.pool["label"][:]
-    pooled = task_metrics(task, pool(plan, answers.held_out), labels, names)
+    weights = weights_of(plan.pool)
+    pooled = task_metrics(task, pool(plan, answers.held_out), labels, names, weights=weights)
     if answers.thresholds[0] is None:
         return pooled
     pairs = zip(answers.held_out, answers.thresholds, strict=True)
     decided = pool(plan, [_decisions(task, outputs, thresholds) for outputs, thresholds in pairs])
     # Decisions as outputs of 0 and 1 give every metric that counts decisions; the others read probabilities.
-    return _with_ranked(task_metrics(task, decided, labels, names), pooled)
+    return _with_ranked(task_metrics(task, decided, labels, names, weights=weights), pooled)
 
 
 def _decisions(task: TaskName, outputs: Any, thresholds: Any) -> Any:

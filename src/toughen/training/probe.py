@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.assess.headline import headlines
-from toughen.assess.metrics import task_metrics
+from toughen.assess.metrics import task_metrics, weights_of
 from toughen.cost.plan_line import probe_line
 from toughen.huggingface.pretrained import load_frozen, settled
 from toughen.model.head_config import Pooling
@@ -86,10 +86,11 @@ def _probed(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple[Re
     outputs = _without_encoder(splits, {name: part for name, part in rows.items() if name != "train"}, seed)
     for name, found in outputs.items():
         found |= {} if chosen is None else {"frozen": fitted[chosen].outputs(features[name][chosen])}
-    baselines = {
-        name: {k: task_metrics(task, p, _labels(rows[name], task), splits.label_names) for k, p in found.items()}
-        for name, found in outputs.items()
-    }
+    baselines: dict[str, dict[str, Any]] = {name: {} for name in outputs}
+    for name, found in outputs.items():
+        labels, weights = _labels(rows[name], task), weights_of(rows[name])
+        for k, p in found.items():
+            baselines[name][k] = task_metrics(task, p, labels, splits.label_names, weights=weights)
     losses = {name: float(fit.losses.mean()) for name, fit in fitted.items() if len(fit.losses)}
     done = filled(recipe, {"head.pooling": chosen or "model"})
     counts = {name: len(part) for name, part in rows.items()}

@@ -217,6 +217,7 @@ def joined(splits: Splits, chosen: Chosen) -> Splits:
     texts = table.take(pa.array(where))
     columns = {name: texts[name] for name in texts.column_names}
     columns |= {"label": pa.array(chosen.labels), "row": pa.array(-1 - chosen.rows)}
+    columns |= {"weight": pa.array(np.ones(len(chosen.rows)))}
     train = splits.train.with_format("arrow")[:].select([n for n in splits.train.column_names if n in columns])
     new = pa.table({name: columns[name] for name in train.column_names}).cast(train.schema)
     return replace(splits, train=as_dataset(pa.concat_tables([train, new])), unlabelled=None)

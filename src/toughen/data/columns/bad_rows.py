@@ -14,7 +14,7 @@ from toughen.arrays import Ints
 from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import read_labels
-from toughen.data.columns.numeric import read_numbers
+from toughen.data.columns.numeric import parse_weights, read_numbers
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.raw import Raw
 from toughen.tasks import TaskName
@@ -34,6 +34,9 @@ def bad_rows(raw: Raw, columns: Columns, task: TaskName) -> dict[str, Ints]:
     masks["without a label"] = _unlabelled(raw, columns, task)
     if columns.group is not None and columns.group in raw.columns:
         masks["without a group"] = _blank(raw, columns.group)
+    if columns.weight is not None and columns.weight in raw.columns:
+        weights = parse_weights(raw, columns.weight)
+        masks["without a weight above 0"] = ~(weights > 0) | np.isinf(weights)
     if task == "tokens":
         words, tags = (
             np.asarray(pc.fill_null(pc.list_value_length(raw.column(name)), 0))

@@ -41,12 +41,14 @@ class Columns:
         label: the label; several 0/1 columns for multi-label.
         pair: the second text, if there is one.
         group: what keeps rows together, if anything does.
+        weight: what each row counts for, if not all count alike.
     """
 
     text: str
     label: tuple[str, ...] = NO_LABELS
     pair: str | None = None
     group: str | None = None
+    weight: str | None = None
 
 
 def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Columns, TaskName]:
@@ -59,13 +61,16 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
     Raises:
         InputError: if a column is missing or cannot be told, or if settings contradict the data.
     """
-    group = None if config.group is None else present(raw, config.group, "group")
+    group, weight = (
+        None if name is None else present(raw, name, part)
+        for name, part in ((config.group, "group"), (config.weight, "weight"))
+    )
     if config.task == "tokens" or (config.task == "auto" and _looks_tagged(raw, config)):
-        return _tagged(raw, config, group), "tokens"
-    text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group), pairs=pairs)
-    label = _labels(raw, config, (text, pair, group))
+        return _tagged(raw, config, group, weight), "tokens"
+    text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group, weight), pairs=pairs)
+    label = _labels(raw, config, (text, pair, group, weight))
     _refuse_row_as_header(raw, label[0])
-    columns = Columns(text or find_text(raw, (*label, group)), label, pair, group)
+    columns = Columns(text or find_text(raw, (*label, group, weight)), label, pair, group, weight)
     task = infer(raw, columns.label) if config.task == "auto" else config.task
     if task != "multi-label" and len(label) > 1:
         raise InputError(
@@ -188,7 +193,7 @@ def _holds_lists(raw: Raw, name: str | None) -> bool:
     return name is None or (name in raw.columns and is_list(raw, name))
 
 
-def _tagged(raw: Raw, config: Data, group: str | None) -> Columns:
+def _tagged(raw: Raw, config: Data, group: str | None, weight: str | None) -> Columns:
     text, label = config.text, config.label
     if text is not None and not is_list(raw, present(raw, text, "text"), of_text=True):
         raise InputError(
@@ -198,7 +203,7 @@ def _tagged(raw: Raw, config: Data, group: str | None) -> Columns:
         )
     tags = None if label is None else present(raw, label, "label")
     words = text or _words(raw, (tags, group))
-    return Columns(words, (tags or find_tags(raw, (words, group)),), None, group)
+    return Columns(words, (tags or find_tags(raw, (words, group)),), None, group, weight)
 
 
 def _words(raw: Raw, taken: tuple[str | None, ...]) -> str:

@@ -56,6 +56,43 @@ def _parsed(values: pa.ChunkedArray, raw: Raw, column: str) -> Any:
     return pc.replace_substring_regex(texts, r"^\+", "").cast(pa.float64())
 
 
+def read_weights(raw: Raw, column: str) -> npt.NDArray[np.float64]:
+    """Return what each row counts for, [N], all above 0.
+
+    Raises:
+        InputError: at the first row whose weight is missing, no number, infinite, 0 or negative.
+    """
+    weights = parse_weights(raw, column)
+    wrong = np.flatnonzero(~(weights > 0) | np.isinf(weights))
+    if len(wrong):
+        value = raw.column(column)[int(wrong[0])].as_py()
+        more = f" (and {len(wrong) - 1} more like it)" if len(wrong) > 1 else ""
+        raise InputError(
+            f"{raw.place(int(wrong[0]))}: the weight in column {column!r} is {'null' if value is None else repr(value)}"
+            f"{more}, where a number above 0 is needed; correct it, or leave such rows out with --data.bad_rows drop."
+        )
+    return weights
+
+
+def parse_weights(raw: Raw, column: str) -> npt.NDArray[np.float64]:
+    """Return a column as numbers, [N]; NaN where a value is none.
+
+    Raises:
+        InputError: at a column that holds neither numbers nor texts.
+    """
+    values = raw.column(column)
+    if is_string(values.type):
+        texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
+        known = pc.fill_null(pc.match_substring_regex(texts, NUMBER), False)
+        texts = pc.if_else(known, pc.replace_substring_regex(texts, r"^\+", ""), pa.scalar(None, pa.string()))
+        values = texts.cast(pa.float64())
+    elif not (_is_number(values.type) or pa.types.is_null(values.type)):
+        raise InputError(
+            f"The weight column {column!r} of {raw.name} holds {brief(values.type)}; give one number above 0 per row."
+        )
+    return np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
+
+
 def check_numbers(raw: Raw, column: str, numbers: npt.NDArray[np.float64]) -> None:
     """Refuse a split in which a row has no number.
 

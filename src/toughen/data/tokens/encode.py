@@ -139,7 +139,7 @@ class Encoder:
         }
         if "labels" not in per_token and "labels" in columns:
             result["labels"] = [v for v, plan in zip(columns["labels"], plans, strict=True) for _ in plan]
-        return result | (_window_columns(rows["row"], plans) if self.truncation == "windows" else {})
+        return result | (_window_columns(rows, plans) if self.truncation == "windows" else {})
 
     def _plan(self, length: int) -> list[Ranges]:
         """Return, for every row that a text becomes, the ranges of its tokens that are kept."""
@@ -193,9 +193,10 @@ def _kept(values: Sequence[Any], ranges: Ranges, before: int, after: int) -> lis
     return [*values[:before], *(value for start, stop in ranges for value in body[start:stop]), *values[end:]]
 
 
-def _window_columns(rows: Sequence[int], plans: Sequence[Sequence[Ranges]]) -> dict[str, list[Any]]:
+def _window_columns(rows: Mapping[str, list[Any]], plans: Sequence[Sequence[Ranges]]) -> dict[str, list[Any]]:
+    weights = rows.get("weight", [1.0] * len(plans))
     return {
-        "row": [row for row, plan in zip(rows, plans, strict=True) for _ in plan],
+        "row": [row for row, plan in zip(rows["row"], plans, strict=True) for _ in plan],
         "window": [number for plan in plans for number in range(len(plan))],
-        "weight": [1 / len(plan) for plan in plans for _ in plan],
+        "weight": [weight / len(plan) for weight, plan in zip(weights, plans, strict=True) for _ in plan],
     }

@@ -69,7 +69,8 @@ def tokenise(
         tokens also ``word``: the number of the word, from 0, at its first piece, else -1.
 
         Windows give a row each, all of a text's after one another, and leave ``text`` out: they have ``row`` (the
-        text's), ``window`` (its number within the text, from 0), and ``weight``, 1 / the number of the text's windows.
+        text's), ``window`` (its number within the text, from 0), and ``weight``, the text's (1 unless the dataset has a
+        ``weight``) / the number of its windows.
 
     Raises:
         InputError: if truncation, overlap or tokenizer do not fit the task, or a window has no room for new tokens.
@@ -82,7 +83,7 @@ def tokenise(
     whole = truncation != "windows"
     if not whole and "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.arange(table.num_rows)))
-    read = table.select([name for name in table.column_names if name in (*READ, *(() if whole else ("row",)))])
+    read = table.select([name for name in table.column_names if name in (*READ, *(() if whole else ("row", "weight")))])
     made, facts = _encoded(read, encoder, note)
     kept = {name: table[name] for name in table.column_names if whole or name in made.column_names}
     columns = kept | {name: made[name] for name in made.column_names}
