@@ -139,7 +139,7 @@ def _no_labels(s: MultiScored) -> str | None:
 
 def _one_sided(s: MultiScored) -> str | None:
     """Tell the labels that all texts carry, or none, which a ranking cannot separate."""
-    missing, full = listed(s, s.support == 0), listed(s, s.labels.all(axis=0))
+    missing, full = listed(s, s.support == 0), listed(s, np.asarray(s.labels.all(axis=0)))
     return f"no example has the label {missing}" if missing else f"every example has the label {full}" if full else None
 
 

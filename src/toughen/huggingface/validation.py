@@ -125,7 +125,8 @@ class Validation:
         """Return what each text counts for: its windows' weights together."""
         if self.weights is None or self.owners is None:
             return self.weights
-        return np.bincount(np.unique(self.owners, return_inverse=True)[1], weights=self.weights)
+        texts = np.unique(self.owners, return_inverse=True)[1]
+        return np.bincount(texts, weights=self.weights).astype(np.float64)
 
     def _outputs(self, logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
         wide = torch.as_tensor(logits).double()
