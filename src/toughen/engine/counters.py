@@ -113,7 +113,9 @@ class Tally:
         if weight is not None:
             known = known * weight
         hits = (right * known).sum()
-        counts = torch.zeros(classes, device=known.device).scatter_add_(0, labels.clamp(min=0), known)
+        counts = torch.zeros(classes, dtype=known.dtype, device=known.device).scatter_add_(
+            0, labels.clamp(min=0), known
+        )
         self._hits = hits if self._hits is None else self._hits + hits
         self._classes = counts if self._classes is None else self._classes + counts
 
