@@ -224,6 +224,22 @@ def test_a_saved_head_goes_on_label_by_label(names, order, saved):
     assert tuple(prepared.model.config.id2label.values()) == names
 
 
+@pytest.mark.parametrize("bias", [None, (0.5, 0.5, 0.5, 0.5)])
+def test_a_head_with_more_labels_keeps_the_old_ones_by_name(bias, saved):
+    """Old outputs say to the bit what they said, wherever the new names put them; the base rates touch none of them."""
+    folder = saved("single-label", names=("bad", "good"))
+    before = AutoModelForSequenceClassification.from_pretrained(folder)
+    prepared = prepare(recipe_of(folder), ("angry", " Bad", "fine", "good"), bias=bias)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.testing.assert_close(
+        probabilities(prepared.model, tokenizer)[:, [1, 3]], probabilities(before, tokenizer), rtol=0, atol=1e-6
+    )
+    head = prepared.model.classifier
+    assert torch.equal(head.weight[[1, 3]], before.classifier.weight)
+    assert not torch.equal(head.weight[[0, 2]], before.classifier.weight), "the new ones are new"
+    assert prepared.head == ("head: that of the saved model goes on for 'bad', 'good'; new outputs for 'angry', 'fine'")
+
+
 @pytest.mark.parametrize(
     ("was", "names", "kept"),
     [
@@ -232,13 +248,16 @@ def test_a_saved_head_goes_on_label_by_label(names, order, saved):
         (("LABEL_0", "LABEL_1"), ("0", "1"), True),
         (("LABEL_0", "LABEL_1"), ("bad", "good"), False),
         (("bad", "fine", "good"), ("bad", "good"), False),
+        (("bad", "good"), ("bad", "fine", "great"), False),
     ],
 )
 def test_a_head_for_other_labels_is_not_kept(was, names, kept, saved):
     folder = saved("single-label", names=was)
     before = AutoModelForSequenceClassification.from_pretrained(folder)
     prepared = prepare(recipe_of(folder), names)
-    same = torch.equal(prepared.model.classifier.weight[: len(names)], before.classifier.weight[: len(names)])
+    same = torch.equal(
+        prepared.model.classifier.weight[: len(names)], before.classifier.weight[: len(names)]
+    )  # of other shapes: False
     assert same == kept
     assert prepared.head.startswith("head: " if kept else "new head: the saved one was trained for")
     body = [n for n, _ in before.named_parameters() if not n.startswith("classifier")]

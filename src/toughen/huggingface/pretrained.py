@@ -73,7 +73,7 @@ def prepare(
 ) -> Prepared:
     """Load tokenizer and model, with a head of one output per label name, and try the recipe on them.
 
-    The head of a saved classifier goes on where its labels are those of the data (see
+    The head of a saved classifier goes on where the data have its labels, and maybe more (see
     :mod:`toughen.huggingface.saved_head`); else it is a new one.
 
     Args:
@@ -160,8 +160,8 @@ def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, 
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     saved = [str(config.id2label.get(i, i)) for i in range(config.num_labels)]
-    anew, said = fit_head(model, saved, names, fresh)
-    return tokenizer, model, sorted({*fresh, *anew}), said
+    fresh, said = fit_head(model, saved, names, fresh, source)
+    return tokenizer, model, sorted(fresh), said
 
 
 @contextmanager
