@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from contract.bench import Bench, Injected, pick, total
 from contract.table import ADVERSARIES, AVERAGES, COMBINATIONS, INPUTS, OBJECTIVES, TASKS, Combination
-from engine.models import batch, tiny
+from engine.models import VOCABULARY, batch, tiny
 from huggingface.trials import make_rows, trainer, weights
 from toughen import Fgm
 from toughen.data.batches import LengthBuckets
@@ -88,6 +88,24 @@ def run_engine(combination, rank=None, *, sync=True, labelled=16, split=False):
             average.update()
     states = [weights(bench.model), *(average.state_dict() for average in averages)]
     return {f"{i} {name}": tensor for i, state in enumerate(states) for name, tensor in state.items()}
+
+
+def run_broken(rank=None):
+    """Return the gradient of a step in which a row of rank 0, and all of rank 1's last micro-batch, are no numbers."""
+    model = tiny("bert")
+    model.get_input_embeddings().register_forward_hook(
+        lambda _, args, hidden: hidden.masked_fill((args[0] == VOCABULARY - 1).unsqueeze(-1), torch.nan)
+    )
+    whole, broken = dict(BATCHES["single-label"][0]), [1, *SHARES[0][1][1]]
+    whole["input_ids"] = whole["input_ids"].clone()
+    whole["input_ids"][broken, 1] = VOCABULARY - 1
+    with Engine(model if rank is None else DistributedDataParallel(model), adversary=Fgm(radius=0.3)) as engine:
+        if rank is None:
+            engine.backward(pick(whole, [row for row in range(16) if row not in broken]))
+        else:
+            for share, last in zip(SHARES[0][rank], (False, True), strict=True):
+                engine.backward(pick(whole, share), examples=8, labelled=8, sync=last)
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def run_share(rank):
@@ -190,6 +208,7 @@ def work(rank, folder):
     for task, recipe in TASK_TRIALS.items():
         states[task] = run_trainer(folder / task, recipe, 2, world=2, rows=make_rows(13, task=task), task=task)
     states["share"] = run_share(rank)
+    states["broken rows"] = run_broken(rank)
     states["few labels"] = run_engine(Combination("rdrop", "vat"), rank, labelled=6)
     states["few labels, trainer"] = run_trainer(folder / "few", TRIALS["vat+swa"], 2, world=2, rows=FEW_LABELS)
     states["whole"], states["continued"] = run_resumed(folder)

@@ -58,6 +58,12 @@ def test_ranks_agree_where_the_adversary_acts_on_a_share_of_the_rows(results):
     assert results["apart"]["share"] == 0.0
 
 
+def test_ranks_leave_out_the_same_rows(results):
+    """A row of one rank and a whole micro-batch of the other: the gradient is that of the rows that stay."""
+    assert results["apart"]["broken rows"] == 0.0
+    assert distance(results["states"]["broken rows"], pair.run_broken()) < 1e-9
+
+
 def test_ranks_that_do_not_communicate_drift_apart(results):
     """Canary: with ``sync`` false throughout, the comparison between ranks does see the difference."""
     assert results["apart"]["silent"] > 1e-6

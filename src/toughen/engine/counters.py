@@ -66,6 +66,10 @@ class Cost:
         self._back(self._open + self._kept, units=2)
         self._open = self._kept = 0
 
+    def abandoned(self) -> None:
+        """Forget the forward passes that no backward will go through."""
+        self._open = self._kept = 0
+
     def searched(self, kept: bool = False) -> None:
         """Count a backward to the perturbation alone, of the passes since the last backward or of the kept ones."""
         self._back(self._kept if kept else self._open, units=1)

@@ -17,14 +17,15 @@ from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
 from toughen.engine.labels import with_fitting_labels
+from toughen.engine.left_out import LeftOut
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.radius import AutoRadius
 from toughen.engine.randomness import Noise, torch_noise
-from toughen.engine.reduction import PERTURBED, Reduction
-from toughen.engine.rows import count_rows
+from toughen.engine.reduction import PERTURBED, back_propagate
+from toughen.engine.rows import count_rows, label_scale, positive
 from toughen.engine.site import Site
-from toughen.engine.step import Context, Step
+from toughen.engine.step import Context
 from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
 from toughen.machine.full_speed import full_speed
@@ -57,6 +58,8 @@ class Engine:
         ascents: perturbations found so far.
         cost: passes so far.
         tally: training accuracy since it was last reset.
+        log: sums since it was last asked for; see :meth:`terms`.
+        left_out: rows whose loss is not finite, which were left out of their steps.
         radius: the scale of ``adversary.radius: auto``, else None.
     """
 
@@ -159,9 +162,10 @@ class Engine:
         self.ascents = 0
         self.cost = Cost()
         self.tally = Tally()
+        self.left_out = LeftOut()
         auto = getattr(self.adversary, "radius", None) == "auto"
         self.radius = AutoRadius(self.adversary.label_free) if self.adversary is not None and auto else None
-        self._log: dict[str, Tensor] = {}
+        self.log: dict[str, Tensor] = {}
         self._logged_updates = 0
 
     def backward(
@@ -187,16 +191,19 @@ class Engine:
             The loss, a detached scalar: everything that was back-propagated, reduced as above.
 
         Raises:
-            InputError: if the batch has no token ids, or labels without the shape or the kind of the task.
+            InputError: if the batch has no token ids, or labels without the shape or the kind of the task; if the loss
+                of too many rows so far is not finite (see :mod:`toughen.engine.left_out`).
         """
         batch = self.with_fitting_labels(batch)
         batch = self._as_wide_as_embedded(with_fitting_weight(batch, next(self._bare.parameters()).dtype))
         counts = count_rows(batch, self.likelihood)
-        examples = _positive(counts[0] if examples is None else examples)
-        scale = self._label_scale(counts, examples, labelled)
+        examples = positive(counts[0] if examples is None else examples)
+        scale = label_scale(counts, examples, labelled)
+        self.left_out.see(len(batch["labels"]))
         with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compiling():
             total = self._parts(batch, scale, examples, sync)
         if sync:
+            total = total * self.left_out.close_step(self.runtime, examples, list(self.trainable.values()))
             self._adjust_radius()
             self.updates += 1
             self.cost.steps += 1
@@ -243,9 +250,8 @@ class Engine:
                 continue
             last = acting is None or rest is None
             self.cost.share = len(rows["labels"]) / len(batch["labels"]) if rest is not None else 1
-            step = Step(context, rows, scale)
             with nullcontext() if last or not sync else self.runtime.local():
-                loss = Reduction(self, rows.get("weight"), examples).run(step, sync and last, acting)
+                loss = back_propagate(self, context, rows, scale, examples, acting, sync=sync and last)
             total = loss if total is None else total + loss
         assert total is not None  # a batch has rows
         return total
@@ -303,8 +309,8 @@ class Engine:
             mean: takes the mean over processes, where there are several.
         """
         count = max(self._logged_updates, 1)
-        means = mean({name: float(value) / count for name, value in self._log.items()})
-        self._log, self._logged_updates = {}, 0
+        means = mean({name: float(value) / count for name, value in self.log.items()})
+        self.log, self._logged_updates = {}, 0
         right, counted = means.pop(_RIGHT, 0.0), means.pop(_COUNTED, 0.0)
         perturbed = means.pop(PERTURBED, 0.0)
         if perturbed:
@@ -335,16 +341,16 @@ class Engine:
 
     def log_state(self) -> dict[str, Any]:
         """Return the log since the last :meth:`terms` as plain numbers, for a checkpoint."""
-        return {"updates": self._logged_updates, "terms": {name: float(value) for name, value in self._log.items()}}
+        return {"updates": self._logged_updates, "terms": {name: float(value) for name, value in self.log.items()}}
 
     def load_log_state(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Take over a saved :meth:`log_state`."""
         self._logged_updates = state["updates"]
-        self._log = {name: torch.tensor(value, device=device) for name, value in state["terms"].items()}
+        self.log = {name: torch.tensor(value, device=device) for name, value in state["terms"].items()}
 
     def record(self, name: str, value: Tensor) -> None:
         """Add a reduced, detached scalar to the log."""
-        self._log[name] = self._log[name] + value if name in self._log else value
+        self.log[name] = self.log[name] + value if name in self.log else value
 
     def _context(self) -> Context:
         return Context(
@@ -379,22 +385,7 @@ class Engine:
         # The average is float32; the model may hold its weights in half precision.
         return self._bare, {name: weight.to(types[name]) for name, weight in average.items()}
 
-    def _label_scale(
-        self, counts: tuple[Tensor, Tensor], examples: Tensor | float, labelled: Tensor | float | None
-    ) -> Tensor:
-        if labelled is None:
-            examples, labelled = counts
-        # Under DDP these are means over processes, which may lie between 0 and 1.
-        labelled = torch.as_tensor(labelled)
-        labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
-        return torch.where(labelled > 0, examples / labelled, 1.0)
-
     @property
     def takes_unlabelled(self) -> bool:
         """Whether some term of the recipe needs no label."""
         return self.objective.label_free or getattr(self.adversary, "label_free", False)
-
-
-def _positive(examples: Tensor | float) -> Tensor | float:
-    """Return what to divide by: 1 where nothing counts (fillers only, no labelled word), so that 0 / 0 is 0."""
-    return torch.where(examples > 0, examples, 1.0) if isinstance(examples, Tensor) else examples or 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from toughen.engine.adversaries import Adversary, AnyAdversary, Search, Teach, WeightAdversary
+from toughen.engine.left_out import LeftOut, NotFiniteError, nothing, refuse_not_finite
 from toughen.engine.radius import by_row
-from toughen.engine.step import Step
+from toughen.engine.step import Context, Step
 from toughen.errors import InputError
 from toughen.machine.runtime import forget_casts
 
 if TYPE_CHECKING:
     from toughen.engine.counters import Cost, Tally
+    from toughen.engine.likelihood import Likelihood
     from toughen.engine.radius import AutoRadius
     from toughen.machine.runtime import Runtime
 
@@ -33,6 +35,9 @@ class Owner(Protocol):
     cost: Cost
     tally: Tally
     radius: AutoRadius | None
+    left_out: LeftOut
+    likelihood: Likelihood
+    log: dict[str, Tensor]
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -43,6 +48,44 @@ class Owner(Protocol):
 
     def count_perturbed(self, right_of_counted: Tensor) -> None:
         """Take in [right, counted] answers of a perturbed pass."""
+
+
+def back_propagate(
+    engine: Owner,
+    context: Context,
+    rows: Mapping[str, Tensor],
+    scale: Tensor,
+    examples: Tensor | float,
+    adversary: AnyAdversary | None,
+    *,
+    sync: bool,
+) -> Tensor:
+    """Leave the gradient of rows in ``.grad``, without those whose loss is not finite; return the loss, detached.
+
+    Args:
+        engine: whose model, log and counts.
+        context: of its steps.
+        rows: tensors of B rows each.
+        scale: of the task loss.
+        examples: what the sum of losses is divided by.
+        adversary: that acts on them, if one does.
+        sync: whether this backward communicates.
+    """
+    whole = rows
+    while len(rows["labels"]):
+        log = dict(engine.log)
+        try:
+            return Reduction(engine, rows.get("weight"), examples).run(Step(context, rows, scale), sync, adversary)
+        except NotFiniteError as found:  # the others begin again
+            engine.log = log
+            engine.cost.abandoned()
+            rows, scale = engine.left_out.without(rows, found.rows, engine.likelihood, scale, examples)
+    if engine.runtime.processes > 1:  # DDP communicates in the backward of a pass that it saw outside of no_sync
+        Step(context, whole, scale).forward()
+        engine.cost.abandoned()
+    empty = nothing(list(engine.trainable.values()))
+    engine.runtime.backward(empty)
+    return torch.zeros_like(empty)
 
 
 class Reduction:
@@ -63,7 +106,11 @@ class Reduction:
         self._total: Tensor | None = None
 
     def run(self, step: Step, sync: bool, adversary: AnyAdversary | None) -> Tensor:
-        """Leave the gradient of the recipe, with this adversary, in ``.grad``; return the loss, detached."""
+        """Leave the gradient of the recipe, with this adversary, in ``.grad``; return the loss, detached.
+
+        Raises:
+            NotFiniteError: if a row's loss is not finite; nothing is in ``.grad`` then.
+        """
         if adversary is None:
             self._teach(step.clean())
         elif isinstance(adversary, WeightAdversary):
@@ -141,7 +188,9 @@ class Reduction:
     def _uphill(self, adversary: WeightAdversary, step: Step) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Return the weights that move, where they move, and how far; the gradients themselves are not kept."""
         weights = self._engine.trainable
-        loss = self._reduced(step.clean())
+        clean = step.clean()
+        refuse_not_finite(clean, begun=False)
+        loss = self._reduced(clean)
         gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
         self._engine.cost.taught()
         there = [(name, w, g) for (name, w), g in zip(weights.items(), gradients, strict=True) if g is not None]
@@ -167,6 +216,7 @@ class Reduction:
     # ---- reducing
 
     def _teach(self, loss: Tensor) -> None:
+        refuse_not_finite(loss, begun=self._total is not None)
         reduced = self._reduced(loss)
         self._runtime.backward(reduced)
         self._engine.cost.taught()

@@ -44,6 +44,27 @@ def count_rows(batch: Mapping[str, Tensor], likelihood: Likelihood) -> tuple[Ten
     return units.sum(), (units * likelihood.known(labels)).sum()
 
 
+def positive(examples: Tensor | float) -> Tensor | float:
+    """Return what to divide by: 1 where nothing counts (fillers only, no labelled word), so that 0 / 0 is 0."""
+    return torch.where(examples > 0, examples, 1.0) if isinstance(examples, Tensor) else examples or 1.0
+
+
+def label_scale(counts: tuple[Tensor, Tensor], examples: Tensor | float, labelled: Tensor | float | None) -> Tensor:
+    """Return rows over labelled rows of a step, by which its task loss is scaled (see `toughen.engine.step.Step`).
+
+    Args:
+        counts: both of the batch at hand, which stand for the step where ``labelled`` is None.
+        examples: rows of the step.
+        labelled: those with a label.
+    """
+    if labelled is None:
+        examples, labelled = counts
+    # Under DDP these are means over processes, which may lie between 0 and 1.
+    labelled = torch.as_tensor(labelled)
+    labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
+    return torch.where(labelled > 0, examples / labelled, 1.0)
+
+
 def rows_per_class(dataset: Any, classes: int) -> tuple[list[int], int]:
     """Count the rows (words, where each has a label) of every class, and the labelled rows in all.
 

@@ -28,6 +28,11 @@ class TrainerRuntime:
     def __init__(self, trainer: EngineTrainer) -> None:
         self._trainer = trainer
 
+    @property
+    def processes(self) -> int:
+        """How many there are, as accelerate says."""
+        return int(self._trainer.accelerator.num_processes)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Nothing: accelerate has wrapped the model's forward."""
         return nullcontext()
@@ -56,11 +61,11 @@ class TrainerRuntime:
 
     def summed(self, numbers: Tensor) -> Tensor:
         """Add up over accelerate's processes."""
-        return summed_over(None, numbers) if self._trainer.accelerator.num_processes > 1 else numbers
+        return summed_over(None, numbers) if self.processes > 1 else numbers
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Gather from accelerate's processes."""
-        return gathered_from(None, rows) if self._trainer.accelerator.num_processes > 1 else rows
+        return gathered_from(None, rows) if self.processes > 1 else rows
 
 
 class Bridge(TrainerCallback):

@@ -325,6 +325,7 @@ class ToughTrainer(EngineTrainer):
             "steps": self.state.global_step,
             "epochs": self.state.epoch or 0.0,
             "best_step": self.state.best_global_step or self.state.global_step,
+            **engine.left_out.report(),
         }
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

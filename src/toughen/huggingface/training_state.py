@@ -23,6 +23,7 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
         "rows": trainer.clock.rows,
         "cost": engine.cost.state(),
         "ascents": engine.ascents,
+        "left_out": engine.left_out.state(),
         # A run that merely reached its last step can be prolonged; one that was stopped early is over.
         "stopped": trainer.control.should_training_stop and trainer.state.global_step < trainer.state.max_steps,
         "unit": engine.site.unit if engine.site else None,
@@ -41,6 +42,8 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     engine.load_log_state(state["log"], trainer.args.device)
     engine.cost.restore(state["cost"])
     engine.ascents = state["ascents"]
+    if "left_out" in state:  # an older version counted none
+        engine.left_out.restore(state["left_out"])
     if engine.site is not None:
         engine.site.unit = state["unit"]
     if engine.radius is not None and state.get("radius"):

@@ -17,6 +17,10 @@ from toughen.machine.modes import Precision
 class Runtime(Protocol):
     """What the engine asks of the loop it stands in."""
 
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which the model runs."""
 
@@ -57,6 +61,11 @@ class PlainRuntime:
             self._autocast = partial(torch.autocast, device.type, dtype=dtype)
         self._no_sync: Callable[[], AbstractContextManager[Any]] = getattr(model, "no_sync", nullcontext)
         self._group: Any = getattr(model, "process_group", None)
+
+    @property
+    def processes(self) -> int:
+        """See :class:`Runtime`."""
+        return 1 if self._group is None else int(torch.distributed.get_world_size(self._group))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """See :class:`Runtime`."""

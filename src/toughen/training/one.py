@@ -85,6 +85,8 @@ def train_one(
         if adapt is not None:
             adapt(trainer)
         trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
+        if left_out := trainer.report().get("rows_left_out"):
+            say(f"{left_out:,} rows whose loss is not finite were left out of their steps (metrics.json: train).")
         with main_process_alone() as is_main:
             if is_main:  # what an interrupted attempt sealed is about to be written again
                 (folder / MODEL / MANIFEST).unlink(missing_ok=True)
