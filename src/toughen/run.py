@@ -81,6 +81,14 @@ class Run(FinishedRun):
 
         return calibrate(self, data)
 
+    def abstain(
+        self, data: object = None, *, error: float | None = None, confidence: float = 0.9, sets: float | None = None
+    ) -> dict[str, Any]:
+        """Fit when no answer is given and save it with the model; see `toughen.assess.abstain.abstain`."""
+        from toughen.assess.abstain import abstain
+
+        return abstain(self, data, error=error, confidence=confidence, sets=sets)
+
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)

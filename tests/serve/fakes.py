@@ -23,10 +23,11 @@ class FakeTokenizer:
 class FakeClassifier:
     """Answers by the words good and bad; `gate` holds its passes up, `passes` says what they were."""
 
-    def __init__(self, task="single-label", *, pairs=False, thresholds=None, labels=None):
+    def __init__(self, task="single-label", *, pairs=False, thresholds=None, labels=None, abstention=None):
         names = {"single-label": ("negative", "positive"), "multi-label": ("food", "staff", "room")}
         names |= {"regression": ("stars",), "tokens": ("O", "B-OPINION")}
         self.task, self.pairs, self.thresholds = task, pairs, thresholds
+        self.abstention = abstention
         self.label_names = labels or names[task]
         self.max_length, self.tokenizer = 24, FakeTokenizer()
         self.gate, self.passes = threading.Event(), []

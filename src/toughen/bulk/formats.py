@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 from toughen.errors import InputError
 
 Row = dict[str, Any]
-_JOINTS = {"labels": "|"}  # words and tags: a space
+_JOINTS = {"labels": "|", "label_set": "|"}  # words and tags: a space
 _GROUP = 32  # parts of a row group
 
 
@@ -110,6 +110,8 @@ def _kind(value: Any) -> Any:
 
     if isinstance(value, list):
         return pa.list_(pa.string())
+    if isinstance(value, bool):
+        return pa.bool_()
     return pa.float64() if isinstance(value, float) else pa.string()
 
 

@@ -42,6 +42,7 @@ def predict_folder(
     engine: EngineName | str = "local",
     chunk_rows: int = CHUNK_ROWS,
     restart: bool = False,
+    abstain: bool = False,
 ) -> int:
     """Write an answer for every row of a source, which may be larger than memory.
 
@@ -63,13 +64,15 @@ def predict_folder(
         engine: ``local``, or ``ray`` (see `toughen.bulk.on_ray`).
         chunk_rows: rows that are answered together, and lost by a kill; fewer where they are long.
         restart: throw away what an earlier call began.
+        abstain: write no label where the model abstains; the probabilities stay.
 
     Returns:
         The number of rows; they stand in the source's order, in columns text (and text_pair) and these: single-label
-        label, score (the label's probability) and probability_<label> for each class; multi-label labels and
+        label, score (the label's probability) and probability_<label> for each class, before them abstained and
+        label_set where `toughen abstain` fitted them; multi-label labels and
         probability_<label>; regression score; tokens tags, one per word of text. Several labels, words and tags are
-        lists where the format has them; in .csv and .tsv labels are joined by "|", words and tags by spaces. A row
-        without a text has null for every answer.
+        lists where the format has them; in .csv and .tsv labels and sets are joined by "|", words and tags by
+        spaces. A row without a text has null for every answer.
 
     Raises:
         InputError: if something given is wrong, or what was begun was begun with something else.
@@ -77,8 +80,8 @@ def predict_folder(
     require(workers is None or workers > 0, "workers", workers, "must be above 0")
     require(chunk_rows > 0, "chunk_rows", chunk_rows, "must be above 0")
     form = check_target(Path(output), Path(source))
-    job = Job(Path(folder).absolute(), model, Path(output).suffix.lower())
-    options = {"text": text, "text_pair": text_pair, "encoding": encoding, "rows": chunk_rows}
+    job = Job(Path(folder).absolute(), model, Path(output).suffix.lower(), abstain)
+    options = {"text": text, "text_pair": text_pair, "encoding": encoding, "rows": chunk_rows, "abstain": abstain}
     with _engine(engine, job, workers) as found, opened(Path(output)) as parts:
         reading = _source(found, str(source), text, text_pair, chunk_rows, encoding)
 

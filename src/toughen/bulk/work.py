@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from toughen.bulk.formats import FORMATS
 from toughen.deploy.files import MODEL, is_export, require_run
 from toughen.deploy.predictor import load
+from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 Row = dict[str, Any]
@@ -73,25 +74,36 @@ class Job:
         folder: of a run or an export.
         graph: of an export; None is model.onnx.
         suffix: of the output file.
+        abstain: write no label where the model abstains.
     """
 
     folder: Path
     graph: str | None
     suffix: str
+    abstain: bool = False
 
     @contextmanager
     def opened(self) -> Iterator[Worker]:
         """Load the model, and let it compute with one thread: that gives the same digits however many cores there are.
 
         Raises:
-            InputError: if there is none in the folder.
+            InputError: if there is none in the folder, or none that may abstain where that is asked for.
         """
         if is_export(self.folder):
-            yield Worker(load(self.folder, model=self.graph or MODEL, threads=1), self.suffix)
+            yield self._worker(load(self.folder, model=self.graph or MODEL, threads=1))
             return
         run = _run(self.folder, self.graph)
         with _single_threaded():
-            yield Worker(run, self.suffix)
+            yield self._worker(run)
+
+    def _worker(self, model: Predictor) -> Worker:
+        fitted = getattr(getattr(model, "classifier", None), "abstention", None)
+        if self.abstain and (fitted is None or fitted.threshold is None):
+            raise InputError(
+                f"the model in {self.folder} never abstains: toughen abstain RUN --error 0.05 fits from when on it "
+                "does (an export is made anew afterwards); or leave out --abstain."
+            )
+        return Worker(model, self.suffix, abstain=self.abstain)
 
 
 @dataclass(frozen=True)
@@ -115,10 +127,11 @@ class Worker:
     Args:
         model: what answers.
         suffix: of the output file.
+        abstain: write no label where an answer says ``abstained``.
     """
 
-    def __init__(self, model: Predictor, suffix: str) -> None:
-        self.model, self._format = model, FORMATS[suffix]
+    def __init__(self, model: Predictor, suffix: str, *, abstain: bool = False) -> None:
+        self.model, self._format, self._abstain = model, FORMATS[suffix], abstain
         self._shape: Row | None = None
 
     def known(self) -> Known:
@@ -141,6 +154,8 @@ class Worker:
         rows = [next(answers) if ask else None for ask in asked]
         like = next((row for row in rows if row is not None), None) or self._like(entries[0])
         filled = [_blank(like, entry) if row is None else row for entry, row in zip(entries, rows, strict=True)]
+        if self._abstain:
+            filled = [row | {"label": None} if row["abstained"] else row for row in filled]
         return self._format.part(filled, first=chunk.index == 0, like=like)
 
     def _answers(self, entries: Sequence[Row]) -> list[Row]:
@@ -165,7 +180,7 @@ def _row(entry: Row, answer: Mapping[str, Any]) -> Row:
     """Put a text and its answer into columns; the answer's keys tell the task."""
     if "tags" in answer:
         return {"text": list(answer["words"]), "tags": list(answer["tags"])}
-    labels = {name: answer[name] for name in ("label", "labels") if name in answer}
+    labels = {name: answer[name] for name in ("label", "labels", "abstained", "label_set") if name in answer}
     score = {"score": float(answer["score"])} if "score" in answer else {}
     probabilities = {f"probability_{label}": float(p) for label, p in answer.get("probabilities", {}).items()}
     return {**entry, **labels, **score, **probabilities}

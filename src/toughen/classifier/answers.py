@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toughen.arrays import Floats
+from toughen.classifier.abstention import Abstention
 from toughen.classifier.tags import find_entities
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -72,17 +73,23 @@ def answers(
     outputs: Any,
     names: Sequence[str],
     thresholds: Sequence[float] | None,
+    abstention: Abstention | None = None,
 ) -> list[Answer]:
     """Say in words what the outputs (as `Classifier.outputs` returns them) mean: one dict per text.
 
-    ``texts`` has a column ``text``, which is looked at for tokens only.
+    ``texts`` has a column ``text``, which is looked at for tokens only; ``abstention`` joins one class per text.
     """
     if task == "regression":
         return [{"score": float(value)} for value in outputs]
     if task == "tokens":
         return [_tagged(words, row, names) for words, row in zip(texts["text"], outputs, strict=True)]
-    answer: Callable[..., Answer] = _single if task == "single-label" else _multi
-    return [answer(row, names, thresholds) for row in outputs]
+    if task == "multi-label":
+        return [_multi(row, names, thresholds) for row in outputs]
+    found = [_single(row, names, thresholds) for row in outputs]
+    if abstention is None:
+        return found
+    given = zip(found, outputs, strict=True)
+    return [answer | abstention.told(answer["score"], row, names) for answer, row in given]
 
 
 def _by_name(row: Floats, names: Sequence[str]) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from toughen.arrays import Floats
+from toughen.classifier.abstention import Abstention
 from toughen.classifier.answers import answers, texts_dataset
 from toughen.classifier.core import Answering, Encoded, Forward, Pass
 from toughen.classifier.temperature import Temperature
@@ -46,6 +47,7 @@ class Classifier(Answering):
         overlap: tokens that neighbouring windows share.
         pairs: whether the model was trained on pairs of texts; None is not known.
         temperature: softens the probabilities, where one was fitted; ``thresholds`` are its softened ones then.
+        abstention: when no answer is given, where that was fitted; of the softened probabilities.
     """
 
     model: Any
@@ -58,6 +60,7 @@ class Classifier(Answering):
     overlap: int = 0
     pairs: bool | None = field(default=None, kw_only=True)
     temperature: Temperature | None = field(default=None, kw_only=True)
+    abstention: Abstention | None = field(default=None, kw_only=True)
 
     @classmethod
     def load(cls, folder: Path, max_length: int | None = None) -> Classifier:
@@ -90,6 +93,7 @@ class Classifier(Answering):
             noted.get("overlap") or 0,
             pairs=noted.get("pairs"),
             temperature=temperature,
+            abstention=Abstention.noted(noted),
         )
 
     def outputs(
@@ -137,6 +141,7 @@ class Classifier(Answering):
 
         Returns:
             N dicts. Single-label: ``label``, that label's probability as ``score``, and ``probabilities`` by name;
+            with an abstention ``abstained`` and ``label_set``, whichever was fitted;
             multi-label: ``labels`` (those that reach their thresholds) and ``probabilities``; regression: ``score``;
             tokens: ``words``, ``tags`` and ``entities``, each with ``type``, ``start``, ``end`` and ``text``, where
             words start to end - 1 are the entity, counted from 0.
@@ -146,7 +151,7 @@ class Classifier(Answering):
         """
         dataset = texts_dataset(texts, self.task)
         outputs = self.outputs(dataset, batch_size=batch_size)
-        return answers(self.task, dataset, outputs, self.label_names, self.thresholds)
+        return answers(self.task, dataset, outputs, self.label_names, self.thresholds, self.abstention)
 
     def _own_rows(self, dataset: Any) -> Any:
         """Return the texts alone, numbered by ``row``: so each window says whose it is."""

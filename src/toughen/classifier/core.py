@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.arrays import Floats
+from toughen.classifier.abstention import Abstention
 from toughen.classifier.temperature import Temperature
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -92,6 +93,7 @@ class Answering(ABC):
         thresholds: probabilities, as they are answered, from which a label is predicted; None is 0.5, or the likelier.
         pairs: whether the model takes pairs of texts; None is not known.
         temperature: softens the probabilities, where there is one.
+        abstention: when no answer is given, where that was fitted.
     """
 
     label_names: tuple[str, ...]
@@ -99,6 +101,7 @@ class Answering(ABC):
     thresholds: tuple[float, ...] | None
     pairs: bool | None
     temperature: Temperature | None
+    abstention: Abstention | None
 
     @abstractmethod
     def encoded(self, texts: Any) -> Encoded:

@@ -1,4 +1,4 @@
-"""`toughen evaluate` and `toughen calibrate`: what a trained model is worth, and whether it knows."""
+"""`toughen evaluate`, `calibrate` and `abstain`: what a trained model is worth, and whether it knows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 LabelColumn = Annotated[
     str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
+]
+HeldOut = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Labelled texts that it did not learn from; default its own validation."),
 ]
 Slices = Annotated[
     list[str] | None,
@@ -82,10 +86,7 @@ def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
 @app.command()
 def calibrate(
     run: RunFolder,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Labelled texts that it did not learn from; default its own validation."),
-    ] = None,
+    data: HeldOut = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit a temperature on validation rows and save it with the model; no answer changes, only probabilities."""
@@ -99,4 +100,43 @@ def calibrate(
     lines = [("temperature", f"{found['temperature']:.4f}"), ("validation rows", str(found["n"]))]
     names = ("log_loss", "ece", "brier")
     lines += [(name, f"{found[name]['before']:.4f} before, {found[name]['after']:.4f} after") for name in names]
-    show.print_pairs(lines + ([("warning", found["warning"])] if "warning" in found else []))
+    show.print_pairs(lines + [(name, found[name]) for name in ("warning", "note") if name in found])
+
+
+@app.command()
+def abstain(
+    run: RunFolder,
+    error: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Most wrong answers among those given, 0 to 1.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(metavar="P", help="Chance with which --error holds.")] = 0.9,
+    sets: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Texts whose set of labels holds the right one, 0 to 1.")
+    ] = None,
+    data: HeldOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit when the model gives no answer, and sets of labels that may be right; saved with the model."""
+    with show.only_json(as_json):
+        from toughen.run import Run  # loads torch
+
+        found = Run.open(run).abstain(data, error=error, confidence=confidence, sets=sets)
+    if as_json:
+        show.print_json(found)
+        return
+    lines = [("validation rows", f"{found['n']:,}")]
+    if "answered" in found:
+        told = found["answered"]
+        lines += [
+            ("threshold", f"{found['threshold']:g}"),
+            ("answered", f"{told['n']:,} ({told['share']:.1%}), {told['errors']:,} of them wrong"),
+            ("wrong among them", f"at most {found['error']:.1%}, with confidence {found['confidence']:.0%}"),
+        ]
+    if "sets" in found:
+        told = found["sets"]
+        lines += [
+            ("set threshold", f"{found['set_threshold']:.4f}"),
+            ("labels in a set", f"{told['mean_size']:.2f} on average, none in {told['empty']:.1%}"),
+            ("right label in it", f"{told['covered']:.1%} of these rows, at least {found['coverage']:.1%} of others"),
+        ]
+    show.print_pairs(lines)

@@ -68,6 +68,7 @@ def predict(
     engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.")] = "local",
     chunk_rows: Annotated[int, typer.Option(metavar="N", help="Rows that a kill may cost per worker.")] = 512,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what a killed start has finished.")] = False,
+    abstain: Annotated[bool, typer.Option("--abstain", help="Write no label where the model abstains.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Label a file of texts of any size: label, score and one probability per class.
@@ -89,6 +90,7 @@ def predict(
             engine=engine,
             chunk_rows=chunk_rows,
             restart=restart,
+            abstain=abstain,
         )
     if as_json:
         show.print_json({"output": str(output), "rows": rows})

@@ -153,8 +153,9 @@ def write(members: Members, soup: Soup, folder: Path, thresholds: Callable[[Any]
     shutil.copytree(members.runs[0].path / MODEL, folder / MODEL, ignore=left_out)
     classifier.model.load_state_dict(soup.weights)
     noted = dict(getattr(classifier.model.config, "toughen", None) or {})
-    noted.pop("temperature", None)  # it was fitted to the first member's probabilities
-    classifier.thresholds, classifier.temperature = None, None
+    for fitted in ("temperature", "abstention"):  # to the first member's probabilities
+        noted.pop(fitted, None)
+    classifier.thresholds, classifier.temperature, classifier.abstention = None, None, None
     noted["thresholds"] = thresholds(classifier)
     classifier.model.config.toughen = noted
     classifier.model.save_pretrained(folder / MODEL)

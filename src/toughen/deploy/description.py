@@ -72,6 +72,15 @@ def _are_thresholds(value: object, known: dict[str, Any]) -> bool:
     return known["task"] == "single-label" and labels == 2 and len(value) == 1
 
 
+def _is_abstention(value: object, known: dict[str, Any]) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or known["task"] != "single-label":
+        return False
+    cuts = [value.get(name) for name in ("threshold", "set_threshold")]
+    return any(cut is not None for cut in cuts) and all(cut is None or _is_number(cut) for cut in cuts)
+
+
 def _is_tokenizer(value: object) -> bool:
     if not isinstance(value, dict):
         return False
@@ -89,6 +98,7 @@ _ENTRIES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "labels": lambda value, _: _are_labels(value),
     "thresholds": _are_thresholds,
     "thresholds_before": _are_thresholds,
+    "abstention": _is_abstention,
     "pairs": lambda value, _: value is None or isinstance(value, bool),
     "max_length": lambda value, _: _is_whole(value, 1),
     "truncation": lambda value, _: value in TRUNCATIONS,

@@ -71,6 +71,7 @@ def describe(classifier: Classifier) -> dict[str, Any]:
         "labels": list(classifier.label_names),
         "thresholds": None if classifier.thresholds is None else list(classifier.thresholds),
         "thresholds_before": None if softens is None or softens.thresholds is None else list(softens.thresholds),
+        "abstention": None if classifier.abstention is None else classifier.abstention.note(),
         "pairs": classifier.pairs,
         "max_length": classifier.max_length,
         "truncation": classifier.truncation,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.arrays import Floats
+from toughen.classifier.abstention import Abstention
 from toughen.classifier.answers import answers, texts_columns
 from toughen.classifier.core import Answering, Encoded
 from toughen.classifier.temperature import Temperature
@@ -64,6 +65,7 @@ class Predictor(Answering):
         pairs: whether the model takes pairs of texts; None is not known.
         max_length: tokens per text, special ones included.
         temperature: softens the probabilities, where one was fitted.
+        abstention: when no answer is given, where that was fitted.
     """
 
     def __init__(self, folder: Path, session: Any) -> None:
@@ -76,6 +78,7 @@ class Predictor(Answering):
         self.max_length: int = known["max_length"]
         softens = Temperature(known["temperature"], _tuple(known.get("thresholds_before")))
         self.temperature = None if softens.value == 1 else softens
+        self.abstention = Abstention.noted(known)
         self._activation: str = known["activation"]
         self._inputs = [given.name for given in session.get_inputs()]
         sums = known.get("sha256") or {}
@@ -99,7 +102,7 @@ class Predictor(Answering):
         """
         columns = texts_columns(texts, self.task)
         outputs = self.outputs_of(columns, batch_size=batch_size)
-        return answers(self.task, columns, outputs, self.label_names, self.thresholds)
+        return answers(self.task, columns, outputs, self.label_names, self.thresholds, self.abstention)
 
     def outputs(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None

@@ -37,7 +37,8 @@ class Combination(Ensemble):
             thresholds = tuple(np.average(np.asarray(known, dtype=np.float64), axis=0, weights=rule.weights).tolist())
         elif rule.how not in ("vote", "stack"):
             thresholds = mean_thresholds(known)
-        return cls(**own | {"thresholds": thresholds, "temperature": None}, members=tuple(members), rule=rule)
+        own |= {"thresholds": thresholds, "temperature": None, "abstention": None}
+        return cls(**own, members=tuple(members), rule=rule)
 
     def outputs(self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None) -> Outputs:
         """Return the combined outputs of all members; ``progress`` is that of the last one."""

@@ -28,7 +28,7 @@ class Ensemble(Classifier):
         first = members[0]
         own = {f.name: getattr(first, f.name) for f in fields(Classifier)}
         thresholds = mean_thresholds([member.thresholds for member in members])
-        return cls(**own | {"thresholds": thresholds}, members=tuple(members))
+        return cls(**own | {"thresholds": thresholds, "abstention": None}, members=tuple(members))
 
     def outputs(
         self, dataset: Any, *, batch_size: int = 64, progress: Callable[[int], None] | None = None

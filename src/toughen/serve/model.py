@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toughen.classifier.abstention import Abstention
 from toughen.classifier.answers import texts_dataset
 from toughen.deploy.files import MODEL, is_export, require_run
 from toughen.deploy.predictor import load
@@ -98,6 +99,7 @@ class Served:
         self.max_length: int = classifier.max_length
         self.pairs = bool(classifier.pairs)
         known = classifier.thresholds
+        self.abstention: Abstention | None = classifier.abstention
         self.thresholds: tuple[float, ...] | None = None if known is None else tuple(known)
         # A copy, because transformers' tokenizers must not be used by two threads at once.
         self._tokenizer = copy.deepcopy(classifier.tokenizer)
@@ -230,7 +232,8 @@ class Served:
         """Say what the outputs for a text mean: labels with their scores, the largest first.
 
         Of tokens, one label and score per word, in the order of the words. ``predicted`` is there where the largest
-        score is not the answer: with several labels, or thresholds.
+        score is not the answer: with several labels, or thresholds, or where the model may abstain, and then predicts
+        none. ``in_set`` says which labels may be right, where sets were fitted.
 
         Args:
             text: the text.
@@ -244,10 +247,13 @@ class Served:
             scores = self._scores(row, raw)
             words = zip(text, best, scores, strict=True)
             return [{"label": self.labels[i], "score": float(s[i]), "word": word} for word, i, s in words]
-        chosen = self.chosen(row)
-        told = self.task == "multi-label" or self.thresholds is not None
+        chosen = () if self.abstains(row) else self.chosen(row)
+        told = self.task == "multi-label" or self.thresholds is not None or self.may_abstain
+        among = None if self.abstention is None else self.abstention.label_set(row)
         found: list[Prediction] = [
-            {"label": name, "score": float(score)} | ({"predicted": i in chosen} if told else {})
+            {"label": name, "score": float(score)}
+            | ({"predicted": i in chosen} if told else {})
+            | ({} if among is None else {"in_set": i in among})
             for i, (name, score) in enumerate(zip(self.labels, self._scores(row, raw), strict=True))
         ]
         return sorted(found, key=lambda one: -one["score"])[:top_k]
@@ -269,6 +275,15 @@ class Served:
             return tuple(i for i, cut in enumerate(cuts) if row[i] >= cut)
         return (int(row.argmax()) if self.thresholds is None else int(row[1] >= self.thresholds[0]),)
 
+    @property
+    def may_abstain(self) -> bool:
+        """Whether there are texts for which the model gives no answer."""
+        return self.abstention is not None and self.abstention.threshold is not None
+
+    def abstains(self, row: Row) -> bool:
+        """Tell whether the model gives no answer for a text; what it would be, `chosen` says all the same."""
+        return self.abstention is not None and self.abstention.abstains(float(row[self.chosen(row)[0]]))
+
     def described(self) -> dict[str, Any]:
         """Return what a client may want to know of the model."""
         return {
@@ -276,6 +291,7 @@ class Served:
             "task": self.task,
             "labels": list(self.labels),
             "thresholds": None if self.thresholds is None else list(self.thresholds),
+            "abstention": None if self.abstention is None else self.abstention.note(),
             "pairs": self.pairs,
             "max_input_length": self.max_length,
             "runtime": self.runtime,

@@ -34,7 +34,8 @@ def tensors(served: Served, texts: Sequence[Text], rows: Sequence[Row]) -> list[
     """Return the outputs for N texts as the open inference protocol has them.
 
     Returns:
-        Single-label: ``label`` [N] and ``probabilities`` [N, C]; multi-label: ``predicted`` and ``probabilities``
+        Single-label: ``label`` [N] and ``probabilities`` [N, C], ``abstained`` [N] where the model may abstain;
+        multi-label: ``predicted`` and ``probabilities``
         [N, C], C in the order of the labels; regression: ``value`` [N]; tokens: ``predictions`` [N], each JSON, for
         texts have different numbers of words.
     """
@@ -50,7 +51,10 @@ def tensors(served: Served, texts: Sequence[Text], rows: Sequence[Row]) -> list[
     if served.task == "multi-label":
         predicted = [i in labels for labels in chosen for i in range(len(served.labels))]
         return [_tensor("predicted", "BOOL", list(values.shape), predicted), probabilities]
-    return [_tensor("label", "BYTES", [count], [served.labels[i] for (i,) in chosen]), probabilities]
+    label = _tensor("label", "BYTES", [count], [served.labels[i] for (i,) in chosen])
+    if not served.may_abstain:
+        return [label, probabilities]
+    return [label, probabilities, _tensor("abstained", "BOOL", [count], [served.abstains(row) for row in values])]
 
 
 def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
@@ -62,8 +66,9 @@ def described_tensors(served: Served) -> dict[str, Any]:
     names = ["text", "text_pair"] if served.pairs else ["text"]
     classes = len(served.labels)
     probabilities = ("probabilities", "FP64", [-1, classes])
+    abstained = [("abstained", "BOOL", [-1])] if served.may_abstain else []
     outputs = {
-        "single-label": [("label", "BYTES", [-1]), probabilities],
+        "single-label": [("label", "BYTES", [-1]), probabilities, *abstained],
         "multi-label": [("predicted", "BOOL", [-1, classes]), probabilities],
         "regression": [("value", "FP64", [-1])],
         "tokens": [("predictions", "BYTES", [-1])],
