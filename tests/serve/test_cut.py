@@ -72,7 +72,13 @@ def test_what_has_hardly_any_tokens_is_not_searched_through_for_ever():
 def test_pairs_are_cut_only_where_that_changes_nothing():
     tokenizer = pipelines.bert()
     classifier = SimpleNamespace(
-        task="single-label", label_names=("a", "b"), max_length=24, pairs=True, thresholds=None, tokenizer=tokenizer
+        task="single-label",
+        label_names=("a", "b"),
+        max_length=24,
+        pairs=True,
+        thresholds=None,
+        abstention=None,
+        tokenizer=tokenizer,
     )
     model, encode = Served(classifier, "fake", "none"), Encoder(tokenizer, 24)
     long, longer, short = "the warm room " * 300, "a room " * 700, "warm"
