@@ -1,5 +1,6 @@
 # What `toughen` exports, and where it lives: imported when first used.
 from .combining.combine import combine as combine
+from .compare.try_recipes import try_recipes as try_recipes
 from .data.config import Data as Data
 from .deploy.predictor import load as load
 from .engine.adversaries.ascent import Fgm as Fgm

@@ -1,4 +1,4 @@
-"""`toughen compare`, `toughen ablate` and `toughen search`: is it real, what made it, can it be better."""
+"""`toughen try`, `compare`, `ablate` and `search`: does it help, is it real, what made it, can it be better."""
 
 from __future__ import annotations
 
@@ -16,6 +16,43 @@ from toughen.recipe.shipped import DEFAULT
 
 Metric = Annotated[str | None, typer.Option(metavar="NAME", help="Score that is compared; default f1, or pearson.")]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, each in a process of its own.")]
+
+
+@app.command("try", cls=RecipeCommand, options_metavar="[OPTIONS] [--SLOT.FIELD VALUE ...]")
+def try_(
+    ctx: typer.Context,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts: hub id, file or folder.")],
+    minutes: Annotated[float, typer.Option(metavar="N", help="For all calls on the output folder together.")] = 20.0,
+    recipes: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Shipped recipes or YAML files; the first is the baseline.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.")] = Path("try-run"),
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Runs of each recipe at most.")] = None,
+    metric: Metric = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out whether the tricks help on your data: simple models, plain fine-tuning, the default and two others.
+
+    toughen try reviews.csv --minutes 20 --model roberta-base
+    """
+    with show.only_json(as_json):
+        from toughen.compare import tables, try_recipes  # load torch
+        from toughen.report.write import say_report  # loads numpy
+
+        names = try_recipes.RECIPES if recipes is None else [name.strip() for name in recipes.split(",")]
+        most = try_recipes.MOST_SEEDS if seeds is None else seeds
+        asked: dict[str, Any] = {
+            "minutes": minutes,
+            "recipes": names,
+            "seeds": most,
+            "metric": metric,
+            "say": typer.echo,
+        }
+        result = try_recipes.try_recipes(data, output=output, **asked, **ctx.meta[OVERRIDES])
+        typer.echo(tables.try_table(result))
+        say_report(output, typer.echo)
+    if as_json:
+        show.print_json(result)
 
 
 @app.command()

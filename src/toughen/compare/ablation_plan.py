@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from toughen.cost.passes import forecast
 from toughen.errors import InputError
@@ -31,14 +31,20 @@ ASSUMED_SD = 0.01
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination: the slots that are on, in the order in which they were named."""
+    """One of the things compared.
+
+    Attributes:
+        slots: those that are on, in the order in which they were named.
+        label: what it is called; empty is by its slots.
+    """
 
     slots: tuple[str, ...]
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """The slots joined by +; plain without any."""
-        return "+".join(self.slots) or PLAIN
+        """The label, or the slots joined by +; plain without any."""
+        return self.label or "+".join(self.slots) or PLAIN
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,25 @@ class Contrast:
     def name(self) -> str:
         """The slots; of an interaction with x between them."""
         return (" x " if self.kind == "interaction" else "+").join(self.slots)
+
+
+class PairedPlan(Protocol):
+    """Which runs: every arm with every seed; the first arm is what the others are compared with."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the runs."""
+
+    @property
+    def arms(self) -> list[Arm]:
+        """What is compared."""
+
+    @property
+    def contrasts(self) -> list[Contrast]:
+        """The differences that are asked for."""
+
+    def recipe_of(self, arm: Arm, seed: int) -> Recipe:
+        """Return the recipe of one run."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +232,7 @@ def step_cost(recipe: Recipe) -> dict[str, float]:
     return {"passes_per_step": mean.forwards * batches, "units_per_step": mean.units * batches}
 
 
-def power_of(plan: Plan, sd: float, source: str) -> dict[str, Any]:
+def power_of(plan: PairedPlan, sd: float, source: str) -> dict[str, Any]:
     """Say which effects so many seeds find with a chance of 80 %.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -97,13 +98,16 @@ def _environment(jobs: int) -> dict[str, str]:
     return {_THREADS: str(max(1, cores // jobs)), **os.environ}
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int, *, done: Callable[[Job, float], Any]) -> dict[str, str]:
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, *, done: Callable[[Job, float], Any], until: float = math.inf
+) -> dict[str, str]:
     """Train every job that has not finished.
 
     Args:
         jobs: in the order in which they are started.
         at_once: processes at a time.
         done: called with each job that finished and its seconds.
+        until: when to stop, in seconds of ``time.monotonic``; what a training has saved by then stays.
 
     Returns:
         {name: last line of the log} of the jobs that failed; the others are not held up.
@@ -114,7 +118,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, *, done: Callable[[Job, float], 
     waiting = [job for job in jobs if not job.finished]
     failed: dict[str, str] = {}
     with _workers() as working:
-        while waiting or working:
+        while (waiting or working) and time.monotonic() < until:
             while waiting and len(working) < at_once:
                 working.append(Worker(waiting.pop(0), min(at_once, len(jobs))))
             time.sleep(_POLL_S)

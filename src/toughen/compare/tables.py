@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.headline import BASELINES
 from toughen.statistics.wording import number, p_value, power_sentence
 
 Row = Sequence[str]
+ON_VALIDATION = (
+    "The data have no labelled test split: these are the rows that chose the weights, so all means are high."
+)
 
 
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
@@ -114,10 +118,71 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
             "longer."
         )
     if result["split"] == "validation":
-        notes.append(
-            "The data have no labelled test split: these are the rows that chose the weights, so all means are high."
-        )
+        notes.append(ON_VALIDATION)
     return notes
+
+
+# ---------------------------------------------------------------- recipes tried
+
+
+def try_sentence(result: Mapping[str, Any]) -> str:
+    """Say which recipe is chosen, what it gains with the interval, and what could not be shown."""
+    if result["winner"] is None:
+        return (
+            "Nothing can be compared yet: no two recipes have finished a run with the same seed and learnt something."
+        )
+    metric, winner, first = result["metric"], result["winner"], result["arms"][0]["name"]
+    said = f"{winner['name']} has the best validation {metric} ({winner['validation']:.4f})"
+    effects = {effect["name"]: effect for effect in result["effects"]}
+    if winner["name"] in effects:
+        mine = effects.pop(winner["name"])
+        verb = "better" if is_shown(mine) else "not shown to be better"
+        said += f"; on {result['split']} it is {verb} than {first}: {gain(mine)}"
+    hidden = [f"{e['name']} {gain(e)}" for e in effects.values() if e["mean"] is not None and not is_shown(e)]
+    said += f"; no difference from {first} could be shown of {', '.join(hidden)}" if hidden else ""
+    power = result["power"]
+    if power is None:
+        return f"{said}. One seed each says nothing about other seeds; give it more --minutes."
+    return f"{said}. {power_sentence(power)}"
+
+
+def gain(effect: Mapping[str, Any]) -> str:
+    """Write a difference with its interval and the number of seeds."""
+    if effect["mean"] is None:
+        return "not measured"
+    between = "" if effect["low"] is None else f" {interval(effect['low'], effect['high'])}"
+    return f"{effect['mean']:+.4f}{between} ({effect['n']} seed{'s' if effect['n'] > 1 else ''})"
+
+
+def is_shown(effect: Mapping[str, Any]) -> bool:
+    """Whether a difference holds after Holm's correction."""
+    return effect["p_holm"] is not None and effect["p_holm"] < 0.05
+
+
+def try_rows(result: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    """Return header and rows: the simple models, then a row for each recipe."""
+    header = ("what", "seeds", f"{result['split']} {result['metric']}", "95 % interval", "against the first", "a step")
+    rows: list[Row] = [
+        (BASELINES.get(name, name), "-", number(value), "-", "-", "-") for name, value in result["baselines"].items()
+    ]
+    effects = {effect["name"]: effect for effect in result["effects"]}
+    for arm in result["arms"]:
+        lost = f"; collapsed with seed {', '.join(map(str, arm['collapsed']))}" if arm["collapsed"] else ""
+        against = gain(effects[arm["name"]]) if arm["name"] in effects else "-"
+        between = interval(arm["low"], arm["high"]).replace("+", "")
+        cost = times(arm["relative_cost"])
+        rows.append((arm["name"] + lost, str(arm["n"]), number(arm["mean"]), between, against, cost))
+    return header, rows
+
+
+def try_table(result: Mapping[str, Any]) -> str:
+    """Return ``table.md``."""
+    if not result["arms"]:
+        return "No run has finished yet.\n"
+    parts = [f"# Tried: {', '.join(result['recipes'])}", markdown(*try_rows(result)), result["sentence"]]
+    if result["split"] == "validation":
+        parts.append(ON_VALIDATION)
+    return "\n\n".join([*parts, f"Next: {result['next']}"]) + "\n"
 
 
 # ---------------------------------------------------------------- comparison

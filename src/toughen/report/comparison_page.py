@@ -201,9 +201,9 @@ def ablation_page(path: Path) -> Page:
         Section(
             "Effects",
             [
-                _forest("effects", "Differences from plain", _rows(main), f"difference in {named(metric)}"),
+                forest_of("effects", "Differences from plain", main, f"difference in {named(metric)}"),
                 *_of_kinds(others, metric),
-                _effect_table(effects),
+                difference_table(effects),
             ],
         ),
         Section("Cost and benefit", list(_arms(result))),
@@ -240,7 +240,13 @@ def _of_kinds(effects: list[Result], metric: str) -> Iterator[Block]:
         yield _forest("parts", "Parts of the recipe", rows, f"difference in {named(metric)}")
 
 
-def _effect_table(effects: list[Result]) -> Table:
+def forest_of(key: str, title: str, effects: list[Result], axis: str) -> Chart:
+    """Draw differences over seeds with their intervals."""
+    return _forest(key, title, _rows(effects), axis)
+
+
+def difference_table(effects: list[Result]) -> Table:
+    """List differences over seeds: mean, interval, p, cost."""
     rows = [
         (
             f"{one['kind']}: {one['name']}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
 from toughen.manifest import verify
-from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page
+from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page, try_page
 from toughen.report.card import refresh_card, write_card
 from toughen.report.style import drawing
 from toughen.runs.folder import METRICS, RECIPE
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from toughen.report.page import Page
 
 REPORT = "report.html"
-_RESULTS = ("evaluation.json", "attack.json", "ablation.json", "comparison.json", "search.json", "plan.json")
+_RESULTS = (
+    "evaluation.json",
+    "attack.json",
+    "ablation.json",
+    "comparison.json",
+    "search.json",
+    "try.json",
+    "plan.json",
+)
 """What makes a folder one that can be reported; a run folder has a recipe and metrics instead."""
 _NEEDED = {"matplotlib": "matplotlib", "jinja2": "jinja2"}
 
@@ -78,8 +86,8 @@ def find_result(path: Path) -> Path:
     found = next((path / name for name in names if (path / name).is_file()), None)
     if found is None:
         raise InputError(
-            f"{path} holds nothing to report; give the folder of a run, or one that toughen evaluate, attack, compare, "
-            "ablate or search wrote."
+            f"{path} holds nothing to report; give the folder of a run, or one that toughen evaluate, attack, try, "
+            "compare, ablate or search wrote."
         )
     return found
 
@@ -92,6 +100,7 @@ def _page(source: Path) -> Page:
         "comparison.json": comparison_page.comparison_page,
         "ablation.json": comparison_page.ablation_page,
         "search.json": comparison_page.search_page,
+        "try.json": try_page.try_page,
         "plan.json": plan_page.plan_page,
     }
     try:
