@@ -79,7 +79,7 @@ def fault(folder: Path, *, full: bool = False) -> str | None:
     if newer is not None:
         return f"{folder} {newer}"
     for name, entry in entries.items():
-        wrong = _wrong(folder / name, entry, full=full)
+        wrong = _find_fault(folder / name, entry, full=full)
         if wrong is not None:
             return f"{folder / name} {wrong}, so {folder} is damaged; {_REMEDY}"
     return None
@@ -131,7 +131,7 @@ def _entry(path: Path, before: Any) -> dict[str, Any]:
     return {**stated, "sha256": _digest(path)}
 
 
-def _wrong(path: Path, entry: Any, *, full: bool) -> str | None:
+def _find_fault(path: Path, entry: Any, *, full: bool) -> str | None:
     """Return what is wrong with a file, None if nothing is."""
     try:
         facts = path.stat()

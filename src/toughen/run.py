@@ -142,7 +142,7 @@ def train(
     folder = Path(output)
     source = data if isinstance(data, (str, Path)) else None
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
-    resolved = _resolved(recipe, folder if resume else None, {**given, "data.group": group}, overrides)
+    resolved = _resolve_recipe(recipe, folder if resume else None, {**given, "data.group": group}, overrides)
     teacher = None if pseudo_label is None else str(pseudo_label)
     asked = {"folds": folds, "submit": submit, "pseudo_label": teacher, "min_confidence": min_confidence}
     extras = extras_of(folder, resume=resume, **asked)
@@ -165,7 +165,7 @@ def train(
         return Run.open(folder)
 
 
-def _resolved(
+def _resolve_recipe(
     recipe: Recipe | str | Path | Mapping[str, Any] | None,
     resumed: Path | None,
     given: Mapping[str, object],

@@ -50,7 +50,7 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
     labels = rows["label"][:]
     fitted = Temperature(fit_temperature(classifier.task, outputs, labels), thresholds)
     found = {"temperature": fitted.value, "n": len(rows), "source": None if data is None else str(data)[:200]}
-    found |= _compared(classifier, fitted, outputs, labels)
+    found |= _compare_scores(classifier, fitted, outputs, labels)
     if not LEAST * _NEAR < fitted.value < MOST / _NEAR:
         found["warning"] = f"the temperature stands at the edge of {LEAST} to {MOST}; these rows hardly determine it."
     if "abstention" in noted:
@@ -59,7 +59,7 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
     return found
 
 
-def _compared(classifier: Classifier, fitted: Temperature, outputs: Any, labels: Any) -> dict[str, Any]:
+def _compare_scores(classifier: Classifier, fitted: Temperature, outputs: Any, labels: Any) -> dict[str, Any]:
     """Score both kinds of probabilities on the same rows."""
     task = classifier.task
     p, y = flat(task, outputs, labels)

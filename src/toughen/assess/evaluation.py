@@ -80,17 +80,19 @@ def evaluate(
     _check(questions)
     folder = _folder(run, data, questions)
     if folder is None:
-        return _evaluated(run, data, also, columns, questions, None)
-    refuse_input_inside(folder, {"RUN": run.path, "--data": data, "--ood": questions.ood, **_named(also or {})})
+        return _evaluate_splits(run, data, also, columns, questions, None)
+    refuse_input_inside(
+        folder, {"RUN": run.path, "--data": data, "--ood": questions.ood, **_name_extra_data(also or {})}
+    )
     with sole_writer(folder, "toughen evaluate", keep=True):
-        return _evaluated(run, data, also, columns, questions, folder)
+        return _evaluate_splits(run, data, also, columns, questions, folder)
 
 
-def _named(also: Mapping[str, object]) -> dict[str, object]:
+def _name_extra_data(also: Mapping[str, object]) -> dict[str, object]:
     return {f"--also {name}": source for name, source in also.items()}
 
 
-def _evaluated(
+def _evaluate_splits(
     run: FinishedRun,
     data: object,
     also: Mapping[str, object] | None,

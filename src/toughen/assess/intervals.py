@@ -123,7 +123,7 @@ def _measures(
     Raises:
         ValueError: if a metric is unknown, or shapes do not fit the task.
     """
-    scored = _checked(task, outputs, labels, names, thresholds)
+    scored = _check_inputs(task, outputs, labels, names, thresholds)
     makers, of_decisions = _makers(task, getattr(scored, "names", ())), _of_decisions(task)
     chosen = (*makers, *of_decisions) if wanted is None else tuple(wanted)
     unknown = [name for name in chosen if name not in makers and name not in of_decisions]
@@ -141,7 +141,7 @@ def _measures(
     return {name: table.get(name) for name in chosen}, scored.n, cells
 
 
-def _checked(
+def _check_inputs(
     task: TaskName, outputs: Any, labels: Any, names: Sequence[str] | None, thresholds: Sequence[float] | None
 ) -> Any:
     """Check the inputs as `task_metrics` does."""

@@ -231,7 +231,7 @@ def _accuracy(s: Scored) -> float:
     return float(np.average(s.predictions == s.labels, weights=s.weights))
 
 
-def _averaged(name: str, average: str) -> Callable[[Scored], float]:
+def _class_average(name: str, average: str) -> Callable[[Scored], float]:
     def measure(s: Scored) -> float:
         from sklearn import metrics
 
@@ -270,17 +270,17 @@ _SHARED: dict[str, Rule[Scored]] = {
     "log_loss": (nothing, _log_loss),
 }
 _BINARY: dict[str, Rule[Scored]] = {
-    "precision": (never_predicted, _averaged("precision", "binary")),
-    "recall": (no_support, _averaged("recall", "binary")),
-    "f1": (neither, _averaged("f1", "binary")),
+    "precision": (never_predicted, _class_average("precision", "binary")),
+    "recall": (no_support, _class_average("recall", "binary")),
+    "f1": (neither, _class_average("f1", "binary")),
 }
 _MULTI: dict[str, Rule[Scored]] = {
-    "precision": (never_predicted, _averaged("precision", "macro")),
-    "recall": (no_support, _averaged("recall", "macro")),
-    "f1": (neither, _averaged("f1", "macro")),
-    "precision_weighted": (_supported_never_predicted, _averaged("precision", "weighted")),
-    "recall_weighted": (nothing, _averaged("recall", "weighted")),
-    "f1_weighted": (nothing, _averaged("f1", "weighted")),
+    "precision": (never_predicted, _class_average("precision", "macro")),
+    "recall": (no_support, _class_average("recall", "macro")),
+    "f1": (neither, _class_average("f1", "macro")),
+    "precision_weighted": (_supported_never_predicted, _class_average("precision", "weighted")),
+    "recall_weighted": (nothing, _class_average("recall", "weighted")),
+    "f1_weighted": (nothing, _class_average("f1", "weighted")),
 }
 
 

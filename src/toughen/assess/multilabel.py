@@ -137,7 +137,7 @@ def _no_labels(s: MultiScored) -> str | None:
     return None if s.support.sum() else "no example has any label"
 
 
-def _one_sided(s: MultiScored) -> str | None:
+def _one_sided_obstacle(s: MultiScored) -> str | None:
     """Tell the labels that all texts carry, or none, which a ranking cannot separate."""
     missing, full = listed(s, s.support == 0), listed(s, np.asarray(s.labels.all(axis=0)))
     return f"no example has the label {missing}" if missing else f"every example has the label {full}" if full else None
@@ -161,7 +161,7 @@ def _log_loss(s: MultiScored) -> float:
     return s.mean(-np.log(np.clip(of_truth, _EPSILON, 1)).mean(axis=1))
 
 
-def _ranked(name: str) -> Callable[[MultiScored], float]:
+def _ranking_score(name: str) -> Callable[[MultiScored], float]:
     """Average one of scikit-learn's scores of a ranking over the labels."""
 
     def measure(s: MultiScored) -> float:
@@ -180,8 +180,8 @@ _RULES: dict[str, Rule[MultiScored]] = {
     "f1_weighted": (_no_labels, _f1_weighted),
     "precision": (never_predicted, lambda s: float((s.right / s.predicted).mean())),
     "recall": (no_support, lambda s: float((s.right / s.support).mean())),
-    "roc_auc": (_one_sided, _ranked("roc_auc_score")),
-    "average_precision": (no_support, _ranked("average_precision_score")),
+    "roc_auc": (_one_sided_obstacle, _ranking_score("roc_auc_score")),
+    "average_precision": (no_support, _ranking_score("average_precision_score")),
     "accuracy": (nothing, lambda s: s.mean((s.labels == s.predictions).all(axis=1))),
     "hamming_loss": (nothing, lambda s: s.mean((s.labels != s.predictions).mean(axis=1))),
     "log_loss": (nothing, _log_loss),

@@ -66,14 +66,14 @@ def _auroc(own: Floats, foreign: Floats, own_counts: Floats, foreign_counts: Flo
     values, group = np.unique(np.concatenate([own, foreign]), return_inverse=True)
     group = group.reshape(-1)
     up, down = (
-        _summed(counts, ids, len(values))
+        _sum_by_group(counts, ids, len(values))
         for counts, ids in ((own_counts, group[: len(own)]), (foreign_counts, group[len(own) :]))
     )
     below = np.cumsum(down, axis=1) - down / 2
     return np.asarray((up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1)))
 
 
-def _summed(counts: Floats, ids: Any, groups: int) -> Floats:
+def _sum_by_group(counts: Floats, ids: Any, groups: int) -> Floats:
     """Sum columns [s, N] by group: [s, G]."""
     order = np.argsort(ids, kind="stable")
     found = np.zeros((len(counts), groups))

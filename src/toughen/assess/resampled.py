@@ -108,15 +108,15 @@ def _single_recall(s: Scored) -> Measure:
 
 def _precision_weighted(s: Scored) -> Measure:
     true, said = _one_hot(s)
-    return partial(_weighted, true, true * said, said)
+    return partial(_support_average, true, true * said, said)
 
 
 def _f1_weighted(s: Scored) -> Measure:
     true, said = _one_hot(s)
-    return partial(_weighted, true, 2 * true * said, true + said)
+    return partial(_support_average, true, 2 * true * said, true + said)
 
 
-def _weighted(true: Floats, part: Floats, whole: Floats, counts: Floats) -> Floats:
+def _support_average(true: Floats, part: Floats, whole: Floats, counts: Floats) -> Floats:
     """Average shares per class by support; a class without support has no weight."""
     support, shares = counts @ true, _ratio(counts @ part, counts @ whole)
     return np.asarray(np.where(support > 0, shares * support, 0.0).sum(axis=1) / counts.sum(axis=1))

@@ -107,8 +107,8 @@ def slices(data: Scorable, asked: Sequence[str] = (), *, samples: int, seed: int
     """
     masks = [*_by_length(data), *_by_label(data)]
     for one in asked:
-        masks += _asked(data, parse(one, list(data.columns)))
-    return [_scored(data, by, name, mask, samples, seed) for by, name, mask in masks]
+        masks += _parts_of(data, parse(one, list(data.columns)))
+    return [_score_part(data, by, name, mask, samples, seed) for by, name, mask in masks]
 
 
 Part = tuple[str, str, Mask]
@@ -148,7 +148,7 @@ def _by_label(data: Scorable) -> Iterator[Part]:
         )
 
 
-def _asked(data: Scorable, asked: Filter | str) -> Iterator[Part]:
+def _parts_of(data: Scorable, asked: Filter | str) -> Iterator[Part]:
     if isinstance(asked, str):
         yield from _by_column(asked, list(data.values(asked)))
         return
@@ -172,7 +172,7 @@ def _by_column(name: str, values: Sequence[Any]) -> Iterator[Part]:
         yield name, value, np.array([other == value for other in shown], dtype=bool)
 
 
-def _scored(data: Scorable, by: str, name: str, mask: Mask, samples: int, seed: int) -> dict[str, Any]:
+def _score_part(data: Scorable, by: str, name: str, mask: Mask, samples: int, seed: int) -> dict[str, Any]:
     chosen, n = np.flatnonzero(mask), int(mask.sum())
     found: dict[str, Any] = {"by": by, "name": name, "n": n, "share": n / max(data.n, 1), "small": n < SMALL}
     outputs = [data.outputs[i] for i in chosen] if isinstance(data.outputs, list) else data.outputs[chosen]

@@ -32,10 +32,10 @@ def typos(texts: Sequence[str], *, rate: float, seed: int) -> list[str]:
         InputError: if the rate is not in [0, 1].
     """
     require(0 <= rate <= 1, "rate", rate, "must be between 0 and 1")
-    return [_mistyped(text, rate, f"{seed}:{index}:{text}") for index, text in enumerate(texts)]
+    return [_add_typos(text, rate, f"{seed}:{index}:{text}") for index, text in enumerate(texts)]
 
 
-def _mistyped(text: str, rate: float, key: str) -> str:
+def _add_typos(text: str, rate: float, key: str) -> str:
     rng = random.Random(key.encode("utf-8", "surrogatepass"))
 
     def replace(match: re.Match[str]) -> str:

@@ -19,13 +19,13 @@ def _couples(text: str) -> list[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in text.split()]
 
 
-def _slashed(text: str) -> list[tuple[str, str]]:
+def _read_pairs(text: str) -> list[tuple[str, str]]:
     """Read "rn/m cl/d" as the pairs (rn, m) and (cl, d)."""
     return [(one, other) for one, _, other in (pair.partition("/") for pair in text.split())]
 
 
 OCR: Mapping[str, tuple[str, ...]] = both_ways(
-    _slashed(
+    _read_pairs(
         "l/1 I/l I/1 O/0 o/0 O/Q S/5 s/5 B/8 g/9 q/g Z/2 z/2 G/6 b/6 e/c h/b n/u i/j f/t v/y D/O E/F rn/m cl/d vv/w"
     )
 )
@@ -37,7 +37,7 @@ HOMOGLYPHS: Mapping[str, tuple[str, ...]] = both_ways(
 """Latin letters (first) and the Cyrillic ones that look the same."""
 
 CONTRACTIONS: Mapping[str, tuple[str, ...]] = both_ways(
-    _slashed(
+    _read_pairs(
         "is_not/isn't are_not/aren't was_not/wasn't were_not/weren't do_not/don't does_not/doesn't did_not/didn't "
         "have_not/haven't has_not/hasn't had_not/hadn't will_not/won't would_not/wouldn't could_not/couldn't "
         "should_not/shouldn't cannot/can't must_not/mustn't need_not/needn't i_am/i'm you_are/you're we_are/we're "

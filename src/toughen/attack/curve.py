@@ -148,7 +148,7 @@ def noise_curve(
         raise InputError("noise is for texts with labels, but the model tags words; there is no noise for tokens.")
     chosen_by = chosen_metric(metric or _METRIC[task], resampled_metrics(task, classifier.label_names), task=task)
     table = labelled(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
-    chosen, left_out = _chosen(corruptions, misspellings, table["text"])
+    chosen, left_out = _choose_corruptions(corruptions, misspellings, table["text"])
     scorer = _Scorer(classifier, task, chosen_by, np.asarray(table["label"][:]), batch_size, samples, seed)
     texts = _keys(table)
     clean = scorer.point("clean", 0, 0.0, texts, texts)
@@ -170,7 +170,7 @@ def _keys(table: Any) -> list[Key]:
     return list(zip(*columns, strict=True))
 
 
-def _chosen(
+def _choose_corruptions(
     names: Sequence[str] | None, misspellings: Any, texts: Iterable[str]
 ) -> tuple[list[Corruption], tuple[str, ...]]:
     """Return the corruptions to run, and the names of those that lack a package."""

@@ -81,12 +81,12 @@ class Encoder:
         """Return unit vectors [N, D]."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         for part in _batches(new, self.batch_size):
-            pooled = self._pooled([new[i] for i in part])
+            pooled = self._pool([new[i] for i in part])
             self._known.update(zip((new[i] for i in part), pooled, strict=True))
         return np.array([self._known[text] for text in texts])
 
     @torch.inference_mode()
-    def _pooled(self, texts: Sequence[str]) -> Floats:
+    def _pool(self, texts: Sequence[str]) -> Floats:
         model, tokenizer = self._parts
         batch = tokenizer(list(texts), truncation=True, max_length=256, padding=True, return_tensors="pt")
         hidden = model(**batch.to(model.device)).last_hidden_state

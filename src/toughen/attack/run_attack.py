@@ -227,7 +227,8 @@ def run_pgd(pgd: EmbeddingPgd, queries: Queries, examples: Examples, seed: int) 
         dict(zip(right, passes.tolist(), strict=True)),
     )
     outcomes = tuple(
-        _moved(examples, i, int(before[i]), after.get(i, int(before[i])), count.get(i, 0)) for i in range(len(examples))
+        _change_outcome(examples, i, int(before[i]), after.get(i, int(before[i])), count.get(i, 0))
+        for i in range(len(examples))
     )
     return AttackResult(
         "pgd",
@@ -246,7 +247,7 @@ def run_pgd(pgd: EmbeddingPgd, queries: Queries, examples: Examples, seed: int) 
     )
 
 
-def _moved(examples: Examples, i: int, before: int, after: int, passes: int) -> Outcome:
+def _change_outcome(examples: Examples, i: int, before: int, after: int, passes: int) -> Outcome:
     label = int(examples.labels[i])
     status: Status = "wrong" if before != label else "fooled" if after != label else "held"
     words = len(Words.of(examples.texts[i]))

@@ -90,10 +90,10 @@ class Problem:
             (i, new)
             for i in positions
             for new in dict.fromkeys(offers.get(i, ()))
-            if new != self.original.words[i] and is_one_word(new) and self._allowed(state.replaced(i, new), i)
+            if new != self.original.words[i] and is_one_word(new) and self._is_allowed(state.replaced(i, new), i)
         ]
 
-    def _allowed(self, candidate: Words, position: int) -> bool:
+    def _is_allowed(self, candidate: Words, position: int) -> bool:
         return all(c.allows(self.original, candidate, position) for c in self.constraints)
 
     def try_all(self, candidates: Sequence[Words], *, first: bool = False) -> Asking[list[Trial]]:

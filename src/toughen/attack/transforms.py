@@ -43,9 +43,9 @@ class CharacterEdits:
     def offers(self, state: Words, positions: Sequence[int], seed: int) -> Asking[Offers]:
         """See `Transformation`."""
         yield from ()  # no request is needed
-        return {i: self._edited(state.words[i], seed) for i in positions}
+        return {i: self._edits(state.words[i], seed) for i in positions}
 
-    def _edited(self, word: str, seed: int) -> list[str]:
+    def _edits(self, word: str, seed: int) -> list[str]:
         if len(word) < self.shortest:
             return []
         rng = random.Random(f"{seed}:{word}".encode("utf-8", "surrogatepass"))

@@ -22,13 +22,13 @@ def read_word_lists(source: str | Path | Mapping[str, Sequence[str]]) -> dict[st
     Raises:
         InputError: if the file cannot be read or is no such list.
     """
-    lists = _merged(source.items()) if isinstance(source, Mapping) else _read(Path(source))
+    lists = _merge_rows(source.items()) if isinstance(source, Mapping) else _read_list(Path(source))
     if not any(lists.values()):
         raise InputError(f"{source} holds no word with an alternative; give {{word: [alternatives]}} or lines of them.")
     return lists
 
 
-def _read(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_list(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +37,7 @@ def _read(path: Path) -> dict[str, tuple[str, ...]]:
         return _from_json(content, path)
     filled = (line for line in content.split("\n") if line.strip())
     lines = (line.split("\t") if "\t" in line else line.split() for line in filled)
-    return _merged((word, others) for word, *others in lines if word)
+    return _merge_rows((word, others) for word, *others in lines if word)
 
 
 def _from_json(content: str, path: Path) -> dict[str, tuple[str, ...]]:
@@ -47,10 +47,10 @@ def _from_json(content: str, path: Path) -> dict[str, tuple[str, ...]]:
         raise InputError(f"the word list {path} is not JSON ({error}); give an object of lists.") from error
     if not isinstance(value, dict) or not all(isinstance(others, list) for others in value.values()):
         raise InputError(f"the word list {path} is no object of lists; give {{word: [alternatives]}}.")
-    return _merged(value.items())
+    return _merge_rows(value.items())
 
 
-def _merged(rows: Any) -> dict[str, tuple[str, ...]]:
+def _merge_rows(rows: Any) -> dict[str, tuple[str, ...]]:
     """Join the rows of one word (in any case); drop the word itself and repeats."""
     lists: dict[str, dict[str, None]] = {}
     for word, others in rows:

@@ -66,7 +66,7 @@ class _Separated(_Text):
         writer = csv.writer(_UnixLines(written), delimiter=self.separator, lineterminator="\r\n")
         if first:
             writer.writerow(rows[0])
-        writer.writerows([_joined(name, value) for name, value in row.items()] for row in rows)
+        writer.writerows([_join_list(name, value) for name, value in row.items()] for row in rows)
         return written.getvalue().encode()
 
 
@@ -78,7 +78,7 @@ class _UnixLines:
         return self.inner.write(line.removesuffix("\r\n") + "\n")
 
 
-def _joined(column: str, value: Any) -> Any:
+def _join_list(column: str, value: Any) -> Any:
     """Write a list as text, for formats without lists."""
     if not isinstance(value, list):
         return value
@@ -132,7 +132,7 @@ class _Parquet:
 
         from toughen.data.stream import release  # loads pyarrow
 
-        tables = _grouped(parts)
+        tables = _group_parts(parts)
         first = next(tables)
         with pq.ParquetWriter(target, first.schema) as writer:
             for table in chain([first], tables):
@@ -140,7 +140,7 @@ class _Parquet:
                 release()
 
 
-def _grouped(parts: Iterable[Path]) -> Iterator[Any]:
+def _group_parts(parts: Iterable[Path]) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -77,7 +77,7 @@ class Pool:
 
     def known(self) -> Known:
         """Return what the model is."""
-        first = self._started()
+        first = self._start()
         first.send(None)
         found: Known = first.receive()
         if not (found.many or self._given):
@@ -90,7 +90,7 @@ class Pool:
         busy: list[_Process] = []
         for chunk in unfinished(source, finished):
             if not idle and len(self._running) < self._most:
-                idle.append(self._started())
+                idle.append(self._start())
             if not idle:
                 idle, busy = _ready(busy)
                 yield from [process.receive() for process in idle]
@@ -101,7 +101,7 @@ class Pool:
             ready, busy = _ready(busy)
             yield from [process.receive() for process in ready]
 
-    def _started(self) -> _Process:
+    def _start(self) -> _Process:
         process = _Process(self._job)
         self._running.append(process)
         return process
@@ -120,7 +120,7 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, job), daemon=True)
-        with _interrupts_held():
+        with _hold_interrupts():
             self._process.start()
         theirs.close()
 
@@ -129,19 +129,19 @@ class _Process:
         try:
             self.pipe.send(chunk)
         except OSError:
-            raise self._died() from None
+            raise self._death_error() from None
 
     def receive(self) -> Any:
         """Return its answer, or raise what it raised."""
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
-            raise self._died() from None
+            raise self._death_error() from None
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _died(self) -> RuntimeError:
+    def _death_error(self) -> RuntimeError:
         self._process.join()
         return RuntimeError(
             f"a worker process died (exit code {self._process.exitcode}; out of memory, if it was killed). What is "
@@ -156,7 +156,7 @@ class _Process:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def _hold_interrupts() -> Iterator[None]:
     """Hold back SIGINT, for good in a process that starts meanwhile: Ctrl+C reaches all of a terminal's processes."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

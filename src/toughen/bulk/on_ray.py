@@ -68,7 +68,7 @@ class Ray:
         """Return what the model is."""
         import ray
 
-        found: Known | str = ray.get(ray.remote(_known).remote(self._job))
+        found: Known | str = ray.get(ray.remote(_ask_known).remote(self._job))
         if isinstance(found, str):
             raise InputError(found)
         return found
@@ -95,7 +95,7 @@ class Ray:
         return chunks.map_batches(_Actor, compute=actors, num_cpus=1, **how)
 
 
-def _known(job: Job) -> Known | str:
+def _ask_known(job: Job) -> Known | str:
     try:
         with job.opened() as worker:
             return worker.known()

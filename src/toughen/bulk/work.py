@@ -93,7 +93,7 @@ class Job:
             yield self._worker(load(self.folder, model=self.graph or MODEL, threads=1))
             return
         run = _run(self.folder, self.graph)
-        with _single_threaded():
+        with _use_one_thread():
             yield self._worker(run)
 
     def _worker(self, model: Predictor) -> Worker:
@@ -194,7 +194,7 @@ def _run(folder: Path, graph: str | None) -> Predictor:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def _use_one_thread() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()

@@ -82,7 +82,7 @@ def answers(
     if task == "regression":
         return [{"score": float(value)} for value in outputs]
     if task == "tokens":
-        return [_tagged(words, row, names) for words, row in zip(texts["text"], outputs, strict=True)]
+        return [_tagged_answer(words, row, names) for words, row in zip(texts["text"], outputs, strict=True)]
     if task == "multi-label":
         return [_multi(row, names, thresholds) for row in outputs]
     found = [_single(row, names, thresholds) for row in outputs]
@@ -107,7 +107,7 @@ def _multi(row: Floats, names: Sequence[str], thresholds: Sequence[float] | None
     return {"labels": labels, "probabilities": _by_name(row, names)}
 
 
-def _tagged(words: Sequence[str], rows: Floats, names: Sequence[str]) -> Answer:
+def _tagged_answer(words: Sequence[str], rows: Floats, names: Sequence[str]) -> Answer:
     tags = [names[i] for i in rows.argmax(axis=1)]
     entities = [
         {"type": found.type, "start": found.start, "end": found.end, "text": " ".join(words[found.start : found.end])}

@@ -199,19 +199,19 @@ class Classifier(Answering):
 
     def forward(self, batch: Any) -> Floats:
         """Return what the model makes of a batch of tensors by name; see `Answering.forward`."""
-        return self._computed(batch, self._activated)
+        return self._compute(batch, self._activate)
 
     def _logits(self, batch: Any) -> Floats:
-        return self._computed(batch, lambda logits: logits)
+        return self._compute(batch, lambda logits: logits)
 
-    def _computed(self, batch: Mapping[str, torch.Tensor], activate: Callable[[torch.Tensor], torch.Tensor]) -> Floats:
+    def _compute(self, batch: Mapping[str, torch.Tensor], activate: Callable[[torch.Tensor], torch.Tensor]) -> Floats:
         device = next(self.model.parameters()).device
         with self._without_gradients():
             logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
             values: Floats = activate(logits.double()).cpu().numpy()
         return values
 
-    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+    def _activate(self, logits: torch.Tensor) -> torch.Tensor:
         if self.task == "regression":
             return logits
         return logits.sigmoid() if self.task == "multi-label" else logits.softmax(-1)

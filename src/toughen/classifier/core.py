@@ -58,14 +58,16 @@ class Encoded:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = self.collate(rows)
-            words = [] if self.words is None else _placed([self.words[int(i)] for i in rows], batch["attention_mask"])
+            words = (
+                [] if self.words is None else _spread_words([self.words[int(i)] for i in rows], batch["attention_mask"])
+            )
             yield self.owner[rows], forward(batch), words
             np.subtract.at(waiting, self.owner[rows], 1)
             if progress is not None:
                 progress(int((waiting[np.unique(self.owner[rows])] == 0).sum()))
 
 
-def _placed(words: Sequence[Sequence[int]], attended: Any) -> list[NDArray[np.int64]]:
+def _spread_words(words: Sequence[Sequence[int]], attended: Any) -> list[NDArray[np.int64]]:
     """Spread the word numbers of a batch's tokens over its padded rows, -1 on padding, whichever side that is."""
     spread = []
     for numbers, mask in zip(words, np.asarray(attended), strict=True):

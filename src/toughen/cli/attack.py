@@ -143,7 +143,7 @@ def attack(
     kind, options = chosen(ctx.params)
     with show.only_json(as_json):
         found = _run(kind, options, ctx.params)
-        report = _reported(found["folder"])
+        report = _write_report(found["folder"])
     if as_json:
         show.print_json({"kind": kind, **found["result"].as_dict(), "output": str(found["folder"])})
         return
@@ -153,7 +153,7 @@ def attack(
         typer.echo(line, err=True)
 
 
-def _reported(folder: Path) -> list[str]:
+def _write_report(folder: Path) -> list[str]:
     """Write the report beside the results; return what is to be said of it."""
     from toughen.report.write import say_report  # loads numpy
 
@@ -277,7 +277,7 @@ def _show_noise(result: Any) -> None:
         typer.echo(f"left out, for want of a package: {', '.join(result.left_out)}")
 
 
-def _show_certified(result: Any) -> None:
+def _show_certificate(result: Any) -> None:
     told = [
         ("certificate", f"{result.rate:.0%} of the words masked, {result.copies} copies, {result.confidence:.0%} each"),
         ("texts", f"{result.n} (seed {result.seed})"),
@@ -292,7 +292,7 @@ _SHOWN: Mapping[str, Callable[[Any], None]] = {
     "noise": _show_noise,
     "attack": _show_attack,
     "standard": _show_standard,
-    "certify": _show_certified,
+    "certify": _show_certificate,
 }
 
 

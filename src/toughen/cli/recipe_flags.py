@@ -135,7 +135,7 @@ def _choice(slot: Setting, names: list[str]) -> list[str]:
     if not names:
         return []
     none = ["none"] if slot.default is None else []
-    return _wrapped(f"--{slot.key} {'|'.join(names + none)}", "  ", "      ")
+    return _wrap(f"--{slot.key} {'|'.join(names + none)}", "  ", "      ")
 
 
 def _entry(setting: Setting, owners: Sequence[str] = ()) -> list[str]:
@@ -143,7 +143,7 @@ def _entry(setting: Setting, owners: Sequence[str] = ()) -> list[str]:
     whose = f"{', '.join(owners)}: " if owners else ""
     default = "" if setting.default == "" else f" [default:{GLUE}{_word(setting.default)}]"
     head = f"--{setting.key} {metavar(setting.annotation)}"
-    return _wrapped(head, "  ", "      ") + _wrapped(whose + setting.help + default, "      ", "      ")
+    return _wrap(head, "  ", "      ") + _wrap(whose + setting.help + default, "      ", "      ")
 
 
 def metavar(annotation: Any) -> str:
@@ -163,6 +163,6 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _wrapped(text: str, first: str, later: str) -> list[str]:
+def _wrap(text: str, first: str, later: str) -> list[str]:
     lines = textwrap.wrap(text, WIDTH - 1, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
     return [line.replace(GLUE, " ") for line in lines]

@@ -244,7 +244,7 @@ def _soup(job: _Job, rows: Any) -> tuple[Soup, dict[str, Any]]:
         soup, share, scores = interpolate(job.members, rows)
         return soup, {"share": share, "shares": {f"{at:g}": value for at, value in scores.items()}}
     soup = weight_soup.uniform(job.members) if job.how == "uniform-soup" else weight_soup.greedily(job.members, rows)
-    return soup, {"soup": _told(job, soup)}
+    return soup, {"soup": _describe_soup(job, soup)}
 
 
 def _evidence_note(found: tuple[Any, Any]) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def _evidence_note(found: tuple[Any, Any]) -> dict[str, Any]:
     return Evidence(kind, rows["label"][:], (), digest_of(rows), rows).note()
 
 
-def _told(job: _Job, soup: Soup) -> dict[str, Any]:
+def _describe_soup(job: _Job, soup: Soup) -> dict[str, Any]:
     names = [str(run.path) for run in job.members.runs]
     return {"chosen": [names[i] for i in soup.chosen], "scores": list(soup.scores), "metric": soup.metric}
 

@@ -128,7 +128,7 @@ def teach(
     outputs = np.asarray(teacher.outputs(whole, batch_size=recipe.training.eval_batch_size))
     soft = logits_of(splits.task, outputs)
     told = [*splits.train["label"][:], *[_missing(splits)] * count]
-    labels = [[*_listed(label), *row] for label, row in zip(told, soft.tolist(), strict=True)]
+    labels = [[*_as_list(label), *row] for label, row in zip(told, soft.tolist(), strict=True)]
     proxy = replace(splits, train=_with_answers(splits, whole, outputs), unlabelled=None)
     adapt = partial(_adapt, labels=labels, likelihood=Distilled(LIKELIHOODS[splits.task], soft.shape[1], lesson))
     train_one(recipe, proxy, folder, console, resume=False, adapt=adapt, **how)
@@ -198,5 +198,5 @@ def _missing(splits: Splits) -> Any:
     return float("nan") if splits.task == "regression" else IGNORED
 
 
-def _listed(label: Any) -> list[float]:
+def _as_list(label: Any) -> list[float]:
     return [float(part) for part in label] if isinstance(label, (list, tuple, np.ndarray)) else [float(label)]

@@ -82,7 +82,7 @@ def selection_rows(members: Members, data: object) -> tuple[Kind, Any] | None:
         InputError: if a member was trained on one of them.
     """
     own = [own_validation(run, data) for run in members.runs]
-    rows = own[0] if data is None else _labelled(members, data, "validation")
+    rows = own[0] if data is None else _read_labelled(members, data, "validation")
     if rows is None:
         return None
     seen = 0
@@ -123,7 +123,7 @@ def _validation_of(run: FinishedRun, data: object) -> Any:
         return None
     part = part_of(source, "validation")
     if part is not None:
-        return _read(run, part, "validation")
+        return _read_split(run, part, "validation")
     if run.folds is not None:
         return None  # every fold held out rows of its own, on which the others were trained
     return load_splits(config, seed=run.recipe.training.seed, data=source).validation
@@ -140,16 +140,16 @@ def _selected_on(run: FinishedRun) -> int | None:
 def test_rows(members: Members, data: object, test: object) -> Any:
     """Read the labelled texts that are scored once, at the end: those named, or the test split; None without one."""
     if test is not None:
-        return _labelled(members, test, "test")
+        return _read_labelled(members, test, "test")
 
     for source in (data, members.runs[0].recipe.data.source):
         part = None if source in (None, "") else part_of(source, "test")
         if part is not None:
-            return _labelled(members, part, "test")
+            return _read_labelled(members, part, "test")
     named = members.runs[0].recipe.data.source
     at_hand = bool(named) and (Path(named).is_dir() or (HUB_ID.fullmatch(named) and not Path(named).exists()))
     if members.runs[0].metrics.get("test") and data is None and at_hand:
-        return _labelled(members, named, "test")  # whose splits are no files that could be read one by one
+        return _read_labelled(members, named, "test")  # whose splits are no files that could be read one by one
     return None
 
 
@@ -167,12 +167,12 @@ def part_of(source: object, split: str) -> Any:
     return found[0] if len(found) == 1 else None
 
 
-def _labelled(members: Members, source: object, split: str) -> Any:
+def _read_labelled(members: Members, source: object, split: str) -> Any:
     part = part_of(source, split)
-    return _read(members.runs[0], source if part is None else part, split)
+    return _read_split(members.runs[0], source if part is None else part, split)
 
 
-def _read(run: FinishedRun, source: object, split: str) -> Any:
+def _read_split(run: FinishedRun, source: object, split: str) -> Any:
     config, classifier = run.recipe.data, run.classifier
     return load_labelled(
         source,

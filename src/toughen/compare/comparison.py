@@ -107,7 +107,7 @@ def _result(
         **{name: getattr(scoring, name) for name in ("task", "label_names", "metric", "metrics", "samples")},
         "level": level,
         "baseline": base.name,
-        "groups": [_described(group, scores, scoring.metrics) for group in groups],
+        "groups": [_describe_group(group, scores, scoring.metrics) for group in groups],
         "differences": [entry | {"sentence": difference_sentence(entry)} for entry in differences],
         "mcnemar": _mcnemar(others, base, scores) if scoring.task == "single-label" else [],
     }
@@ -186,7 +186,7 @@ def _count_seen(run: FinishedRun, rows: Any) -> int | None:
     return int(np.isin(text_hashes(rows), np.concatenate([np.load(path) for path in files])).sum())
 
 
-def _described(group: Group, scores: Mapping[Path, Scores], metrics: Sequence[str]) -> dict[str, Any]:
+def _describe_group(group: Group, scores: Mapping[Path, Scores], metrics: Sequence[str]) -> dict[str, Any]:
     values = {m: [v for run in group.runs if (v := scores[run.path].metrics[m]) is not None] for m in metrics}
     return {
         "name": group.name,

@@ -203,7 +203,7 @@ class _Trials:
         chosen = self._wanted.space.choose(trial)
         try:
             recipe = self._recipe(chosen)
-            value, state = self._watched(trial, recipe)
+            value, state = self._train_watched(trial, recipe)
         except InputError as error:
             trial.set_user_attr("failed", str(error))
             value, state = None, self._states.FAIL
@@ -214,7 +214,7 @@ class _Trials:
     def _recipe(self, chosen: Mapping[str, Any]) -> Recipe:
         return located(load_recipe(self._wanted.recipe, chosen))
 
-    def _watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
+    def _train_watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
         """Train, reporting each evaluation; stop where the pruner gives up."""
         folder = self._wanted.trial_folder(trial.number)
         job = Job(f"trial {trial.number}", folder, dump(recipe), without_test=True)

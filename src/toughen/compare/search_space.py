@@ -136,14 +136,14 @@ def _dimension(text: str) -> Dimension:
         choices = tuple(choice.strip() for choice in values.split(","))
         require(len(set(choices)) == len(choices) > 1, f"--over {key}", values, "must be a range or different choices")
         return Dimension(key, choices=choices)
-    low, high = (_parsed(key, matched.group(i)) for i in (1, 2))
+    low, high = (_parse_number(key, matched.group(i)) for i in (1, 2))
     log = matched.group(3) is not None
     require(low < high, f"--over {key}", values, "must be LOW:HIGH with LOW below HIGH")
     require(low > 0 or not log, f"--over {key}", values, "must lie above 0 to be searched by its logarithm")
     return Dimension(key, low, high, _is_whole(key), log)
 
 
-def _parsed(key: str, text: str) -> float:
+def _parse_number(key: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:

@@ -77,43 +77,43 @@ class Ledger(Cost):
 
     def passed(self, copies: int) -> None:
         """See :class:`Cost`."""
-        with self._made(*(() if torch.is_grad_enabled() else ("no_grad",))):
+        with self._count_forwards(*(() if torch.is_grad_enabled() else ("no_grad",))):
             super().passed(copies)
 
     def again(self) -> None:
         """See :class:`Cost`."""
-        with self._made("redone"):
+        with self._count_forwards("redone"):
             super().again()
 
     def layers_again(self, copies: int) -> None:
         """See :class:`Cost`."""
-        with self._made("redone", "checkpointed"):
+        with self._count_forwards("redone", "checkpointed"):
             super().layers_again(copies)
 
     def taught(self) -> None:
         """See :class:`Cost`."""
-        with self._sent_back("backwards", units=2):
+        with self._count_backwards("backwards", units=2):
             super().taught()
 
     def searched(self, kept: bool = False) -> None:
         """See :class:`Cost`."""
-        with self._sent_back("input_backwards"):
+        with self._count_backwards("input_backwards"):
             super().searched(kept)
 
     def differentiated(self) -> None:
         """See :class:`Cost`."""
-        with self._sent_back("input_backwards"):
+        with self._count_backwards("input_backwards"):
             super().differentiated()
 
     @contextmanager
-    def _made(self, *kinds: str) -> Iterator[None]:
+    def _count_forwards(self, *kinds: str) -> Iterator[None]:
         before = self.forwards
         yield
         for kind in kinds:
             self.kinds[kind] += self.forwards - before
 
     @contextmanager
-    def _sent_back(self, kind: str, units: int = 1) -> Iterator[None]:
+    def _count_backwards(self, kind: str, units: int = 1) -> Iterator[None]:
         before = self.units - self.forwards  # a backward may make forward passes again
         yield
         self.kinds[kind] += (self.units - self.forwards - before) / units
@@ -250,7 +250,7 @@ class Stub(nn.Module):
         """Map [B, T] to logits [B, 2]."""
         hidden = self.table(input_ids)
         again = self.gradient_checkpointing and torch.is_grad_enabled()
-        run: Callable[..., Any] = self._gradient_checkpointing_func if again else _called
+        run: Callable[..., Any] = self._gradient_checkpointing_func if again else _apply
         for module in self.layers:
             hidden = run(layer, module, hidden)
         logits: Tensor = self.head(self.dropout(hidden.mean(1)))
@@ -267,5 +267,5 @@ def layer(module: nn.Module, hidden: Tensor) -> Tensor:
     return torch.tanh(module(hidden))
 
 
-def _called(function: Callable[..., Tensor], *args: Any) -> Tensor:
+def _apply(function: Callable[..., Tensor], *args: Any) -> Tensor:
     return function(*args)

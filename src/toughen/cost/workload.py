@@ -112,20 +112,20 @@ class Workload:
         adversary: Any = self._recipe.adversary
         share = float(getattr(adversary, "share", 1.0))
         if share == 1:
-            return line_through(self._watched(adversary))(self.rows)
+            return line_through(self._measure_backward(adversary))(self.rows)
         acting = acting_rows(adversary, self.rows)
         others = self.rows if adversary.every > 1 else self.rows - acting
-        whole = line_through(self._watched(replace(adversary, share=1.0)))(acting)
-        return max(whole, line_through(self._watched(None))(others)) if others else whole
+        whole = line_through(self._measure_backward(replace(adversary, share=1.0)))(acting)
+        return max(whole, line_through(self._measure_backward(None))(others)) if others else whole
 
-    def _watched(self, adversary: Any) -> Callable[[int], int]:
+    def _measure_backward(self, adversary: Any) -> Callable[[int], int]:
         def at(rows: int) -> int:
             with self._engine(adversary) as engine:
-                return self._saved(lambda: engine.backward(self.batch(rows)))
+                return self._saved_bytes(lambda: engine.backward(self.batch(rows)))
 
         return at
 
-    def _saved(self, step: Callable[[], object]) -> int:
+    def _saved_bytes(self, step: Callable[[], object]) -> int:
         with SavedTensors([*self.model.parameters(), *self.model.buffers()]) as saved:
             step()
         self.model.zero_grad()
@@ -147,7 +147,7 @@ class Workload:
             runs = {} if is_plain(recipe) else {"plain": _Run(plain, 0, None)}
             runs |= {kind: _Run(tough, 0 if kind == "acting" else 1, average) for kind, n in kinds.items() if n}
             activations = self._warm(runs, batch, optimizer)
-            peak = self._timed(runs, batch, optimizer, repeats, clock)
+            peak = self._time_steps(runs, batch, optimizer, repeats, clock)
         mix = [(kinds[kind], run) for kind, run in runs.items() if kind in kinds]
         return Measured(
             passes=Passes.mean((often, run.ledger.passes()) for often, run in mix),
@@ -162,11 +162,13 @@ class Workload:
         kept = {}
         for kind, run in runs.items():
             self._checkpoint(kind != "plain")
-            kept[kind] = self._saved(lambda run=run: run.step(batch, optimizer, 0.0))  # type: ignore[misc]
+            kept[kind] = self._saved_bytes(lambda run=run: run.step(batch, optimizer, 0.0))  # type: ignore[misc]
             run.ledger = Ledger()
         return max(size for kind, size in kept.items() if kind != "plain")
 
-    def _timed(self, runs: Mapping[str, _Run], batch: Any, optimizer: Any, repeats: int, clock: Clock) -> int | None:
+    def _time_steps(
+        self, runs: Mapping[str, _Run], batch: Any, optimizer: Any, repeats: int, clock: Clock
+    ) -> int | None:
         """Time steps in turn; return the bytes that a GPU held at most in a step of the recipe's."""
         cuda, peak = self.device.type == "cuda", 0
         for _ in range(repeats):

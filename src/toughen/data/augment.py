@@ -40,7 +40,7 @@ def augmented(splits: Splits, file: str | Path) -> tuple[Splits, dict[str, Any]]
     if splits.task != "single-label" or "text_pair" in splits.train.column_names:
         what = "pairs of texts" if splits.task == "single-label" else splits.task
         raise InputError(f"--augment is for single texts with one class each, but the data are {what}; leave it out.")
-    pairs = _read(Path(file))
+    pairs = _read_examples(Path(file))
     added = _usable(splits, pairs)
     if not len(added["text"]):
         raise InputError(
@@ -49,7 +49,7 @@ def augmented(splits: Splits, file: str | Path) -> tuple[Splits, dict[str, Any]]
         )
     count = len(added["text"])
     report = {"file": str(file), "pairs": pairs.num_rows, "added": count, "left_out": pairs.num_rows - count}
-    return replace(splits, train=_joined(splits.train, added)), report
+    return replace(splits, train=_append_rows(splits.train, added)), report
 
 
 def line(report: dict[str, Any]) -> str:
@@ -58,7 +58,7 @@ def line(report: dict[str, Any]) -> str:
     return f"augmented: {report['added']:,} adversarial texts join train{left if report['left_out'] else ''}"
 
 
-def _read(path: Path) -> pa.Table:
+def _read_examples(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     if not path.is_file():
@@ -99,7 +99,7 @@ def _weighted(rows: Any) -> bool:
     return "weight" in rows.column_names
 
 
-def _joined(train: Any, added: dict[str, list[Any]]) -> Any:
+def _append_rows(train: Any, added: dict[str, list[Any]]) -> Any:
     table = train.with_format("arrow")[:].select(["text", "label", "row", *(["weight"] if _weighted(train) else [])])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)
     return as_dataset(pa.concat_tables([table, new.cast(table.schema)]))

@@ -96,7 +96,7 @@ class LengthBuckets(Sampler[list[int]]):
         if not self.bucket:
             return self._cut(order)
         batches = [batch for part in self._stretches(order) for batch in self._cut(self._longest_first(part))]
-        return self._shuffled(batches, rng)
+        return self._shuffle(batches, rng)
 
     def _stretches(self, order: Ints) -> list[Ints]:
         """Cut into stretches; less than a batch joins the one before, or its rows, perhaps the longest, came last."""
@@ -110,7 +110,7 @@ class LengthBuckets(Sampler[list[int]]):
     def _cut(self, order: Ints) -> list[Ints]:
         return [order[start : start + self._global_size] for start in range(0, len(order), self._global_size)]
 
-    def _shuffled(self, batches: list[Ints], rng: np.random.Generator) -> list[Ints]:
+    def _shuffle(self, batches: list[Ints], rng: np.random.Generator) -> list[Ints]:
         """Shuffle batches, but keep a short one last and put the one with the longest row first."""
         full = len(batches) - (1 if len(batches[-1]) < self._global_size else 0)
         shuffled = [batches[i] for i in rng.permutation(full)]
@@ -183,7 +183,9 @@ class Rows(Dataset[dict[str, Any]]):
         rows = taken(self.labelled, [n for n in numbers if n < known])
         texts = taken(self.unlabelled, [n - known for n in numbers if n >= known])
         return [
-            _weighted(next(rows), index < 0) if number < known else _weighted(next(texts) | {"labels": self.no_label})
+            _with_weight(next(rows), index < 0)
+            if number < known
+            else _with_weight(next(texts) | {"labels": self.no_label})
             for index, number in zip(indices, numbers, strict=True)
         ]
 
@@ -192,7 +194,7 @@ def _present(dataset: datasets.Dataset, name: str) -> list[str]:
     return [name] if name in dataset.column_names else []
 
 
-def _weighted(row: dict[str, Any], repeat: bool = False) -> dict[str, Any]:
+def _with_weight(row: dict[str, Any], repeat: bool = False) -> dict[str, Any]:
     return {**row, "weight": 0.0 if repeat else row.get("weight", 1.0)}
 
 

@@ -86,7 +86,7 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
     lines: tuple[str, ...] = ()
     try:
         raws = read_source(config.source if data is None else data, encoding=config.encoding, drop=True)
-        problems += [_damaged(raw) for raw in raws.values() if raw.damage]
+        problems += [_report_damage(raw) for raw in raws.values() if raw.damage]
         train = raws.get(WHOLE) or raws.get("train")
         if train is None:
             raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
@@ -110,7 +110,7 @@ def _withheld(split: str, raw: Raw, rows: Ints) -> bool:
     return split == "test" and len(rows) == raw.table.num_rows
 
 
-def _damaged(raw: Raw) -> Problem:
+def _report_damage(raw: Raw) -> Problem:
     says = (
         f"{raw.name}: {len(raw.damage):,} rows cannot be read; the first: {raw.damage[0].sentence.partition('; ')[0]}"
     )

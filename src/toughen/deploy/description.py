@@ -25,7 +25,7 @@ def read_description(noted: str | None, where: str) -> dict[str, Any]:
     Raises:
         InputError: if there is none, it is of another format, or an entry has no meaning here.
     """
-    known = _parsed(noted)
+    known = _parse(noted)
     if known.get("format") != FORMAT:
         raise InputError(
             f"the model in {where} is of format {known.get('format')}, and this version of toughen reads format "
@@ -40,7 +40,7 @@ def read_description(noted: str | None, where: str) -> dict[str, Any]:
     return known
 
 
-def _parsed(noted: str | None) -> dict[str, Any]:
+def _parse(noted: str | None) -> dict[str, Any]:
     try:
         known = json.loads(noted or "{}")
     except ValueError:

@@ -96,7 +96,7 @@ def export(
     refuse_input_inside(target, {"RUN": run_folder, "--data": data})
     _check(target, max_changed)
     with sole_writer(target, "toughen export"):
-        _check_taken(target, overwrite)
+        _check_target(target, overwrite)
         run = FinishedRun.open(run_folder)
         with replaced(target) as part:
             found = _fill(part, run, [INT8] * int8 + [FP16] * fp16, data, max_changed, progress)
@@ -126,7 +126,7 @@ def _check(target: Path, max_changed: float) -> None:
         raise InputError(f"{target}: the folder {target.absolute().parent} does not exist; make it first.")
 
 
-def _check_taken(target: Path, overwrite: bool) -> None:
+def _check_target(target: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists; choose another folder, or replace it with --overwrite.")
     if target.exists() and not is_export(target):
@@ -173,7 +173,7 @@ def _name(file: str) -> str:
     return "fp32" if file == MODEL else file.split(".")[1]
 
 
-def _measured(bench: Bench, part: Path, file: str, progress: Progress) -> Variant:
+def _measure_variant(bench: Bench, part: Path, file: str, progress: Progress) -> Variant:
     """Compare a variant with PyTorch.
 
     Raises:
@@ -204,7 +204,7 @@ def _smaller(bench: Bench, part: Path, file: str, description: dict[str, Any], p
         raise
     except Exception as error:  # converters raise what they stumble over
         raise InputError(f"{_name(file)} cannot be made of this model ({first_line(error)}).") from error
-    return _measured(bench, part, file, progress)
+    return _measure_variant(bench, part, file, progress)
 
 
 def _on_cpu(classifier: Classifier) -> Classifier:
@@ -214,7 +214,7 @@ def _on_cpu(classifier: Classifier) -> Classifier:
 
 
 def _exact(bench: Bench, part: Path, progress: Progress) -> Variant:
-    variant = _measured(bench, part, MODEL, progress)
+    variant = _measure_variant(bench, part, MODEL, progress)
     if not variant.largest_difference <= LARGEST_DIFFERENCE:
         raise InputError(
             f"ONNX Runtime's answers differ from PyTorch's by {variant.largest_difference:.1e}, more than "

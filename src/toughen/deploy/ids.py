@@ -51,7 +51,7 @@ class FastTokenizer:
         self._fill = {"input_ids": settings["pad_id"], "token_type_ids": settings["pad_type_id"]}
         # Two, so that no call changes what another thread's call sees.
         content = _content(path, sha256)
-        self._whole, self._cut = _read(path, content), _read(path, content)
+        self._whole, self._cut = _load_tokenizer(path, content), _load_tokenizer(path, content)
         self._cut.enable_truncation(max_length, strategy="longest_first", direction=self.truncation_side)
 
     @property
@@ -102,7 +102,7 @@ def _content(path: Path, sha256: str | None) -> bytes:
     return content
 
 
-def _read(path: Path, content: bytes) -> Any:
+def _load_tokenizer(path: Path, content: bytes) -> Any:
     from tokenizers import Tokenizer
 
     try:

@@ -96,11 +96,11 @@ class Joint(torch.nn.Module):
         voters = len(self.thresholds)
         yes = sides[0].exp()
         pairs = zip(yes.unbind(0), self.thresholds, strict=True)
-        votes = torch.stack([self._decided(one, cuts).to(yes.dtype) for one, cuts in pairs]).sum(0)
+        votes = torch.stack([self._decide(one, cuts).to(yes.dtype) for one, cuts in pairs]).sum(0)
         shares = [votes] if self.activation == "softmax" else [votes, voters - votes]
         return [_log((own + side.exp().mean(0)) / (voters + 1)) for own, side in zip(shares, sides, strict=True)]
 
-    def _decided(self, p: Tensor, cuts: Sequence[float] | None) -> Tensor:
+    def _decide(self, p: Tensor, cuts: Sequence[float] | None) -> Tensor:
         """Say which labels one member answers: p [.., C] -> [.., C]; see `toughen.runs.rules.vote`."""
         if self.activation == "sigmoid":
             return p >= torch.tensor(_HALF if cuts is None else cuts, dtype=p.dtype)

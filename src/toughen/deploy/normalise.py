@@ -92,7 +92,7 @@ class NormaliserWriter:
         if step["lowercase"]:
             self._map(unicode.changes("Lowercase"))
 
-    def _precompiled(self, step: Json) -> None:
+    def _add_precompiled(self, step: Json) -> None:
         entries = graphemes.charsmap_entries(base64.b64decode(step["precompiled_charsmap"]))
         classes = graphemes.classes()
         out = self._step(PRECOMPILED)

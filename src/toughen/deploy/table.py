@@ -49,7 +49,7 @@ def compile_table(tokenizer: Any, reading: Reading) -> bytes:
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     out = Writer()
     _settings(out, tokenizer, reading)
-    _added(out, tokenizer, backend["added_tokens"])
+    _write_added(out, tokenizer, backend["added_tokens"])
     NormaliserWriter(out).write(backend["normalizer"])
     _pre_tokenisers(out, backend["pre_tokenizer"])
     _model(out, backend)
@@ -92,7 +92,7 @@ def _settings(out: Writer, tokenizer: Any, reading: Reading) -> None:
     out.u32(tokenizer.pad_token_id, tokenizer.pad_token_type_id)
 
 
-def _added(out: Writer, tokenizer: Any, tokens: Sequence[Json]) -> None:
+def _write_added(out: Writer, tokenizer: Any, tokens: Sequence[Json]) -> None:
     """Write the tokens that are found before all else, and the white space that some of them swallow."""
     normaliser = tokenizer.backend_tokenizer.normalizer
     out.u32(len(tokens))

@@ -241,7 +241,7 @@ class Engine:
     def _parts(self, batch: Mapping[str, Tensor], scale: Tensor, examples: Tensor | float, sync: bool) -> Tensor:
         """Back-propagate the rows on which the adversary acts, then the rest; only the last part communicates."""
         adversary = self.adversary if self.adversary is not None and self.adversary.acts(self.updates) else None
-        chosen, rest = self._chosen(batch, getattr(adversary, "share", 1.0))
+        chosen, rest = self._choose_rows(batch, getattr(adversary, "share", 1.0))
         context = self._context()
         self.cost.checkpointed = self._checkpointed
         total: Tensor | None = None
@@ -256,7 +256,7 @@ class Engine:
         assert total is not None  # a batch has rows
         return total
 
-    def _chosen(
+    def _choose_rows(
         self, batch: Mapping[str, Tensor], share: float
     ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None]:
         """Split a batch at random into the rows on which the adversary acts (at least one) and the others."""

@@ -154,14 +154,14 @@ def resolve_class_weights(objective: CrossEntropy, counts: Sequence[int], *, row
     if isinstance(weights, str):
         rule = f"needs rows of every class (rows per class: {', '.join(map(str, counts))})"
         require(all(counts), "objective.class_weights", weights, rule)
-        return replace(objective, class_weights=_balanced(weights, objective.effective_beta, counts, rows))
+        return replace(objective, class_weights=_balanced_weights(weights, objective.effective_beta, counts, rows))
     if weights is not None:
         rule = f"must have one weight per class ({len(counts)})"
         require(len(weights) == len(counts), "objective.class_weights", weights, rule)
     return objective
 
 
-def _balanced(how: str, beta: float, counts: Sequence[int], rows: int | None) -> tuple[float, ...]:
+def _balanced_weights(how: str, beta: float, counts: Sequence[int], rows: int | None) -> tuple[float, ...]:
     if how == "effective-number":
         raw = [(1 - beta) / (1 - beta**n) for n in counts]
         return tuple(w * len(raw) / sum(raw) for w in raw)

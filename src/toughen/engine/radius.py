@@ -72,7 +72,7 @@ class AutoRadius:
         Every process must ask: they move by what all of them have seen.
         """
         if self._losses:
-            sums = torch.stack(_risen(runtime.gathered(torch.cat(self._losses))))
+            sums = torch.stack(_count_risen(runtime.gathered(torch.cat(self._losses))))
         elif self._sums is not None:
             sums = runtime.summed(self._sums)
         else:
@@ -132,7 +132,7 @@ def _losses(step: Step, weight: Tensor | None) -> Tensor:
     return torch.stack([*passes, counts], 1)
 
 
-def _risen(losses: Tensor) -> Turned:
+def _count_risen(losses: Tensor) -> Turned:
     """Count the rows [N, 3] whose loss rises by more than the median loss of the first pass."""
     before, after, counts = losses.unbind(1)
     median = torch.where(counts > 0, before, torch.nan).nanquantile(0.5)

@@ -190,7 +190,7 @@ class Reduction:
         weights = self._engine.trainable
         clean = step.clean()
         refuse_not_finite(clean, begun=False)
-        loss = self._reduced(clean)
+        loss = self._reduce_loss(clean)
         gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
         self._engine.cost.taught()
         there = [(name, w, g) for (name, w), g in zip(weights.items(), gradients, strict=True) if g is not None]
@@ -217,18 +217,18 @@ class Reduction:
 
     def _teach(self, loss: Tensor) -> None:
         refuse_not_finite(loss, begun=self._total is not None)
-        reduced = self._reduced(loss)
+        reduced = self._reduce_loss(loss)
         self._runtime.backward(reduced)
         self._engine.cost.taught()
         self._total = reduced.detach() if self._total is None else self._total + reduced.detach()
 
-    def _reduced(self, loss: Tensor) -> Tensor:
+    def _reduce_loss(self, loss: Tensor) -> Tensor:
         weighted = loss if self._weight is None else loss * self._weight
         total = weighted.sum()
         return total / (self._examples.to(total.dtype) if isinstance(self._examples, Tensor) else self._examples)
 
     def _record(self, name: str, loss: Tensor) -> None:
-        self._engine.record(name, self._reduced(loss.detach()))
+        self._engine.record(name, self._reduce_loss(loss.detach()))
 
     def _record_length(self, length: Tensor, step: Step) -> None:
         """Record the perturbation's length [B] and the rows that it is the mean of: an adversary may act on a share."""

@@ -95,7 +95,7 @@ class Site:
         if not self._active:
             return None
         self._fired += 1
-        hidden = _hidden(output)
+        hidden = _hidden_states(output)
         self._check_layout(hidden)
         # A float32 change added to bfloat16 would mostly be rounded away: widen, change, then go back.
         moved = hidden.to(self.dtype)
@@ -145,7 +145,7 @@ def token_norm(model: nn.Module, module: nn.Module, table: Any) -> float:
     """
     ids = _random_texts(model, table)
     found: list[Tensor] = []
-    handle = module.register_forward_hook(lambda _module, _args, output: found.append(_hidden(output)))
+    handle = module.register_forward_hook(lambda _module, _args, output: found.append(_hidden_states(output)))
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
@@ -168,7 +168,7 @@ def _random_texts(model: nn.Module, table: Any, rows: int = 8, tokens: int = 32)
     return ids.to(table.weight.device)
 
 
-def _hidden(output: Any) -> Tensor:
+def _hidden_states(output: Any) -> Tensor:
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden
 
@@ -191,7 +191,7 @@ def input_embeddings(model: nn.Module, named: str | None = None) -> nn.Module:
         raise InputError(
             f"{type(model).__name__} has no input-embedding table (get_input_embeddings() "
             f"gave {type(table).__name__}), which the adversary perturbs; name it with embedding= "
-            f"({_listed(_embeddings(model))}), use a transformers model or train without an adversary."
+            f"({_list_tables(_embeddings(model))}), use a transformers model or train without an adversary."
         )
     return table
 
@@ -206,12 +206,12 @@ def _embeddings_named(model: nn.Module, named: str) -> nn.Module:
     if len(found) != 1:
         raise InputError(
             f"embedding={named!r} names {'none' if not found else 'several'} of the embedding tables of "
-            f"{type(model).__name__} (nn.Embedding), and just one embeds the tokens; there are: {_listed(there)}."
+            f"{type(model).__name__} (nn.Embedding), and just one embeds the tokens; there are: {_list_tables(there)}."
         )
     return next(iter(found.values()))
 
 
-def _listed(tables: dict[str, nn.Module]) -> str:
+def _list_tables(tables: dict[str, nn.Module]) -> str:
     return ", ".join(tables) or "none"
 
 

@@ -133,7 +133,7 @@ class Step:
         if self._clean is not None:
             return self._clean
         terms = {name: share * value for name, value in self._terms(delta, clean=True, keep=keep).items()}
-        self.recorded = {name: self._scaled(name, value).detach() for name, value in terms.items()}
+        self.recorded = {name: self._scale_term(name, value).detach() for name, value in terms.items()}
         total = self._total(terms)
         if keep:
             self._clean = total
@@ -245,11 +245,11 @@ class Step:
         self.before = logits if self.before is None else self.before
         self.after = logits if perturbed else self.after
 
-    def _scaled(self, name: str, value: Tensor) -> Tensor:
+    def _scale_term(self, name: str, value: Tensor) -> Tensor:
         return value * self.label_scale if name == "task" else value
 
     def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        scaled = [self._scaled(name, value) for name, value in terms.items()]
+        scaled = [self._scale_term(name, value) for name, value in terms.items()]
         return sum(scaled[1:], start=scaled[0])
 
     def _run(

@@ -156,7 +156,7 @@ class MajorityWatch:
         if counts is None:
             return
         hits, *classes = self._reduce(counts).tolist()
-        perturbed = self._perturbed()
+        perturbed = self._describe_perturbed()
         labels = sum(classes)
         rate = max(classes) / max(labels, 1)
         if not say or labels < MIN_LABELS or rate == 1 or hits / labels > rate + TOLERANCE:
@@ -171,7 +171,7 @@ class MajorityWatch:
             stacklevel=2,
         )
 
-    def _perturbed(self) -> str:
+    def _describe_perturbed(self) -> str:
         counts = self._engine.tally.perturbed
         if counts is None:
             return ""

@@ -41,9 +41,11 @@ class ProgressLog(TrainerCallback):
         """Move the bar; without one, say after the first few steps how long the run will take."""
         if self._bar is not None:
             self._bar.update(self._task, completed=state.global_step, rate=f"{self._rate(state):.2f} steps/s")
-        elif self._is_early(args, state) and self._left(state) >= LONG:
+        elif self._is_early(args, state) and self._seconds_left(state) >= LONG:
             line = f"step {state.global_step}/{state.max_steps}  {self._rate(state):.2f} steps/s"
-            self._console.print(f"{line}  about {self._left(state):.0f} s left", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{line}  about {self._seconds_left(state):.0f} s left", highlight=False, soft_wrap=True
+            )
 
     def on_log(
         self,
@@ -60,7 +62,7 @@ class ProgressLog(TrainerCallback):
         if "loss" in logs:
             names = [name for name in logs if name == "loss" or name.startswith(("loss/", "adversary/"))]
             terms = "  ".join(f"{name.removeprefix('loss/')} {logs[name]:.4f}" for name in names)
-            line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {self._left(state):.0f} s left"
+            line = f"{where}  {terms}  {self._rate(state):.2f} steps/s  {self._seconds_left(state):.0f} s left"
             self._console.print(line, highlight=False, soft_wrap=True)
         elif "eval_loss" in logs:
             scores = "  ".join(f"{n} {logs[f'eval_{n}']:.4f}" for n in SHOWN if logs.get(f"eval_{n}") is not None)
@@ -79,5 +81,5 @@ class ProgressLog(TrainerCallback):
         began, at = self._start
         return (state.global_step - at) / max(time.perf_counter() - began, 1e-9)
 
-    def _left(self, state: TrainerState) -> float:
+    def _seconds_left(self, state: TrainerState) -> float:
         return (state.max_steps - state.global_step) / max(self._rate(state), 1e-9)

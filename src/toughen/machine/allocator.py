@@ -34,12 +34,12 @@ def freed_memory_kept(wanted: bool = True) -> AbstractContextManager[None]:
     Args:
         wanted: False does nothing, for whoever would rather save memory than time.
     """
-    return _kept() if wanted else nullcontext()
+    return _keep_freed() if wanted else nullcontext()
 
 
 @process_wide
 @contextmanager
-def _kept() -> Iterator[None]:
+def _keep_freed() -> Iterator[None]:
     libc = _glibc()
     if libc is None:
         yield

@@ -68,7 +68,7 @@ def apply_lora(model: Any, config: Lora, seed: int, fresh: Iterable[str] = ()) -
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.base_model.modules()),
         base_model_name_or_path=_source(model),
     )
-    return _adapted(model, settings, task, seed)
+    return _adapt(model, settings, task, seed)
 
 
 def is_adapted(model: Any) -> bool:
@@ -117,7 +117,7 @@ def _targets(model: Any, config: Lora, new: set[str]) -> list[str]:
     return [full for full in linear if any(f".{full}".endswith(f".{name}") for name in config.names)]
 
 
-def _adapted(model: Any, settings: Any, task: str, seed: int) -> Any:
+def _adapt(model: Any, settings: Any, task: str, seed: int) -> Any:
     with torch.random.fork_rng(), warnings.catch_warnings():
         # peft knows only the old name of this property of transformers.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -199,7 +199,7 @@ class _Reader(PreTrainedModel):  # type: ignore[no-untyped-call]
                 f"{folder} holds adapters of the model {settings.base_model_name_or_path!r}, which cannot be loaded: "
                 "put it back there, or name its place as base_model_name_or_path in adapter_config.json."
             ) from error
-        made = _adapted(model, settings, settings.task_type, seed=0)
+        made = _adapt(model, settings, settings.task_type, seed=0)
         made.load_adapter(str(folder), ADAPTER)
         return made.eval()
 

@@ -30,9 +30,9 @@ def stated_pooling(source: str, config: Any, *, local_files_only: bool = False) 
     classifier = any(str(name).endswith("ForSequenceClassification") for name in heads)
     if classifier or config.model_type == OWN or getattr(config, "is_encoder_decoder", False):
         return "model"
-    modules = _read(source, "modules.json", local_files_only)
+    modules = _read_hub_json(source, "modules.json", local_files_only)
     path = next((m["path"] for m in modules or () if str(m.get("type", "")).endswith(".Pooling")), None)
-    said = None if path is None else _read(source, f"{path}/config.json", local_files_only)
+    said = None if path is None else _read_hub_json(source, f"{path}/config.json", local_files_only)
     if said is None:
         return None
     chosen = [name.removeprefix(MODE) for name, on in said.items() if name.startswith(MODE) and on is True]
@@ -41,7 +41,7 @@ def stated_pooling(source: str, config: Any, *, local_files_only: bool = False) 
     return STATED.get(names[0]) if len(names) == 1 else None
 
 
-def _read(source: str, name: str, local_files_only: bool) -> Any:
+def _read_hub_json(source: str, name: str, local_files_only: bool) -> Any:
     from transformers.utils.hub import cached_file
 
     find: Any = cached_file

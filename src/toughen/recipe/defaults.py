@@ -37,13 +37,13 @@ def version_of(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
     found = LATEST
     for where, tree in layers:
         if KEY in tree:
-            found = _checked(tree[KEY], where)
+            found = _check_version(tree[KEY], where)
         elif tree.keys() >= SPELT_OUT:
             found = 1
     return found
 
 
-def _checked(said: object, where: str) -> int:
+def _check_version(said: object, where: str) -> int:
     try:
         version = int(str(said))
     except ValueError:

@@ -66,7 +66,7 @@ def load_recipe(source: Source = DEFAULT, overrides: Mapping[str, object] | None
     Raises:
         InputError: if there is no such recipe, or one of its keys or values is wrong.
     """
-    layers = [*_layers(source), ("", _nested(overrides or {}))]
+    layers = [*_layers(source), ("", _nest_overrides(overrides or {}))]
     draft = _Draft(defaults.version_of(layers))
     for where, tree in layers:
         draft.merge(tree, where)
@@ -110,17 +110,17 @@ class _Draft:
     def merge(self, layer: Mapping[str, Any], where: str) -> None:
         for slot, value in layer.items():
             if slot not in self.tree:
-                raise InputError(_at(where, f"{slot}: unknown key of a recipe{_meant(slot)}"))
+                raise InputError(_at(where, f"{slot}: unknown key of a recipe{_guess_key(slot)}"))
             self.origins[slot] = where
             if not slots.techniques(Recipe, slot):
                 self.tree[slot] = value
                 continue
             new = _mapping(slot, value, where)
             self.origins.update({f"{slot}.{name}": where for name in new or ()})
-            self.tree[slot] = _merged(self.tree[slot], new)
+            self.tree[slot] = _merge_slot(self.tree[slot], new)
 
 
-def _meant(key: str) -> str:
+def _guess_key(key: str) -> str:
     """Guess at a wrong top-level key: a setting without its slot, or a misspelt slot."""
     for slot in slots.hints(Recipe):
         if any(key in slots.hints(cls) for cls in slots.techniques(Recipe, slot).values()):
@@ -128,7 +128,7 @@ def _meant(key: str) -> str:
     return slots.nearest(key, [*slots.hints(Recipe), EXTENDS])
 
 
-def _merged(base: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any] | None:
+def _merge_slot(base: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any] | None:
     """Put a slot's new settings over the old ones; another technique starts from its own defaults."""
     if base is None or new is None or new.get("name", base.get("name")) != base.get("name"):
         return new
@@ -152,7 +152,7 @@ def _mapping(slot: str, value: object, where: str) -> dict[str, Any] | None:
     raise InputError(_at(where, f"{slot} must be {forms}, got {value!r}."))
 
 
-def _nested(overrides: Mapping[str, object]) -> dict[str, Any]:
+def _nest_overrides(overrides: Mapping[str, object]) -> dict[str, Any]:
     """Turn ``{"adversary": "pgd", "adversary.steps": "5"}`` into ``{"adversary": {"name": "pgd", "steps": "5"}}``."""
     tree: dict[str, Any] = {}
     for key in sorted(overrides, key=lambda k: "." in k):  # whole slots before their settings
@@ -182,7 +182,7 @@ def _layers(
     if isinstance(source, Mapping):
         where, tree, home = "recipe", dict(source), None
     else:
-        where, tree, home = _read(source, folder)
+        where, tree, home = _read_source(source, folder)
     base = tree.pop(EXTENDS, None)
     if base is not None:
         if not isinstance(base, str):
@@ -193,7 +193,7 @@ def _layers(
     yield where, tree
 
 
-def _read(source: str | os.PathLike[str], folder: Path | None) -> tuple[str, dict[str, Any], Path | None]:
+def _read_source(source: str | os.PathLike[str], folder: Path | None) -> tuple[str, dict[str, Any], Path | None]:
     """Return (where, settings, folder) of a shipped recipe or a file; a relative path starts at ``folder``."""
     if source in shipped.NAMES:
         return f"recipe {source}", yaml_core.parse(shipped.text(str(source)), f"recipe {source}"), None

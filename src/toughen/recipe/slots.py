@@ -109,7 +109,7 @@ def build(recipe: type, tree: Mapping[str, Any], origins: Mapping[str, str]) -> 
     """
     from pydantic import ValidationError
 
-    typed = {name: _typed(recipe, name, value) for name, value in tree.items()}
+    typed = {name: _convert_texts(recipe, name, value) for name, value in tree.items()}
     try:
         # JSON, because pydantic's strict mode takes a mapping for a dataclass and a list for a tuple only from there.
         made = _schema(recipe).model_validate_json(json.dumps(typed, default=_plain))
@@ -146,7 +146,7 @@ def _union(types: tuple[Any, ...]) -> Any:
     return union
 
 
-def _typed(recipe: type, slot: str, value: Any) -> Any:
+def _convert_texts(recipe: type, slot: str, value: Any) -> Any:
     """Give every text from the command line the type of its field; one for an unknown field stays text."""
     if isinstance(value, FlagText):
         return parse_flag(value, hints(recipe)[slot])

@@ -235,7 +235,7 @@ def _pairs(path: Path) -> list[Block]:
 # ---------------------------------------------------------------- certificates
 
 
-def _say_certified(result: Result) -> Iterator[str]:
+def _say_certificate(result: Result) -> Iterator[str]:
     yield (
         f"The vote over {result['copies']:,} masked copies is right on "
         f"{percent(result['vote_accuracy'])} of {count(result['n'], 'text')}; the model itself on "
@@ -254,7 +254,7 @@ def _say_certified(result: Result) -> Iterator[str]:
     yield f"Each certificate holds with a confidence of {percent(result['confidence'])}."
 
 
-def _show_certified(result: Result) -> Iterator[Block]:
+def _show_certificate(result: Result) -> Iterator[Block]:
     found = result["certified"]
     x = [point["changed_words"] for point in found]
     y, low, high = ([point[key] for point in found] for key in ("accuracy", "low", "high"))
@@ -279,5 +279,5 @@ _PARTS: Mapping[str, Any] = {
     "noise": (_say_noise, _show_noise),
     "attack": (_say_attack, _show_attack),
     "standard": (_say_standard, _show_standard),
-    "certify": (_say_certified, _show_certified),
+    "certify": (_say_certificate, _show_certificate),
 }

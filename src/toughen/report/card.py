@@ -141,7 +141,7 @@ def _metadata(
     found |= {"base_model": base} if base else {}
     found |= {"datasets": [data]} if data else {}
     found["tags"] = ["toughen", pipeline, *(str(recipe[slot]["name"]) for slot in _SLOTS if recipe.get(slot))]
-    split, scored = _measured(metrics)
+    split, scored = _choose_split(metrics)
     values = {
         _HUB_METRICS[name]: float(value) for name, value in scored.items() if name in _HUB_METRICS and value is not None
     }
@@ -169,7 +169,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
 
 
-def _measured(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _choose_split(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     split = "test" if metrics.get("test") else "validation"
     return split, metrics.get(split) or {}
 
@@ -179,7 +179,7 @@ def _measured(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _results(run: Path, metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     """Yield (what was scored, how the intervals were made, [(score, value)])."""
-    split, scored = _measured(metrics)
+    split, scored = _choose_split(metrics)
     rows = []
     for name, value in scores(scored).items():
         if value is not None:
@@ -225,7 +225,7 @@ def _attacks(run: Path) -> Iterator[str]:
 
 
 def _limits(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
-    split, scored = _measured(metrics)
+    split, scored = _choose_split(metrics)
     if split == "validation":
         yield "The scores are those of the validation texts that also chose the weights; they flatter the model."
     yield from few(scored.get("n", 0))

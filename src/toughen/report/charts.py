@@ -20,7 +20,7 @@ MOST_LABELS = 12
 """Classes that a confusion matrix has room for."""
 
 
-def _dashed(i: int) -> dict[str, Any]:
+def _line_style(i: int) -> dict[str, Any]:
     return {"color": SERIES[i % len(SERIES)], "linestyle": DASHES[i % len(DASHES)]}
 
 
@@ -48,9 +48,9 @@ def panels(
         for axis, (name, lines) in zip(axes, series.items(), strict=True):
             for i, (label, points) in enumerate(lines.items()):
                 x, y = zip(*points, strict=True)
-                axis.plot(x, y, marker=MARKS[i] if len(x) < 30 else None, label=label, **_dashed(i))
+                axis.plot(x, y, marker=MARKS[i] if len(x) < 30 else None, label=label, **_line_style(i))
             axis.set_title(name)
-            _scaled(axis, [value for line in lines.values() for _, value in line])
+            _scale_axis(axis, [value for line in lines.values() for _, value in line])
             if len(lines) > 1:
                 axis.legend(loc="best", fontsize=9)
             if best is not None:
@@ -61,7 +61,7 @@ def panels(
     return Chart(key, title, alt, figure, note, _over_steps(title, series))
 
 
-def _scaled(axis: Any, values: Sequence[float]) -> None:
+def _scale_axis(axis: Any, values: Sequence[float]) -> None:
     """Leave room around the lines; one that hardly moves is drawn flat, not blown up."""
     axis.ticklabel_format(axis="y", useOffset=False)
     axis.margins(y=0.15)
@@ -280,7 +280,7 @@ def curves(
         for curve in background:
             axis.plot(curve.x, curve.y, color=MUTED, linewidth=0.8, alpha=0.6)
         for i, curve in enumerate(lines):
-            axis.plot(curve.x, curve.y, marker=MARKS[i % len(MARKS)], label=curve.name, **_dashed(i))
+            axis.plot(curve.x, curve.y, marker=MARKS[i % len(MARKS)], label=curve.name, **_line_style(i))
             if curve.low is not None and curve.high is not None:
                 axis.fill_between(
                     curve.x, curve.low, curve.high, color=SERIES[i % len(SERIES)], alpha=0.15, linewidth=0

@@ -39,7 +39,7 @@ def comparison_page(path: Path) -> Page:
     facts.append(("intervals", f"{result['level']:.0%}, bootstrap of {result['samples']:,} resamples; p after Holm"))
     sections = [
         Section("Effects", [_effects(differences, metric), _differences(differences)]),
-        Section("Cost and benefit", list(_bought(result, main))),
+        Section("Cost and benefit", list(_chart_cost_benefit(result, main))),
         Section("Recipes", [_groups(result)]),
         Section("McNemar's test", list(_mcnemar(result))),
     ]
@@ -101,7 +101,7 @@ def _times(factor: float | None) -> str:
     return "–" if factor is None else f"{factor:.2f}"
 
 
-def _bought(result: Result, main: list[Result]) -> Iterator[Block]:
+def _chart_cost_benefit(result: Result, main: list[Result]) -> Iterator[Block]:
     known = [one for one in main if one["relative_cost"] is not None and one["mean"] is not None]
     if known:
         rows = [charts.Bought(str(result["baseline"]), 1.0, 0.0, None, None)]
@@ -312,7 +312,7 @@ def search_page(path: Path) -> Page:
             "them and report the test score."
         )
     facts = [("study", result["study"]), ("score", f"{named(metric)} on {result['split']}, {result['direction']}d")]
-    blocks: list[Block] = [_tried(done, metric)] if done else [Note("No trial has finished.")]
+    blocks: list[Block] = [_chart_trials(done, metric)] if done else [Note("No trial has finished.")]
     keys = dict.fromkeys(key for trial in trials for key in trial["settings"])
     rows = [
         (
@@ -331,7 +331,7 @@ def _setting(value: Any) -> str:
     return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tried(done: list[Result], metric: str) -> Chart:
+def _chart_trials(done: list[Result], metric: str) -> Chart:
     x, y = [trial["number"] for trial in done], [trial["value"] for trial in done]
     pick = min if metric in LESS_IS_BETTER else max
     best = [pick(y[: i + 1]) for i in range(len(y))]

@@ -326,9 +326,9 @@ def _mistakes(main: Result) -> Iterator[Block]:
         rows = [
             (
                 number(one["row"]),
-                _joined(one["text"]),
-                _joined(one["label"]),
-                _joined(one["prediction"]),
+                _join_value(one["text"]),
+                _join_value(one["label"]),
+                _join_value(one["prediction"]),
                 number(one["score"]),
             )
             for one in found
@@ -338,9 +338,9 @@ def _mistakes(main: Result) -> Iterator[Block]:
         yield Note("There is none.")
 
 
-def _joined(value: Any) -> str:
+def _join_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " / ".join(_joined(part) for part in value.values())
+        return " / ".join(_join_value(part) for part in value.values())
     if isinstance(value, (list, tuple)):
-        return " / ".join(map(_joined, value))
+        return " / ".join(map(_join_value, value))
     return number(value) if isinstance(value, float) else str(value)

@@ -91,8 +91,8 @@ def as_svg(figure: Figure, name: str, title: str, alt: str) -> str:
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = _renamed(text, name)
-    text = re.sub(r"(style|fill|stroke)=\"[^\"]*\"", _coloured, text)
+    text = _rename(text, name)
+    text = re.sub(r"(style|fill|stroke)=\"[^\"]*\"", _colour, text)
     box = re.search(r'viewBox="[^"]+"', text)
     if box is None:
         raise RuntimeError("matplotlib wrote an SVG without a viewBox")
@@ -102,13 +102,13 @@ def as_svg(figure: Figure, name: str, title: str, alt: str) -> str:
     return head + words + body
 
 
-def _renamed(text: str, name: str) -> str:
+def _rename(text: str, name: str) -> str:
     text = re.sub(r'(<[^>]*?\s)id="', rf'\1id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     return re.sub(r"url\(#", f"url(#{name}-", text)
 
 
-def _coloured(match: re.Match[str]) -> str:
+def _colour(match: re.Match[str]) -> str:
     """Put the page's colours and font into one attribute."""
     text = re.sub(r"#[0-9a-f]{6}\b", lambda found: _VARIABLES.get(found[0], found[0]), match[0])
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)

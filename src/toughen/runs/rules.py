@@ -108,11 +108,11 @@ def vote(task: TaskName, outputs: Floats, thresholds: Sequence[Sequence[float] |
     if task == "regression":
         raise ValueError("numbers cannot be voted on")
     pairs = zip(outputs, thresholds, strict=True)
-    votes = np.sum([_decided(task, one, cut) for one, cut in pairs], axis=0)
+    votes = np.sum([_decide(task, one, cut) for one, cut in pairs], axis=0)
     return np.asarray((votes + outputs.mean(axis=0)) / (len(outputs) + 1))
 
 
-def _decided(task: TaskName, probabilities: Floats, thresholds: Sequence[float] | None) -> Floats:
+def _decide(task: TaskName, probabilities: Floats, thresholds: Sequence[float] | None) -> Floats:
     """Return 1 for what a member answers, else 0, [N, C]."""
     if task == "multi-label":
         return np.asarray(probabilities >= (_HALF if thresholds is None else np.asarray(thresholds)), dtype=np.float64)

@@ -42,7 +42,7 @@ def sole_writer(folder: Path, what: str, *, keep: bool = False) -> Iterator[None
     missing = [path for path in folder.parents if not path.exists()]
     lock_at, owner = _beside(folder, "lock"), _beside(folder, "writer")
     lock_at.parent.mkdir(parents=True, exist_ok=True)
-    lock = _locked(lock_at, folder, owner)
+    lock = _take_lock(lock_at, folder, owner)
     try:
         owner.write_text(json.dumps(_me(what)), encoding="utf-8")
         _put_in_order(folder, keep=keep)
@@ -58,7 +58,7 @@ def sole_writer(folder: Path, what: str, *, keep: bool = False) -> Iterator[None
                     path.rmdir()
 
 
-def _locked(path: Path, folder: Path, owner: Path) -> FileLock:
+def _take_lock(path: Path, folder: Path, owner: Path) -> FileLock:
     """Take the lock; try again where the file that was locked is no longer the one that bears the name."""
     for _ in range(_TRIES):
         lock = FileLock(path)
@@ -66,7 +66,7 @@ def _locked(path: Path, folder: Path, owner: Path) -> FileLock:
             lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
-                f"{folder} is being written by {_told(owner)}; wait until it is done, or end it."
+                f"{folder} is being written by {_read_owner(owner)}; wait until it is done, or end it."
             ) from None
         if _is_at(lock, path):
             return lock
@@ -87,7 +87,7 @@ def _me(what: str) -> dict[str, object]:
     return {"command": what, "process": os.getpid(), "host": socket.gethostname(), "since": since}
 
 
-def _told(owner: Path) -> str:
+def _read_owner(owner: Path) -> str:
     try:
         known = json.loads(owner.read_text(encoding="utf-8"))
         return f"{known['command']} (process {known['process']} on {known['host']}, since {known['since']})"

@@ -61,14 +61,14 @@ class Guard:
         known = REQUEST_ID.set(asked)
         sent = _Sent(send)
         try:
-            await self._guarded(scope, headers, receive, sent, asked)
+            await self._answer_guarded(scope, headers, receive, sent, asked)
         finally:
             seconds = time.perf_counter() - start
             self._meters.answered(scope["path"], sent.status, seconds)
             note(scope["method"], scope["path"], sent.status, seconds)
             REQUEST_ID.reset(known)
 
-    async def _guarded(self, scope: Scope, headers: Headers, receive: Receive, sent: _Sent, asked: str) -> None:
+    async def _answer_guarded(self, scope: Scope, headers: Headers, receive: Receive, sent: _Sent, asked: str) -> None:
         """Answer one request, whatever happens."""
         head = scope["method"] == "HEAD"
         out = sending(sent, None, head=head, x_request_id=asked)
@@ -100,7 +100,7 @@ class Guard:
         body = _Body(self._limits.max_body_bytes)
         try:
             try:
-                await asyncio.wait_for(self._read(body, headers, receive), limit)
+                await asyncio.wait_for(self._read_body(body, headers, receive), limit)
             except TimeoutError:
                 sentence = f"The body did not arrive within {limit:g} seconds; send it faster, or less of it."
                 raise Refusal(408, sentence, connection="close") from None
@@ -127,7 +127,7 @@ class Guard:
                 www_authenticate="Bearer",
             )
 
-    async def _read(self, body: _Body, headers: Headers, receive: Receive) -> None:
+    async def _read_body(self, body: _Body, headers: Headers, receive: Receive) -> None:
         """Read the body, of which no more than the limit is ever held, and of all long ones together not either."""
         announced = int(headers.get(b"content-length", b"0") or 0)
         if announced > body.most:

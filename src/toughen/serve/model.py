@@ -148,13 +148,13 @@ class Served:
         Raises:
             Refusal: if of a text so much must be looked at that it would hold up the others.
         """
-        kept = [self._shortened(text, i) for i, text in enumerate(texts)]
+        kept = [self._shorten(text, i) for i, text in enumerate(texts)]
         return kept, self._lengths(kept)
 
     def _cutter(self, times: int, most: int) -> Cutter:
         return Cutter(lambda text: self._lengths_of(text=[text])[0], times * self.max_length, self.part, most)
 
-    def _shortened(self, text: Text, number: int) -> Text:
+    def _shorten(self, text: Text, number: int) -> Text:
         if self.reads_all:
             return text
         if isinstance(text, list):

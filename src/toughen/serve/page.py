@@ -28,7 +28,7 @@ LANGUAGES = ("en", "zh")
 
 
 @cache
-def _read(name: str) -> str:
+def _read_part(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
@@ -44,10 +44,10 @@ def index(model: Mapping[str, Any], accepted: str) -> Response:
         "language": language,
         "name": escape(str(model["model_id"])),
         "model": _in_script(dict(model)),
-        "say": _in_script(json.loads(_read("words.json"))),
+        "say": _in_script(json.loads(_read_part("words.json"))),
     }
     # In one go: what is filled in may itself look like a place to be filled.
-    text = re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], _read("index.html"))
+    text = re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], _read_part("index.html"))
     return Response(text, headers=_HEADERS | {"vary": "Accept-Language"}, media_type="text/html; charset=utf-8")
 
 
@@ -56,7 +56,7 @@ def file(path: str) -> Callable[[], Awaitable[Response]]:
     name = Path(path).name
 
     async def answer() -> Response:
-        return Response(_read(name), headers=_HEADERS, media_type=_TYPES[Path(name).suffix])
+        return Response(_read_part(name), headers=_HEADERS, media_type=_TYPES[Path(name).suffix])
 
     return answer
 

@@ -200,9 +200,9 @@ class Service:
     def _rate(self) -> Rate:
         """Measure what a pass and a token cost."""
         words = openapi.EXAMPLE.split()
-        return Rate(self._timed(words), self._timed(words * -(-self.served.max_length // len(words))))
+        return Rate(self._time_pass(words), self._time_pass(words * -(-self.served.max_length // len(words))))
 
-    def _timed(self, words: list[str]) -> tuple[int, float]:
+    def _time_pass(self, words: list[str]) -> tuple[int, float]:
         """Return the tokens of a text and the seconds of its pass: the quickest of some, for others are at work."""
         one = " ".join(words)
         text: Text = words if self.kind == "tokens" else (one, one) if self.kind == "pairs" else one

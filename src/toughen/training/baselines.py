@@ -76,13 +76,13 @@ def fit_linear(task: TaskName, x: Matrix, y: NDArray[Any], classes: int, grid: S
     folds = _folds(task, y, seed)
     losses = {strength: np.zeros(rows) for strength in grid} if folds else {}
     for learn, held in folds:
-        scale, part = _standardised(x[learn])
+        scale, part = _standardise(x[learn])
         held_x = x[held] if scale is None else scale.transform(x[held])
         for strength in grid:
             models = _models(task, part, y[learn], classes, strength)
             losses[strength][held] = row_losses(task, _outputs(task, models, classes, held_x), y[held])
     strength = min(losses, key=lambda s: losses[s].mean()) if losses else grid[len(grid) // 2]
-    scale, whole = _standardised(x)
+    scale, whole = _standardise(x)
     models = _models(task, whole, y, classes, strength)
     return Fitted(task, classes, models, scale, losses.get(strength, np.zeros(0)), strength)
 
@@ -142,7 +142,7 @@ def _folds(task: TaskName, y: NDArray[Any], seed: int) -> list[tuple[NDArray[np.
     return list(KFold(FOLDS, shuffle=True, random_state=seed).split(y)) if len(y) >= 2 * FOLDS else []
 
 
-def _standardised(x: Matrix) -> tuple[Any, Matrix]:
+def _standardise(x: Matrix) -> tuple[Any, Matrix]:
     """Return what standardises dense features, and them; sparse ones stay."""
     from sklearn.preprocessing import StandardScaler
 

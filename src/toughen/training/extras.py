@@ -55,7 +55,7 @@ def extras_of(folder: Path, *, resume: bool, **given: Any) -> Extras:
     """
     if not (resume and (folder / RECIPE).exists()):
         return Extras(**given)
-    stored = _stored(folder)
+    stored = _read_stored(folder)
     for name, value in given.items():
         before = stored[name]
         if value is not None and name != "submit" and not _same(name, value, before):
@@ -69,7 +69,7 @@ def extras_of(folder: Path, *, resume: bool, **given: Any) -> Extras:
     return Extras(**{**stored, "submit": stored["submit"] if submit is None else submit})
 
 
-def _stored(folder: Path) -> dict[str, Any]:
+def _read_stored(folder: Path) -> dict[str, Any]:
     folds, pseudo = read_json(folder / FOLDS), read_json(folder / PSEUDO)
     return {
         "folds": folds.get("folds"),

@@ -210,7 +210,7 @@ class Fresh:
             raise InputError(f"{path} is gone, and its epoch has begun; start again with --overwrite.")
         began = time.perf_counter()
         with untouched(model):
-            result = self._attacked(epoch, originals, model)
+            result = self._attack(epoch, originals, model)
         pairs = self._usable(originals, result)
         account: dict[str, float] = {
             "epoch": epoch + 1,
@@ -224,7 +224,7 @@ class Fresh:
         write_whole(path, lambda part: pq.write_table(table, part))
         self.say(line(account, self.recipe.augment.attack))
 
-    def _attacked(self, epoch: int, originals: Ints, model: nn.Module) -> AttackResult:
+    def _attack(self, epoch: int, originals: Ints, model: nn.Module) -> AttackResult:
         settings, training = self.recipe.augment, self.recipe.training
         names, length = tuple(self.splits.label_names), self.prepared.max_length
         tokenizer = self.prepared.tokenizer

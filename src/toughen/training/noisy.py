@@ -116,11 +116,11 @@ def drawn(recipe: Recipe, rows: int, epoch: int) -> Ints:
 def noisy(rows: Any, recipe: Recipe, epoch: int) -> list[Any]:
     """Return the texts, or pairs of texts, of a dataset with the noise of an epoch."""
     columns = [rows[name][:] for name in ("text", "text_pair") if name in rows.column_names]
-    changed = [[_mistyped(text, recipe, epoch) for text in column] for column in columns]
+    changed = [[_add_noise(text, recipe, epoch) for text in column] for column in columns]
     return changed[0] if len(changed) == 1 else list(zip(*changed, strict=True))
 
 
-def _mistyped(text: str, recipe: Recipe, epoch: int) -> str:
+def _add_noise(text: str, recipe: Recipe, epoch: int) -> str:
     """Return a text with the first kind of noise, in a random order, that changes it; the text if none does."""
     rng = random.Random(f"{recipe.training.seed}:{epoch}:{text}".encode("utf-8", "surrogatepass"))
     kinds = list(CHINESE_KINDS if _CHINESE.search(text) else KINDS)

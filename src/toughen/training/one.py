@@ -69,7 +69,7 @@ def train_one(
     build_trainer.check(recipe, splits)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
-        recipe, probed = _begun(recipe, folder) if resume else (recipe, None)
+        recipe, probed = _continue_recipe(recipe, folder) if resume else (recipe, None)
         if probed is None:
             recipe, probed = from_main_process(partial(probe, recipe, splits, say))
         pairs = "text_pair" in splits.train.column_names
@@ -97,7 +97,7 @@ def train_one(
                 complete(folder, console)
 
 
-def _begun(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
+def _continue_recipe(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
     """Return the recipe with what a run begun in the folder settled, and its probe's account; None if there is none."""
     if not (folder / RECIPE).exists():
         return recipe, None
@@ -128,7 +128,7 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
     size = recipe.training.eval_batch_size
     _save_hashes(folder / HASHES, splits)
     classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
-    thresholds = _tuned(classifier, splits, size) if wants_thresholds(recipe, splits) else None
+    thresholds = _tune_thresholds(classifier, splits, size) if wants_thresholds(recipe, splits) else None
     pairs = "text_pair" in splits.train.column_names
     _note(folder / MODEL, classifier, {"thresholds": thresholds, "pairs": pairs})
     seal(folder / MODEL)
@@ -161,7 +161,7 @@ def wants_thresholds(recipe: Recipe, splits: Splits) -> bool:
     return recipe.training.threshold == "tuned" and splits.task == "single-label" and len(splits.label_names) == 2
 
 
-def _tuned(classifier: Classifier, splits: Splits, batch_size: int) -> tuple[float, ...]:
+def _tune_thresholds(classifier: Classifier, splits: Splits, batch_size: int) -> tuple[float, ...]:
     probabilities = classifier.probabilities(splits.validation, batch_size=batch_size)
     labels = splits.validation["label"][:]
     return tuple(tune_thresholds(splits.task, probabilities, labels, weights_of(splits.validation)))

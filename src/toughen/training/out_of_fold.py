@@ -113,7 +113,7 @@ def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
     pairs = zip(answers.held_out, answers.thresholds, strict=True)
     decided = pool(plan, [_decisions(task, outputs, thresholds) for outputs, thresholds in pairs])
     # Decisions as outputs of 0 and 1 give every metric that counts decisions; the others read probabilities.
-    return _with_ranked(task_metrics(task, decided, labels, names, weights=weights), pooled)
+    return _take_ranking_metrics(task_metrics(task, decided, labels, names, weights=weights), pooled)
 
 
 def _decisions(task: TaskName, outputs: Any, thresholds: Any) -> Any:
@@ -123,7 +123,7 @@ def _decisions(task: TaskName, outputs: Any, thresholds: Any) -> Any:
     return np.stack([1 - positive, positive], axis=1)
 
 
-def _with_ranked(decided: Metrics, pooled: Metrics) -> Metrics:
+def _take_ranking_metrics(decided: Metrics, pooled: Metrics) -> Metrics:
     """Return the metrics of decisions, and of probabilities those that read them."""
     metrics = {name: pooled[name] if name in RANKED else value for name, value in decided.items()}
     why = {name: (pooled if name in RANKED else decided)["undefined"] for name in metrics}

@@ -63,7 +63,7 @@ def probe(recipe: Recipe, splits: Splits, say: Say) -> tuple[Recipe, Account]:
         rows = {name: _some(part, ROWS, recipe.training.seed) for name, part in parts.items() if part is not None}
         say(probe_line({name: len(part) for name, part in rows.items()}, recipe.training.batch_size))
         began = time.perf_counter()
-        done, account = _probed(stated, splits, rows)
+        done, account = _run_probe(stated, splits, rows)
         account["probe"]["seconds"] = time.perf_counter() - began
     account.get("probe", {})["because"] = because = _reason(recipe, stated, done)
     for line in _lines(recipe, done, because):
@@ -73,7 +73,7 @@ def probe(recipe: Recipe, splits: Splits, say: Say) -> tuple[Recipe, Account]:
     return done, account
 
 
-def _probed(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple[Recipe, Account]:
+def _run_probe(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple[Recipe, Account]:
     """Pass the rows through the model, choose the pooling if it is open, and score the simple models."""
     task, seed, size = splits.task, recipe.training.seed, recipe.training.eval_batch_size
     # What enters the last layer serves of any head that is decided on.

@@ -126,7 +126,7 @@ def _steps(prepared: Prepared, splits: Splits, rows: Rows, lengths: Any) -> Iter
                 return
             yield rate, loss
             losses.append(loss)
-            smooth = _smoothed(losses)  # one batch alone may be easy, and another one hard
+            smooth = _moving_average(losses)  # one batch alone may be easy, and another one hard
             if smooth[-1] > SPENT * min(smooth):
                 return
             engine.step(optimizer, max_grad_norm=training.max_grad_norm)
@@ -143,12 +143,12 @@ def _epochs(batches: LengthBuckets) -> Iterator[list[int]]:
 
 def summary(rates: Sequence[float], losses: Sequence[float]) -> RateTest:
     """Smooth the losses, and suggest a tenth of the rate at which they were least, to two digits."""
-    smooth = _smoothed(losses)
+    smooth = _moving_average(losses)
     least = rates[int(np.argmin(smooth))]
     return RateTest(tuple(rates), tuple(smooth), float(f"{least / BELOW:.1e}"))
 
 
-def _smoothed(losses: Sequence[float]) -> list[float]:
+def _moving_average(losses: Sequence[float]) -> list[float]:
     """Return the moving average of the losses so far, at each of them."""
     smooth, mean = [], 0.0
     for n, loss in enumerate(losses, 1):

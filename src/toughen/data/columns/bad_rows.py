@@ -31,7 +31,7 @@ def bad_rows(raw: Raw, columns: Columns, task: TaskName) -> dict[str, Ints]:
     masks = {"without a text": _blank(raw, columns.text)}
     if columns.pair is not None:
         masks["without a second text"] = _blank(raw, columns.pair)
-    masks["without a label"] = _unlabelled(raw, columns, task)
+    masks["without a label"] = _unlabelled_rows(raw, columns, task)
     if columns.group is not None and columns.group in raw.columns:
         masks["without a group"] = _blank(raw, columns.group)
     if columns.weight is not None and columns.weight in raw.columns:
@@ -80,7 +80,7 @@ def _blank(raw: Raw, column: str) -> Mask:
     return np.asarray(pc.is_null(values))
 
 
-def _unlabelled(raw: Raw, columns: Columns, task: TaskName) -> Mask:
+def _unlabelled_rows(raw: Raw, columns: Columns, task: TaskName) -> Mask:
     if task == "single-label":
         return np.asarray(pc.is_null(read_labels(raw, columns.label[0]).names))
     if task == "regression":

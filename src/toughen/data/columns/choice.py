@@ -66,7 +66,7 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
         for name, part in ((config.group, "group"), (config.weight, "weight"))
     )
     if config.task == "tokens" or (config.task == "auto" and _looks_tagged(raw, config)):
-        return _tagged(raw, config, group, weight), "tokens"
+        return _tagged_columns(raw, config, group, weight), "tokens"
     text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group, weight), pairs=pairs)
     label = _labels(raw, config, (text, pair, group, weight))
     _refuse_row_as_header(raw, label[0])
@@ -193,7 +193,7 @@ def _holds_lists(raw: Raw, name: str | None) -> bool:
     return name is None or (name in raw.columns and is_list(raw, name))
 
 
-def _tagged(raw: Raw, config: Data, group: str | None, weight: str | None) -> Columns:
+def _tagged_columns(raw: Raw, config: Data, group: str | None, weight: str | None) -> Columns:
     text, label = config.text, config.label
     if text is not None and not is_list(raw, present(raw, text, "text"), of_text=True):
         raise InputError(

@@ -50,7 +50,7 @@ def fold_spellings(targets: Iterable[Any]) -> list[str]:
         for target in named:
             target.labels = translated(target.labels.names, table)
     return [
-        f"one label in {len(counts)} spellings: {_counted(counts)}; read as {kept!r} (data.labels exact keeps them "
+        f"one label in {len(counts)} spellings: {_list_counts(counts)}; read as {kept!r} (data.labels exact keeps them "
         "apart)"
         for kept, counts in changed.items()
     ]
@@ -69,7 +69,7 @@ def spellings(columns: Iterable[Labels]) -> dict[str, dict[str, int]]:
     return {next(iter(own)): own for own in groups.values()}
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _list_counts(counts: Mapping[str, int]) -> str:
     shown = ", ".join(f"{name!r} ({rows:,})" for name, rows in list(counts.items())[:6])
     return shown + (f" and {len(counts) - 6} more" if len(counts) > 6 else "")
 

@@ -34,9 +34,9 @@ class OneLabel:
 
     def __init__(self, raw: Raw, columns: Columns) -> None:
         self.raw, self.columns, self.column = raw, columns, columns.label[0]
-        self.labels = self._read()
+        self.labels = self._read_labels()
 
-    def _read(self) -> Labels:
+    def _read_labels(self) -> Labels:
         return read_labels(self.raw, self.column)
 
     def _place(self, position: int) -> str:
@@ -73,7 +73,7 @@ class OneLabel:
 class LabelSet(OneLabel):
     """Any number of labels per text."""
 
-    def _read(self) -> Labels:
+    def _read_labels(self) -> Labels:
         self.offsets = (found := self._lists()).offsets
         return found.flat
 

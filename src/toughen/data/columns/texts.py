@@ -57,7 +57,7 @@ def read_texts(raw: Raw, columns: Columns, task: TaskName, *, divide: bool = Fal
     """
     if task == "tokens":
         strings = divide and not is_list(raw, columns.text)
-        return {"text": _divided(check_texts(raw, columns.text)) if strings else check_words(raw, columns.text)}
+        return {"text": _split_words(check_texts(raw, columns.text)) if strings else check_words(raw, columns.text)}
     texts = {"text": check_texts(raw, columns.text)}
     return texts if columns.pair is None else texts | {"text_pair": check_texts(raw, columns.pair, "text_pair")}
 
@@ -70,10 +70,10 @@ def read_to_answer(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.C
     """
     if task == "tokens":
         words = raw.column(columns.text)
-        return {"text": words if is_list(raw, columns.text) else _divided(lenient_texts(raw, columns.text))}
+        return {"text": words if is_list(raw, columns.text) else _split_words(lenient_texts(raw, columns.text))}
     texts = {"text": lenient_texts(raw, columns.text)}
     return texts if columns.pair is None else texts | {"text_pair": lenient_texts(raw, columns.pair, "text_pair")}
 
 
-def _divided(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def _split_words(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return mapped(texts, lambda p: pc.utf8_split_whitespace(pc.utf8_trim_whitespace(p)), pa.list_(pa.string()))

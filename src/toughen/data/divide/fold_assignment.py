@@ -77,28 +77,28 @@ def _assign(
     if "group" in table.column_names:
         classes = strata(table, task, min(MOST_BINS, table.num_rows // folds))
         _refuse_small_classes(classes, folds, task, label_names)
-        return _grouped(classes, units, folds, seed)
+        return _assign_grouped(classes, units, folds, seed)
     first = np.unique(units, return_index=True)[1]
     classes = strata(table.select(["label"]).take(first), task, min(MOST_BINS, len(first) // folds))
     _refuse_small_classes(classes, folds, task, label_names)
-    return _stratified(classes, folds, seed)[units]
+    return _assign_stratified(classes, folds, seed)[units]
 
 
-def _stratified(classes: Ints, folds: int, seed: int) -> Ints:
+def _assign_stratified(classes: Ints, folds: int, seed: int) -> Ints:
     from sklearn.model_selection import KFold, StratifiedKFold
 
     kind = StratifiedKFold if classes.any() else KFold
-    return _numbered(kind(folds, shuffle=True, random_state=seed).split(classes, classes), len(classes))
+    return _number_parts(kind(folds, shuffle=True, random_state=seed).split(classes, classes), len(classes))
 
 
-def _grouped(classes: Ints, units: Ints, folds: int, seed: int) -> Ints:
+def _assign_grouped(classes: Ints, units: Ints, folds: int, seed: int) -> Ints:
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     kind = StratifiedGroupKFold if classes.any() else GroupKFold
-    return _numbered(kind(folds, shuffle=True, random_state=seed).split(classes, classes, units), len(classes))
+    return _number_parts(kind(folds, shuffle=True, random_state=seed).split(classes, classes, units), len(classes))
 
 
-def _numbered(parts: Sequence[tuple[Ints, Ints]], count: int) -> Ints:
+def _number_parts(parts: Sequence[tuple[Ints, Ints]], count: int) -> Ints:
     found = np.empty(count, np.int64)
     for fold, (_, held) in enumerate(parts):
         found[held] = fold

@@ -104,7 +104,7 @@ def without(table: pa.Table, *others: pa.Table) -> pa.Table:
     return select_rows(table, np.flatnonzero(~shared))
 
 
-def _numbered(values: npt.NDArray[np.uint64]) -> Ints:
+def _number_values(values: npt.NDArray[np.uint64]) -> Ints:
     """Return one number per value, int64 [N]: equal for equal values, counted up in order of appearance."""
     _, first, found = np.unique(values, return_index=True, return_inverse=True)
     ranks = np.empty(len(first), np.int64)
@@ -114,7 +114,7 @@ def _numbered(values: npt.NDArray[np.uint64]) -> Ints:
 
 def text_ids(table: pa.Table) -> Ints:
     """Return one number per row, int64 [N]: equal for equal texts, counted up in order of appearance."""
-    return _numbered(hashes_of(table))
+    return _number_values(hashes_of(table))
 
 
 def unit_ids(table: pa.Table) -> Ints:
@@ -128,14 +128,14 @@ def unit_ids(table: pa.Table) -> Ints:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    groups = _indexed(table["group"]) + len(texts)
+    groups = _number_few_values(table["group"]) + len(texts)
     size = 2 * len(texts)
     graph = coo_array((np.ones(len(texts)), (texts, groups)), shape=(size, size))
     parts = connected_components(graph, directed=False)[1][texts]
     return np.unique(parts, return_inverse=True)[1].astype(np.int64)
 
 
-def _indexed(values: pa.ChunkedArray) -> Ints:
+def _number_few_values(values: pa.ChunkedArray) -> Ints:
     """Return one number per value, int64 [N]: equal for equal values, which are few or short."""
     return np.asarray(pc.index_in(values, value_set=values.unique()).cast(pa.int64()))
 
@@ -144,10 +144,10 @@ def _label_ids(table: pa.Table, task: TaskName) -> Ints:
     """Return one number per row, int64 [N]: equal for equal labels."""
     column = table["label"]
     if task not in ("multi-label", "tokens"):
-        return _indexed(column)
+        return _number_few_values(column)
     kind = pa.list_(pa.int8() if task == "multi-label" else pa.int64())
     texts = (pc.binary_join(piece.cast(kind).cast(pa.list_(pa.string())), " ") for piece in pieces(column))
-    return _numbered(np.concatenate([np.empty(0, np.uint64), *map(hash_texts, texts)]))
+    return _number_values(np.concatenate([np.empty(0, np.uint64), *map(hash_texts, texts)]))
 
 
 def count_repeats(table: pa.Table, task: TaskName) -> tuple[int, int]:

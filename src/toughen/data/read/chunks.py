@@ -59,10 +59,10 @@ def select_rows(table: pa.Table, rows: Ints) -> pa.Table:
     """
     if len(rows) == table.num_rows:
         return table
-    return collect(_selected(table, rows), table.schema)
+    return collect(_select_rows(table, rows), table.schema)
 
 
-def _selected(table: pa.Table, rows: Ints) -> Iterator[pa.RecordBatch]:
+def _select_rows(table: pa.Table, rows: Ints) -> Iterator[pa.RecordBatch]:
     start = 0
     for batch in table.to_batches():
         inside = rows[slice(*np.searchsorted(rows, [start, start + batch.num_rows]))] - start

@@ -69,14 +69,14 @@ class Delimited:
         if "Empty CSV" in str(error):
             return empty(self.name)
         found = next(csv_faults(self.path, self.delimiter, self.quoted), None)
-        return InputError(unread(self.name, error) if found is None else self._told(*found))
+        return InputError(unread(self.name, error) if found is None else self._describe_fault(*found))
 
     def damage(self) -> list[Damage]:
         """Return all rows with too many or too few fields."""
         faults = csv_faults(self.path, self.delimiter, self.quoted)
-        return [Damage(row, self._told(row, line, fields)) for row, line, fields in faults]
+        return [Damage(row, self._describe_fault(row, line, fields)) for row, line, fields in faults]
 
-    def _told(self, row: int, line: int, fields: int) -> str:
+    def _describe_fault(self, row: int, line: int, fields: int) -> str:
         much = "many" if fields > len(self.names) else "few"
         return (
             f"{self.name}, line {line} (row {row}): too {much} fields, {fields} where the header has "

@@ -47,11 +47,11 @@ def plain(path: Path, name: str, encoding: str | None = None) -> Path:
     if not foreign and path.suffix.lower() not in PACKED:
         return path
     found = path.stat()
-    return _made(path.absolute(), name, encoding if foreign else None, (found.st_size, found.st_mtime_ns))
+    return _make_plain(path.absolute(), name, encoding if foreign else None, (found.st_size, found.st_mtime_ns))
 
 
 @cache
-def _made(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int]) -> Path:
+def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int]) -> Path:
     folder = usable_cache() or Path(tempfile.gettempdir())
     with refuse_full_disk(folder):
         made = Path(_folder(folder).name) / f"{len(list(Path(_folder(folder).name).iterdir()))}{kind_of(path)}"

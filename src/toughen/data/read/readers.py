@@ -156,7 +156,7 @@ def _json_lines(path: Path, name: str) -> Raw:
         parse = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer")
 
         table = _with_blocks(lambda block: _json_table(path, block, parse), path)
-        if any(_guessed(kind) for kind in table.schema.types):
+        if any(_holds_dates(kind) for kind in table.schema.types):
             raise ValueError("Arrow took texts for dates")
         return Raw(table, name)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
@@ -177,7 +177,7 @@ def _json_table(path: Path, block: int, parse: pa.json.ParseOptions) -> pa.Table
     return pa.json.read_json(path, read_options=how, parse_options=parse)
 
 
-def _guessed(kind: pa.DataType) -> bool:
+def _holds_dates(kind: pa.DataType) -> bool:
     """Tell lists of dates, which JSON does not have."""
     return bool(pa.types.is_list(kind) and pa.types.is_temporal(kind.value_type))
 

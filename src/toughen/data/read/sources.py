@@ -40,11 +40,11 @@ def read_source(
     Raises:
         InputError: in one sentence, whatever is wrong with the source.
     """
-    raws = _read(source, lines, How(encoding=encoding, drop=drop))
+    raws = _read_tables(source, lines, How(encoding=encoding, drop=drop))
     return {split: with_lists(raw) for split, raw in raws.items()}
 
 
-def _read(source: object, lines: bool, how: How) -> dict[str, Raw]:
+def _read_tables(source: object, lines: bool, how: How) -> dict[str, Raw]:
     if not isinstance(source, str | Path):
         return read_memory(source, how)
     text = str(source).strip()

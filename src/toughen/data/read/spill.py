@@ -56,11 +56,11 @@ def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
         kept.append(batch)
         size += batch.nbytes
         if size > IN_RAM:
-            return _on_disk(_emptied(kept, left), schema)
+            return _on_disk(_empty_into(kept, left), schema)
     return pa.Table.from_batches(kept, schema)
 
 
-def _emptied(kept: list[pa.RecordBatch], left: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _empty_into(kept: list[pa.RecordBatch], left: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the batches that were kept, letting go of each, and then the others."""
     kept.reverse()
     while kept:

@@ -81,7 +81,7 @@ def _places(inner: Any) -> re.Pattern[str] | None:
         return None
     added = (token.content for token in inner.get_added_tokens_decoder().values())
     joined = [text for text in (*(pattern.get("String", "") for pattern in spans), *added) if len(text) > 1]
-    spaces = [c for c in _SPACES if _parts_at(inner, f"a{c}a") and not any(_mixed(text, c) for text in joined)]
+    spaces = [c for c in _SPACES if _parts_at(inner, f"a{c}a") and not any(_is_mixed(text, c) for text in joined)]
     ways = [f"(?<=[{_PLAIN}])[{''.join(spaces)}](?=[{_PLAIN}])"] if spaces else []
     if _parts_at(inner, "\u4e00\u4e00") and not any(re.search(f"[{_IDEOGRAPH}]", text) for text in joined):
         ways.append(f"(?<=[{_IDEOGRAPH}])(?=[{_IDEOGRAPH}])")
@@ -112,7 +112,7 @@ def _parts_at(inner: Any, text: str) -> bool:
     return len(first) == 1 and len(whole) > 1 and whole[0] == first[0]
 
 
-def _mixed(text: str, space: str) -> bool:
+def _is_mixed(text: str, space: str) -> bool:
     """Say whether a text has white space, or its mark in a vocabulary, beside something else."""
     marks = {space, "\u2581", " "}
     return bool(marks & set(text)) and bool(set(text) - marks)

@@ -85,7 +85,7 @@ class Encoder:
         how = {"truncation": True, "max_length": self.max_length} if own else {"truncation": False, "verbose": False}
         given = texts_of(rows, self.tokenizer)
         if self.truncation == "head" and "text_pair" not in rows:
-            given["text"] = self._begun(given["text"])
+            given["text"] = self._beginnings(given["text"])
         encoded = self.tokenizer(**given, padding=False, **how)
         columns = {name: list(values) for name, values in encoded.items()}
         if self.task == "tokens":
@@ -98,7 +98,7 @@ class Encoder:
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
         return columns, cut
 
-    def _begun(self, texts: Sequence[Any]) -> list[Any]:
+    def _beginnings(self, texts: Sequence[Any]) -> list[Any]:
         """Return the texts without what stands far behind the last token that is kept."""
         find = beginnings_of(self.tokenizer)
         kept = self.max_length
@@ -131,7 +131,7 @@ class Encoder:
         per_token = [name for name in columns if name != "labels" or self.task == "tokens"]
         result = {
             name: [
-                _kept(values, ranges, before, after)
+                _keep_ranges(values, ranges, before, after)
                 for values, plan in zip(columns[name], plans, strict=True)
                 for ranges in plan
             ]
@@ -160,11 +160,11 @@ class Encoder:
 def texts_of(rows: Mapping[str, list[Any]], tokenizer: Any) -> dict[str, Any]:
     """Return the arguments by which a tokenizer takes the texts of some rows: texts, pairs of them, or words."""
     if rows["text"] and not isinstance(rows["text"][0], str):
-        return {"text": [_spaced(words, tokenizer) for words in rows["text"]], "is_split_into_words": True}
+        return {"text": [_space_words(words, tokenizer) for words in rows["text"]], "is_split_into_words": True}
     return {"text": rows["text"], "text_pair": rows["text_pair"]} if "text_pair" in rows else {"text": rows["text"]}
 
 
-def _spaced(words: Sequence[str], tokenizer: Any) -> list[str]:
+def _space_words(words: Sequence[str], tokenizer: Any) -> list[str]:
     """Put a space before all words but the first, for tokenizers (GPT-2's, RoBERTa's) to whom it is part of a word."""
     if getattr(tokenizer, "add_prefix_space", None) is not False:
         return list(words)
@@ -186,7 +186,7 @@ def _frame(tokenizer: Any) -> tuple[int, int]:
     return before, len(full) - len(bare) - before
 
 
-def _kept(values: Sequence[Any], ranges: Ranges, before: int, after: int) -> list[Any]:
+def _keep_ranges(values: Sequence[Any], ranges: Ranges, before: int, after: int) -> list[Any]:
     """Return the special tokens and the ranges of the rest."""
     end = len(values) - after
     body = values[before:end]

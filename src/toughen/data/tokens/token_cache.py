@@ -57,7 +57,7 @@ def load(folder: Path, key: str) -> tuple[pa.Table, Facts] | None:
     """Return the entry of a key and its facts; None if there is none that is whole."""
     path = _path(folder, key)
     try:
-        found = _read(path)
+        found = _read_entry(path)
         os.utime(path)
     except (OSError, ValueError, pa.ArrowException):
         return None
@@ -68,7 +68,7 @@ def _path(folder: Path, key: str) -> Path:
     return folder / f"{key}.arrow"
 
 
-def _read(path: Path) -> tuple[pa.Table, Facts]:
+def _read_entry(path: Path) -> tuple[pa.Table, Facts]:
     """Map an entry.
 
     Raises:
@@ -114,7 +114,7 @@ def store(
             write_stream(file, batches, schema, folder)
             with refuse_full_disk(folder):
                 _seal(file, facts())
-        found = _read(part)
+        found = _read_entry(part)
         part.replace(_path(folder, key))
     finally:
         part.unlink(missing_ok=True)

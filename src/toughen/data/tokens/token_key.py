@@ -42,10 +42,10 @@ def _tokenizer(tokenizer: Any) -> list[Any]:
     kind = f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}"
     names = ("truncation_side", "model_input_names", "add_prefix_space", "split_special_tokens", "special_tokens_map")
     settings = {name: str(getattr(tokenizer, name, None)) for name in names}
-    return [kind, settings, hashlib.blake2b(_described(tokenizer)).hexdigest()]
+    return [kind, settings, hashlib.blake2b(_describe_tokenizer(tokenizer)).hexdigest()]
 
 
-def _described(tokenizer: Any) -> bytes:
+def _describe_tokenizer(tokenizer: Any) -> bytes:
     """Return the serialised backend, less what the last call left in it; of others, the files that they save."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:

@@ -84,14 +84,14 @@ def tokenise(
     if not whole and "row" not in table.column_names:
         table = table.append_column("row", pa.array(np.arange(table.num_rows)))
     read = table.select([name for name in table.column_names if name in (*READ, *(() if whole else ("row", "weight")))])
-    made, facts = _encoded(read, encoder, note)
+    made, facts = _encode_table(read, encoder, note)
     kept = {name: table[name] for name in table.column_names if whole or name in made.column_names}
     columns = kept | {name: made[name] for name in made.column_names}
     info = datasets.DatasetInfo(description=json.dumps(facts))
     return datasets.Dataset(pa.table(columns), info=info, fingerprint=generate_random_fingerprint())
 
 
-def _encoded(table: pa.Table, encoder: Encoder, note: Callable[[str], None] | None) -> tuple[pa.Table, Facts]:
+def _encode_table(table: pa.Table, encoder: Encoder, note: Callable[[str], None] | None) -> tuple[pa.Table, Facts]:
     """Return the encoded rows and what `cut_share` wants to know of them; large ones from the cache, or into it."""
     if sum(table[name].nbytes for name in table.column_names if name in TEXTS) <= spill.IN_RAM:
         stream = _Stream(table, encoder)
@@ -147,11 +147,11 @@ def cut_share(tokenised: datasets.Dataset, tokenizer: Any, *, max_length: int) -
     """
     if not len(tokenised) or "window" in tokenised.column_names:
         return 0.0
-    cut = _counted(tokenised, max_length)
+    cut = _known_cut(tokenised, max_length)
     return (_count_cut(tokenised, tokenizer, max_length) if cut is None else cut) / len(tokenised)
 
 
-def _counted(tokenised: datasets.Dataset, max_length: int) -> int | None:
+def _known_cut(tokenised: datasets.Dataset, max_length: int) -> int | None:
     """Return how many texts were cut while they were encoded, if that is known of these rows and this length."""
     try:
         facts = json.loads(tokenised.info.description)
