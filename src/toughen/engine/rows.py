@@ -59,8 +59,8 @@ def label_scale(counts: tuple[Tensor, Tensor], examples: Tensor | float, labelle
     """
     if labelled is None:
         examples, labelled = counts
-    # Under DDP these are means over processes, which may lie between 0 and 1.
-    labelled = torch.as_tensor(labelled)
+    # Sums of weights, or under DDP means over processes: no whole numbers, which float32 would round.
+    labelled = torch.as_tensor(labelled, dtype=None if isinstance(labelled, Tensor) else torch.float64)
     labelled = labelled.to(torch.float32 if labelled.device.type == "mps" else torch.float64)
     return torch.where(labelled > 0, examples / labelled, 1.0)
 
