@@ -156,7 +156,7 @@ def test_processes_do_not_repeat_each_other_and_one_history_gives_one_proposal(w
     def proposals(folder):
         study = module._study(optuna, Search(wanted.recipe, wanted.space, folder), "f1")
         tried = module._Trials(optuna, study, wanted, "f1", print)
-        tried._watched = lambda trial, recipe: (0.5, optuna.trial.TrialState.COMPLETE)
+        tried._train_watched = lambda trial, recipe: (0.5, optuna.trial.TrialState.COMPLETE)
         tried._write_best = lambda chosen, number: None
         for _ in range(2):
             tried.start()

@@ -156,7 +156,7 @@ def test_a_share_is_at_least_one_row_and_another_one_every_time():
     rows = batch(lengths=(12, 9, 12, 7, 5, 11), labels=(0, 1, 1, 0, 1, 0))
     seen = []
     for _ in range(20):
-        chosen, rest = engine._chosen(rows, 0.01)
+        chosen, rest = engine._choose_rows(rows, 0.01)
         assert len(chosen["labels"]) == 1
         assert len(rest["labels"]) == 5
         seen.append(tuple(chosen["input_ids"][0].tolist()))
