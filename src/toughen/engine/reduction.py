@@ -189,7 +189,7 @@ class Reduction:
         """Return the weights that move, where they move, and how far; the gradients themselves are not kept."""
         weights = self._engine.trainable
         clean = step.clean()
-        refuse_not_finite(clean, begun=False)
+        self._look(clean)
         loss = self._reduce_loss(clean)
         gradients = torch.autograd.grad(self._runtime.scaled(loss), list(weights.values()), allow_unused=True)
         self._engine.cost.taught()
@@ -215,8 +215,13 @@ class Reduction:
 
     # ---- reducing
 
+    def _look(self, loss: Tensor) -> None:
+        """Refuse losses [B] that are not finite before they reach a gradient; fp16 overflows, and its scaler skips that."""
+        if not self._runtime.skips_overflow:
+            refuse_not_finite(loss, begun=self._total is not None)
+
     def _teach(self, loss: Tensor) -> None:
-        refuse_not_finite(loss, begun=self._total is not None)
+        self._look(loss)
         reduced = self._reduce_loss(loss)
         self._runtime.backward(reduced)
         self._engine.cost.taught()

@@ -33,6 +33,11 @@ class TrainerRuntime:
         """How many there are, as accelerate says."""
         return int(self._trainer.accelerator.num_processes)
 
+    @property
+    def skips_overflow(self) -> bool:
+        """Whether accelerate has a gradient scaler."""
+        return self._trainer.accelerator.scaler is not None
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Nothing: accelerate has wrapped the model's forward."""
         return nullcontext()

@@ -21,6 +21,10 @@ class Runtime(Protocol):
     def processes(self) -> int:
         """How many processes train together."""
 
+    @property
+    def skips_overflow(self) -> bool:
+        """Whether a gradient scaler skips a step whose gradients are not finite, as some of fp16's are not."""
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which the model runs."""
 
@@ -66,6 +70,11 @@ class PlainRuntime:
     def processes(self) -> int:
         """See :class:`Runtime`."""
         return 1 if self._group is None else int(torch.distributed.get_world_size(self._group))
+
+    @property
+    def skips_overflow(self) -> bool:
+        """See :class:`Runtime`."""
+        return self.scaler is not None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """See :class:`Runtime`."""
