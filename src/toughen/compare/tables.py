@@ -143,7 +143,7 @@ def try_sentence(result: Mapping[str, Any]) -> str:
     power = result["power"]
     if power is None:
         return f"{said}. One seed each says nothing about other seeds; give it more --minutes."
-    return f"{said}. {power_sentence(power)}"
+    return f"{said}. {power_sentence(power, remedy='')}"
 
 
 def gain(effect: Mapping[str, Any]) -> str:

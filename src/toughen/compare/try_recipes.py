@@ -12,7 +12,7 @@ from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
 from toughen.compare.ablation_plan import PLAIN, Arm, Contrast, power_of
-from toughen.compare.paired import Paired, results
+from toughen.compare.paired import RUNS, Paired, results
 from toughen.compare.pool import Job, run_jobs
 from toughen.compare.sources import located
 from toughen.compare.tables import try_sentence, try_table
@@ -21,7 +21,7 @@ from toughen.files import read_json, write_json, write_whole
 from toughen.manifest import MANIFEST, seal
 from toughen.recipe.recipe import Recipe, as_tree, load_recipe, paths_of
 from toughen.recipe.shipped import DEFAULT
-from toughen.runs.folder import METRICS
+from toughen.runs.folder import METRICS, is_complete
 from toughen.runs.writer import refuse_input_inside, sole_writer
 
 RESULT, TABLE = "try.json", "table.md"
@@ -163,6 +163,8 @@ class _Rounds:
             for name, runs in done.items()
             for seed, run in runs.items()
         }
+        for name in self._wall:  # a kill may have come in between
+            _drop_checkpoints(paired.folder / RUNS / name)
         self._until = self._began + 60 * minutes - sum(self._wall.values())
 
     def run(self) -> dict[str, str]:
@@ -201,7 +203,7 @@ class _Rounds:
 
     def _finished(self, job: Job, seconds: float) -> None:
         self._wall[self._key(job.folder.parent.name, int(job.folder.name.removeprefix("seed-")))] = seconds
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # nobody goes on from a run that is finished
+        _drop_checkpoints(job.folder)
         result = self.write({})
         verdict = read_json(job.folder / METRICS).get("verdict", "")
         left = max(0.0, self._until - time.monotonic())
@@ -209,6 +211,12 @@ class _Rounds:
 
     def _key(self, name: str, seed: int) -> str:
         return f"{name}/seed-{seed}"
+
+
+def _drop_checkpoints(run: Path) -> None:
+    """Delete the checkpoints of a run in which nothing is missing: nobody goes on from them."""
+    if is_complete(run):
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
 def _accounted(run: Mapping[str, Any]) -> float:

@@ -216,7 +216,7 @@ class Reduction:
     # ---- reducing
 
     def _look(self, loss: Tensor) -> None:
-        """Refuse losses [B] that are not finite before they reach a gradient; fp16 overflows, and its scaler skips that."""
+        """Refuse losses [B] that are not finite before they reach a gradient; a scaler of fp16 skips its overflow."""
         if not self._runtime.skips_overflow:
             refuse_not_finite(loss, begun=self._total is not None)
 

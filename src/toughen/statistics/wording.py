@@ -16,10 +16,10 @@ def p_value(p: float | None) -> str:
     return "-" if p is None else "< .001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def power_sentence(power: Mapping[str, Any]) -> str:
-    """Say which differences so many seeds can show, and on what assumption."""
+def power_sentence(power: Mapping[str, Any], *, remedy: str = " (name yours with --sd)") -> str:
+    """Say which differences so many seeds can show, and on what assumption, with what to do about one."""
     source = {
-        "assumed": f"{number(power['sd'])}, which is an assumption (name yours with --sd)",
+        "assumed": f"{number(power['sd'])}, which is an assumption{remedy}",
         "given": f"{number(power['sd'])}, as given",
         "measured": f"{number(power['sd'])}, as measured within the finished runs",
     }[power["sd_from"]]
