@@ -51,7 +51,7 @@ class NormaliserWriter:
         elif kind in ("Lowercase", "StripAccents", "Nmt"):
             self._map(unicode.changes(kind))
         else:
-            method = getattr(self, f"_{kind.lower()}", None)
+            method = getattr(self, f"_add_{kind.lower()}", None)
             if method is None:
                 raise refuse("normaliser", kind)
             method(step)
@@ -82,7 +82,7 @@ class NormaliserWriter:
             for pair in pairs:
                 step.u32(*pair)
 
-    def _bertnormalizer(self, step: Json) -> None:
+    def _add_bertnormalizer(self, step: Json) -> None:
         strip = step["lowercase"] if step["strip_accents"] is None else step["strip_accents"]
         self._map(unicode.changes("BertNormalizer", step["clean_text"], step["handle_chinese_chars"], False, False))
         if strip:
@@ -104,7 +104,7 @@ class NormaliserWriter:
         for code, name in classes.items():
             out.u32(code, name)
 
-    def _replace(self, step: Json) -> None:
+    def _add_replace(self, step: Json) -> None:
         pattern, content = step["pattern"], step["content"]
         if "String" in pattern:
             out = self._step(REPLACE)
@@ -118,12 +118,12 @@ class NormaliserWriter:
         out.numbers(single)
         out.numbers(map(ord, content))
 
-    def _strip(self, step: Json) -> None:
+    def _add_strip(self, step: Json) -> None:
         out = self._step(STRIP)
         out.u8(step["strip_left"], step["strip_right"])
         out.numbers(unicode.white_space())
 
-    def _prepend(self, step: Json) -> None:
+    def _add_prepend(self, step: Json) -> None:
         self._step(PREPEND).numbers(map(ord, step["prepend"]))
 
 
