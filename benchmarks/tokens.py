@@ -100,15 +100,15 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with the data")
-    parser.add_argument("--library", type=Path, default=LIBRARY)
+    parser.add_argument("--built", type=Path, default=LIBRARY, help="the shared tokenizer that cmake built")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--count", choices=NAMES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.data is None or not Path(args.data).is_dir():
         sys.exit("give the folder with the data: --data PATH (or TOUGHEN_DATA)")
-    if not args.library.exists():
-        sys.exit(f"{args.library} is not there; the lines at the top of this file build it")
+    if not args.built.exists():
+        sys.exit(f"{args.built} is not there; the lines at the top of this file build it")
     return args
 
 
@@ -122,7 +122,7 @@ def encoders(args: argparse.Namespace, name: str) -> tuple[Ours, Any]:
     rust = tokenizer.backend_tokenizer
     rust.no_padding()
     rust.enable_truncation(512)
-    return Ours(args.library, compile_table(tokenizer, Reading(max_length=512))), rust
+    return Ours(args.built, compile_table(tokenizer, Reading(max_length=512))), rust
 
 
 def calls(args: argparse.Namespace, name: str, texts: list[str]) -> dict[str, Callable[[], Any]]:
@@ -166,10 +166,10 @@ def timed(call: Callable[[], Any]) -> float:
 
 def counted(args: argparse.Namespace, name: str) -> dict[str, float]:
     """Return allocations per text, of a process below a counter."""
-    source, counter = args.library.parent / "counter.c", args.library.parent / "counter.so"
+    source, counter = args.built.parent / "counter.c", args.built.parent / "counter.so"
     source.write_text(COUNTER)
     subprocess.run(["cc", "-O1", "-shared", "-fPIC", source, "-o", counter], check=True)
-    command = [sys.executable, __file__, "--count", name, "--data", args.data, "--library", args.library]
+    command = [sys.executable, __file__, "--count", name, "--data", args.data, "--built", args.built]
     command += ["--texts", str(args.texts)]
     env = os.environ | {"LD_PRELOAD": str(counter)}
     found: dict[str, float] = json.loads(subprocess.check_output(command, env=env).splitlines()[-1])
