@@ -14,7 +14,7 @@ from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of
 from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import RECIPE, is_complete, is_finished
 from toughen.runs.writer import refuse_input_inside, sole_writer
-from toughen.training.extras import extras_of
+from toughen.training.extras import Extras, extras_of
 
 if TYPE_CHECKING:
     from toughen.assess.questions import Asked
@@ -148,21 +148,29 @@ def train(
     extras = extras_of(folder, resume=resume, **asked)
     if extras.pseudo_label is not None and resolved.data.unlabelled is None:
         raise InputError("--pseudo-label needs texts to label: name them with --unlabelled SOURCE.")
-    console = main_process_console(quiet)
     if not resume:
         refuse_input_inside(folder, paths_of(resolved) | {"--pseudo-label": teacher, "--submit": submit})
     with sole_writer(folder, "toughen train"):
-        if not is_finished(folder, resolved, resume=resume, overwrite=overwrite):
-            from toughen.training.start import start_training  # loads transformers
-
-            start_training(resolved, None if source is not None else data, folder, resume, console, extras)
-        elif is_complete(folder):
-            console.print(f"the run in {folder} has finished already; nothing to do.")
-        else:
-            from toughen.training.one import complete_in_main_process  # loads transformers
-
-            complete_in_main_process(folder, console)
+        finished = is_finished(folder, resolved, resume=resume, overwrite=overwrite)
+        _go_on(resolved, None if source is not None else data, folder, resume, finished, extras, quiet)
         return Run.open(folder)
+
+
+def _go_on(
+    recipe: Recipe, data: object, folder: Path, resume: bool, finished: bool, extras: Extras, quiet: bool
+) -> None:
+    """Train, or write what a run that has finished training still lacks."""
+    console = main_process_console(quiet)
+    if not finished:
+        from toughen.training.start import start_training  # loads transformers
+
+        start_training(recipe, data, folder, resume, console, extras)
+    elif is_complete(folder):
+        console.print(f"the run in {folder} has finished already; nothing to do.")
+    else:
+        from toughen.training.one import complete_in_main_process  # loads transformers
+
+        complete_in_main_process(folder, console)
 
 
 def _resolve_recipe(

@@ -61,7 +61,6 @@ def serve(
         raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
     from toughen.serve.app import make_app  # needs the extra for the service
     from toughen.serve.meters import Meters  # likewise
-    from toughen.serve.protocol import bounded  # likewise
 
     limits = limits or Limits()
     secret = None if token is None else read_token(token)
@@ -71,22 +70,26 @@ def serve(
     import uvicorn
 
     logs.set_up(as_json=json_logs)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        http=bounded(limits.max_connections, limits.header_seconds),
-        ws="none",
-        timeout_keep_alive=_IDLE,
-        timeout_graceful_shutdown=int(limits.timeout + _DRAIN),
-    )
+    config = uvicorn.Config(app, host=host, port=port, **_server_settings(limits))
     # The thread that answers /healthz waits for that which makes texts or reads bodies so long, not five times that.
     sys.setswitchinterval(_TURN)
     with _counters(meters, host, metrics_port):
         _run(uvicorn.Server(config), config)
+
+
+def _server_settings(limits: Limits) -> dict[str, Any]:
+    """Return what uvicorn is told beside where it listens."""
+    from toughen.serve.protocol import bounded  # needs the extra for the service
+
+    return {
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "http": bounded(limits.max_connections, limits.header_seconds),
+        "ws": "none",
+        "timeout_keep_alive": _IDLE,
+        "timeout_graceful_shutdown": int(limits.timeout + _DRAIN),
+    }
 
 
 @contextmanager

@@ -167,10 +167,14 @@ def make_trainer(
     elif isinstance(rows, noisy.NoisyRows):
         trainer.epoch_hook = noisy.Noise(recipe, splits, prepared, rows, batches)
     trainer.remove_callback(PrinterCallback)
+    _stop_early(trainer, training)
+    return trainer
+
+
+def _stop_early(trainer: ToughTrainer, training: Training) -> None:
     if training.early_stopping is not None:
         stopping = EarlyStoppingCallback(training.early_stopping, training.early_stopping_threshold)
         trainer.add_callback(stopping)
-    return trainer
 
 
 def _validation(splits: Splits, rows: Any, chosen: Choice) -> Validation:

@@ -87,14 +87,21 @@ def train_one(
         trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
         if left_out := trainer.report().get("rows_left_out"):
             say(f"{left_out:,} rows whose loss is not finite were left out of their steps (metrics.json: train).")
-        with main_process_alone() as is_main:
-            if is_main:  # what an interrupted attempt sealed is about to be written again
-                (folder / MODEL / MANIFEST).unlink(missing_ok=True)
-        trainer.save_model(str(folder / MODEL))
-        with main_process_alone() as is_main:
-            if is_main:
-                _write_results(folder, recipe, splits, trainer, probed | dict(extra or {}))
-                complete(folder, console)
+        _finish(folder, recipe, splits, trainer, probed | dict(extra or {}), console)
+
+
+def _finish(
+    folder: Path, recipe: Recipe, splits: Splits, trainer: ToughTrainer, account: dict[str, Any], console: Console
+) -> None:
+    """Save the model, score it, and write what makes the run complete."""
+    with main_process_alone() as is_main:
+        if is_main:  # what an interrupted attempt sealed is about to be written again
+            (folder / MODEL / MANIFEST).unlink(missing_ok=True)
+    trainer.save_model(str(folder / MODEL))
+    with main_process_alone() as is_main:
+        if is_main:
+            _write_results(folder, recipe, splits, trainer, account)
+            complete(folder, console)
 
 
 def _continue_recipe(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, Any] | None]:
