@@ -1,5 +1,6 @@
 """How the answers of several folds become one: metrics of pooled rows, spread, thresholds, means; no model needed."""
 
+import datasets
 import numpy as np
 import pytest
 
@@ -19,9 +20,9 @@ def test_an_undefined_metric_has_no_mean():
 class Pooled:
     """Stands in for a plan: three folds of rows, some texts, and their labels."""
 
-    def __init__(self, task, labels, names):
+    def __init__(self, task, labels, names, **columns):
         self.fold = np.arange(len(labels)) % 3
-        self.pool = {"label": labels}
+        self.pool = datasets.Dataset.from_dict({"label": labels} | columns).with_format("numpy")
         self.splits = type("Splits", (), {"task": task, "label_names": names})
 
 
@@ -53,12 +54,24 @@ def test_pooled_rows_are_decided_by_their_own_models_threshold(task):
     assert mixed["roc_auc"] == scored([None] * 3)["roc_auc"], "a threshold moves no ranking"
 
 
+def test_pooled_rows_count_by_their_weights():
+    rng = np.random.default_rng(1)
+    labels, outputs, weights = rng.integers(0, 2, 60), rng.random((60, 1)), rng.integers(1, 9, 60).astype(float)
+    outputs = np.concatenate([1 - outputs, outputs], axis=1)
+    plan = Pooled("single-label", labels, ("a", "b"), weight=weights)
+
+    found = pooled_metrics(plan, Answers(in_folds(plan, outputs), {}, [None] * 3))
+
+    assert found == task_metrics("single-label", outputs, labels, ("a", "b"), weights=weights)
+    assert found["accuracy"] != task_metrics("single-label", outputs, labels, ("a", "b"))["accuracy"], "canary"
+
+
 class Member:
     """Stands in for a classifier."""
 
     model = tokenizer = None
     label_names, max_length, truncation, overlap, pairs = ("a", "b"), 8, "head", 0, None
-    temperature = None
+    temperature = abstention = None
 
     def __init__(self, task, answer, thresholds=None):
         self.task, self.answer, self.thresholds = task, answer, thresholds
