@@ -86,6 +86,8 @@ def test_shells_can_complete(shell):
     code = "from toughen.cli import main; main([])"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "train" in done.stdout, done.stderr
+    assert "Usage" not in done.stdout, "canary: it completes, and does not print the help, which names train too"
+    assert "export" not in done.stdout, "nothing that does not begin so"
 
 
 def help_word(value: object) -> str:

@@ -76,9 +76,8 @@ def fit_head(
     if sorted(was) == sorted(are) and len(set(are)) == len(are):
         for parameter in last.values():
             parameter.copy_(parameter[[was.index(label) for label in are]])
-        return list(
-            fresh
-        ), f"head: that of the saved model goes on, its outputs put in the order of the labels {listed(names)}"
+        said = f"head: that of the saved model goes on, its outputs put in the order of the labels {listed(names)}"
+        return list(fresh), said
     for parameter in last.values():
         parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # else it counts as loaded, and stays
     model._init_weights(model.get_submodule(next(iter(last)).rpartition(".")[0]))
