@@ -69,6 +69,17 @@ def test_a_collapsed_run_has_no_score_and_its_recipe_is_not_chosen(tmp_path):
     assert "collapsed with seed 1" in try_table(told)
 
 
+def test_where_all_have_learnt_nothing_more_time_is_not_the_advice(tmp_path):
+    finished(tmp_path, SCORES, collapsed=list(SCORES))
+    told = _summary(paired(tmp_path), 20, {})
+    assert told["winner"] is None
+    assert told["sentence"] == "Every run that has finished has learnt nothing, so nothing can be compared."
+    assert told["next"].startswith("check the labels")
+    assert "--minutes" not in told["next"]
+    begun = _summary(paired(tmp_path / "new"), 20, {})
+    assert "--minutes" in begun["next"], "canary: where nothing has finished it is"
+
+
 def test_only_seeds_that_all_recipes_have_choose(tmp_path):
     scores = SCORES | {("accuracy", seed): (value, 0.5) for seed, value in enumerate((0.95, 0.0, 0.0))}
     finished(tmp_path, {key: value for key, value in scores.items() if key[0] == "accuracy" or key[1] == 0})

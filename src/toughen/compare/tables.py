@@ -128,6 +128,9 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 def try_sentence(result: Mapping[str, Any]) -> str:
     """Say which recipe is chosen, what it gains with the interval, and what could not be shown."""
     if result["winner"] is None:
+        finished = [arm for arm in result["arms"] if arm["runs"]]
+        if finished and all(len(arm["collapsed"]) == len(arm["runs"]) for arm in finished):
+            return "Every run that has finished has learnt nothing, so nothing can be compared."
         return (
             "Nothing can be compared yet: no two recipes have finished a run with the same seed and learnt something."
         )

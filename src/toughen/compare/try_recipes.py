@@ -280,6 +280,11 @@ def _winner(paired: Paired, found: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _next(paired: Paired, content: Mapping[str, Any]) -> str:
     if content["winner"] is None:
+        if any(arm["collapsed"] for arm in content["arms"]):
+            return (
+                "check the labels, then try again in another --output with another rate (toughen train --find-lr "
+                "measures one) or more epochs (--training.epochs)."
+            )
         return "call it again with more --minutes: it goes on where it was left."
     run = shlex.quote(str(paired.folder / content["winner"]["run"]))
     return f"toughen evaluate {run} --data SOURCE, then toughen export {run} --to DIR"

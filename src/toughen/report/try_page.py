@@ -47,7 +47,9 @@ def try_page(path: Path) -> Page:
         Section("Effects", effects),
         Section("Cost and benefit", cost),
     ]
-    return Page("try", name, [result["sentence"], f"Next: {result['next']}"], facts, sections)
+    found, _, power = result["sentence"].partition(". ")
+    summary = [f"{found.rstrip('.')}.", *([power] if power else []), f"Next: {result['next']}"]
+    return Page("try", name, summary, facts, sections)
 
 
 def _recipes(result: Mapping[str, Any]) -> Table:
