@@ -5,8 +5,8 @@ from __future__ import annotations
 import datasets
 import huggingface_hub
 import pytest
-from bad_inputs import BAD_INPUTS, BadInput
 
+from data.bad_inputs import BAD_INPUTS, BadInput
 from toughen.data import Data, load_splits
 from toughen.errors import InputError
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bad_inputs import BAD_INPUTS
-from bad_writers import lines
 
+from data.bad_inputs import BAD_INPUTS
+from data.bad_writers import lines
 from toughen.data import Data, fold_assignment, load_splits, load_texts, text_hashes, tokenise
 from toughen.data.columns.find import count_distinct
 from toughen.data.read import spill

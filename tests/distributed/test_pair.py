@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 
-import pair
 import pytest
 import torch
 
 from contract.table import COMBINATIONS, Combination
+from distributed import pair
 from engine.models import distance
 
 TIMEOUT = 420
