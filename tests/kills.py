@@ -105,7 +105,7 @@ def child(argv, kill_at=None):
 
 def told():
     """Return what is there, with what cannot repeat itself (times, and hashes of them) left out."""
-    from toughen.manifest import MANIFEST, verify_all
+    from toughen.files.manifest import MANIFEST, verify_all
 
     found = {}
     for path in sorted(Path().rglob("*")):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from toughen.errors import InputError
-from toughen.manifest import MANIFEST, newer_version, seal, verify, verify_all
+from toughen.files.manifest import MANIFEST, newer_version, seal, verify, verify_all
 
 
 @pytest.fixture

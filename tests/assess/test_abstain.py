@@ -143,8 +143,8 @@ def raised(run):
     scores = sorted(one["score"] for one in run.predict(TEXTS))
     config["toughen"]["abstention"] = {"threshold": scores[len(scores) // 2], "set_threshold": 0.4}
     path.write_text(json.dumps(config))
-    toughen.manifest.seal(run.path / "model")
-    toughen.manifest.seal(run.path)
+    toughen.files.manifest.seal(run.path / "model")
+    toughen.files.manifest.seal(run.path)
     return Run.open(run.path)
 
 

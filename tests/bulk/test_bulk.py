@@ -23,7 +23,7 @@ from toughen.bulk.work import Job, Known, Worker
 from toughen.cli import main
 from toughen.demo.corpus import generate
 from toughen.errors import InputError
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

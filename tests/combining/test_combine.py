@@ -18,7 +18,7 @@ from toughen.cli import main
 from toughen.combining.fitting import fit_weights
 from toughen.combining.weight_soup import weights_of
 from toughen.data import load_labelled
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 from toughen.runs.rules import Rule, features
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

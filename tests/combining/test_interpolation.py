@@ -14,7 +14,7 @@ from toughen import InputError, Run
 from toughen.combining import interpolation
 from toughen.combining.interpolation import SHARES, between, start_weights
 from toughen.combining.weight_soup import weights_of
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 

@@ -11,7 +11,7 @@ from test_run import of_task
 from toughen import InputError, Run
 from toughen.cli import main
 from toughen.compare.comparison import compare
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 from toughen.report.write import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

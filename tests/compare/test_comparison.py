@@ -13,7 +13,7 @@ from toughen.assess.intervals import resampled_metrics
 from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 

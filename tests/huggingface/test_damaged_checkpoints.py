@@ -10,8 +10,8 @@ from huggingface.trials import checkpoints, same, weights
 from toughen import Pgd
 from toughen.engine.averages import Ema
 from toughen.errors import InputError
+from toughen.files.manifest import MANIFEST
 from toughen.huggingface.checkpoint import AVERAGE, RAW, STATE, last_complete
-from toughen.manifest import MANIFEST
 
 RECIPE = {"adversary": Pgd(radius=0.4, start="random"), "average": Ema(decay=0.8)}
 FILES = [

@@ -14,7 +14,7 @@ from toughen import InputError
 from toughen.cli import main
 from toughen.data import load_texts
 from toughen.data.divide.overlap import text_hashes
-from toughen.manifest import seal
+from toughen.files.manifest import seal
 from toughen.training import one
 from toughen.training import start as begin
 

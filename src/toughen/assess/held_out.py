@@ -11,7 +11,7 @@ from toughen.data import load_labelled, load_splits
 from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import read_json, write_json
-from toughen.manifest import is_sealed, seal
+from toughen.files.manifest import is_sealed, seal
 from toughen.runs.folder import ABSTENTION, FOLDS, HASHES, MODEL
 from toughen.runs.writer import sole_writer
 

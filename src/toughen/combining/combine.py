@@ -23,8 +23,8 @@ from toughen.data import load_splits
 from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
+from toughen.files.manifest import seal
 from toughen.machine.launch import main_process_console
-from toughen.manifest import seal
 from toughen.recipe.recipe import dump, load_recipe, paths_of
 from toughen.report.write import after_training
 from toughen.run import Run

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.metrics import score
 from toughen.errors import InputError
+from toughen.files.manifest import MANIFEST
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
 from toughen.machine.launch import quiet_libraries
-from toughen.manifest import MANIFEST
 from toughen.model.saved import load_model
 from toughen.runs.folder import MODEL
 

@@ -14,7 +14,7 @@ from toughen.compare.sources import located
 from toughen.compare.tables import ablation_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
-from toughen.manifest import MANIFEST, seal
+from toughen.files.manifest import MANIFEST, seal
 from toughen.recipe.recipe import as_tree, paths_of
 from toughen.runs.folder import METRICS
 from toughen.runs.writer import refuse_input_inside, sole_writer

@@ -18,7 +18,7 @@ from toughen.compare.sources import located
 from toughen.compare.tables import try_sentence, try_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
-from toughen.manifest import MANIFEST, seal
+from toughen.files.manifest import MANIFEST, seal
 from toughen.recipe.recipe import Recipe, as_tree, load_recipe, paths_of
 from toughen.recipe.shipped import DEFAULT
 from toughen.runs.folder import METRICS, is_complete

@@ -20,7 +20,7 @@ from toughen.deploy.description import read_description
 from toughen.deploy.files import METADATA, MODEL, TOKENIZER, is_export
 from toughen.deploy.ids import Batch, FastTokenizer
 from toughen.errors import InputError
-from toughen.manifest import verify
+from toughen.files.manifest import verify
 from toughen.tasks import TaskName
 
 

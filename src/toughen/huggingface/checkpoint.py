@@ -17,7 +17,7 @@ from torch import nn
 
 from toughen import __version__
 from toughen.engine.weight_average import WeightAverage
-from toughen.manifest import fault, is_sealed
+from toughen.files.manifest import fault, is_sealed
 
 STATE, RAW, AVERAGE = "toughen_state.json", "toughen_raw.safetensors", "toughen_average.safetensors"
 _NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "*.safetensors")

@@ -12,10 +12,10 @@ from transformers.trainer_utils import TrainOutput
 from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import WeightAverage
+from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint_soup import Candidates
 from toughen.machine.full_speed import full_speed
 from toughen.machine.modes import Memory, Precision
-from toughen.manifest import MANIFEST, seal
 from toughen.recipe.recipe import Recipe
 
 

@@ -24,10 +24,10 @@ from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
+from toughen.files.manifest import verify
 from toughen.huggingface.saved_head import fit_head, model_folder
 from toughen.machine.hub import hub_answers
 from toughen.machine.runtime import best_device
-from toughen.manifest import verify
 from toughen.model.base_rates import Numbers, set_bias
 from toughen.model.groups import in_head
 from toughen.model.head import apply_head, check_head, load_encoder, pooled

@@ -23,6 +23,7 @@ from toughen.engine.objectives import CrossEntropy, resolve_class_weights, weigh
 from toughen.engine.rows import Window, count_rows, rows_per_class
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
+from toughen.files.manifest import verify
 from toughen.huggingface import checkpoint, training_state
 from toughen.huggingface.bridge import Bridge, TrainerRuntime
 from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
@@ -33,7 +34,6 @@ from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
-from toughen.manifest import verify
 from toughen.model.groups import parameter_groups
 from toughen.recipe.recipe import load_recipe
 from toughen.tasks import TaskName

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from toughen.errors import InputError
-from toughen.manifest import newer_version, verify
+from toughen.files.manifest import newer_version, verify
 from toughen.tasks import task_of_config
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"

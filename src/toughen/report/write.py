@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
-from toughen.manifest import verify
+from toughen.files.manifest import verify
 from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page, try_page
 from toughen.report.card import refresh_card, write_card
 from toughen.report.style import drawing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from toughen.errors import InputError
 from toughen.files import read_json
-from toughen.manifest import verify
+from toughen.files.manifest import verify
 from toughen.recipe.recipe import Recipe, load_recipe
 from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, FOLDS, METRICS, MODEL, RECIPE
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
-from toughen.manifest import is_sealed
+from toughen.files.manifest import is_sealed
 from toughen.runs.writer import cleared, is_about_writing
 
 if TYPE_CHECKING:

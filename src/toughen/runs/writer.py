@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from toughen.errors import InputError
 from toughen.files import sync
-from toughen.manifest import MANIFEST, seal
+from toughen.files.manifest import MANIFEST, seal
 
 _TRIES = 100
 

@@ -17,11 +17,11 @@ from toughen.assess.verdict import verdict
 from toughen.classifier.classifier import Classifier
 from toughen.data.divide.overlap import text_hashes
 from toughen.files import read_json, write_json, write_whole
+from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint import last_complete
 from toughen.huggingface.pretrained import prepare
 from toughen.machine.environment import environment
 from toughen.machine.launch import from_main_process, main_process_alone, quiet_libraries
-from toughen.manifest import MANIFEST, seal
 from toughen.model.base_rates import starting_bias
 from toughen.recipe.auto import as_begun
 from toughen.recipe.recipe import load_recipe

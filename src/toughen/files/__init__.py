@@ -1,4 +1,7 @@
-"""JSON files, and files of any kind that appear whole or not at all."""
+"""Files that appear whole or not at all, and (`manifest`) folders that say whether they are whole.
+
+Imports `errors` alone; every room may import it.
+"""
 
 from __future__ import annotations
 
