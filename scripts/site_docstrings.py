@@ -1,7 +1,7 @@
 """For mkdocs.yml: how the reference reads what the source says in a way of its own.
 
-Docstrings name things as Sphinx does, by role: the site sets the name alone in code font. A setting is declared with its
-default and its help in one call: the site shows the default in the signature and the help as the field's text.
+Docstrings name things as Sphinx does, by role: the site sets the name alone in code font. A setting is declared with
+its default and its help in one call: the site shows the default in the signature and the help as the field's text.
 """
 
 import ast
