@@ -7,9 +7,10 @@ import json
 import pytest
 
 from toughen.cli import main
-from toughen.data import Data
+from toughen.data import Data, load_splits
 from toughen.data.check import check
 from toughen.data.divide.overlap import word_counts
+from toughen.errors import InputError
 
 
 def lines(count=60):
@@ -93,3 +94,77 @@ def test_chinese_characters_count_as_words():
 
     texts = ["这部电影，很好看。", "a good film - really", "BERT 模型", "tout est bien"]
     assert word_counts(pa.table({"text": texts})).tolist() == [7, 5, 3, 3]
+
+
+def refusal(source, **fields):
+    with pytest.raises(InputError) as caught:
+        load_splits(Data(source=source, **fields), seed=0)
+    return str(caught.value)
+
+
+def test_a_training_tells_all_that_stops_it_and_the_command_that_shows_it(tmp_path):
+    source = messy(tmp_path)
+    with (tmp_path / "test.csv").open("a") as file:
+        file.write("never heard of,superb\n,neg\n")
+    told = refusal(source, label="label")
+    assert told.startswith("The data have 5 problems: (1) ")
+    for what in ("2 rows cannot be read", "row 4, 21", "1 rows without a text (row 6)", "without a label (row 10)"):
+        assert what in told
+    assert f"{source}/test.csv: 1 rows without a text (row 5)" in told
+    assert "label 'superb' is never seen in train" in told
+    assert told.endswith(f"toughen check {source} --data.label label shows them, and what is only odd.")
+    assert told.count("\n") == 0
+
+
+def test_a_training_and_a_check_agree_on_what_stops(tmp_path):
+    source = messy(tmp_path)
+    told = refusal(source)
+    for problem in check(Data(source=source), seed=0).problems:
+        assert (problem.line() in told) == problem.stops
+
+
+def test_one_problem_is_told_as_ever(tmp_path):
+    (tmp_path / "data.csv").write_text("text,label\n" + "\n".join([*lines(), ",pos"]) + "\n")
+    told = refusal(str(tmp_path / "data.csv"))
+    assert told == f"{tmp_path}/data.csv, row 61: the text is empty; fill it in or remove the row."
+
+
+def test_all_columns_that_are_missing_are_named(tmp_path):
+    (tmp_path / "data.csv").write_text("text,label\n" + "\n".join(lines()) + "\n")
+    told = refusal(str(tmp_path / "data.csv"), text="body", label="stars", weight="w")
+    for what in ("no text column 'body'", "no label column 'stars'", "no weight column 'w'"):
+        assert what in told
+
+
+def test_rows_in_memory_are_refused_with_all_that_is_wrong(tmp_path):
+    rows = [{"text": f"film {i}", "label": "ab"[i % 2]} for i in range(20)]
+    rows += [{"text": "", "label": "a"}, {"text": "good", "label": None}]
+    with pytest.raises(InputError, match=r"2 problems: \(1\) .*without a text.*\(2\) .*without a label") as caught:
+        load_splits(Data(), seed=0, data=rows)
+    assert "toughen check" not in str(caught.value)
+
+
+def test_a_label_of_rows_that_are_to_be_mended_counts_as_seen(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n" + "\n".join([*lines(), ",rare", "b,"]) + "\n")
+    (tmp_path / "test.csv").write_text("text,label\none more,rare\n")
+    told = refusal(str(tmp_path))
+    assert "2 problems" in told
+    assert "rare" not in told
+
+
+def test_left_out_rows_stop_nothing_but_what_else_is_wrong_does(tmp_path, capsys):
+    one_class = [line.replace(",neg", ",pos") for line in lines()]
+    (tmp_path / "data.csv").write_text("text,label\n" + "\n".join([*one_class, ",pos"]) + "\n")
+    assert main(["check", str(tmp_path / "data.csv"), "--data.bad_rows", "drop"]) == 2
+    told = capsys.readouterr().out
+    assert "stops a training" in told
+    assert "worth knowing" in told
+    assert "left out" in told
+
+
+def test_broken_files_of_a_folder_are_all_named(tmp_path):
+    (tmp_path / "train.json").write_text("[{")
+    (tmp_path / "test.csv").write_bytes(b"text,label\ncaf\xe9,a\n")
+    told = refusal(str(tmp_path))
+    assert "train.json" in told
+    assert "test.csv" in told

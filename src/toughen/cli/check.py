@@ -41,5 +41,5 @@ def check(
         typer.echo(
             "\n".join(["", "What a training would get, bad rows left out:", *found.lines] if found.lines else [])
         )
-    if found.stops and recipe.data.bad_rows == "refuse":
+    if found.stops:
         raise typer.Exit(REFUSED)

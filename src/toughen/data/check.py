@@ -1,14 +1,16 @@
 """All that is wrong with a source, and all that is odd, at once: what stops a training and what only ought to be known.
 
-The checks are those of :func:`toughen.data.load_splits`: it stops at the first, this goes on past each.
+The checks are those of `toughen.data.splits.splits_of`: it stops at the first, this goes on past each.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +18,23 @@ import pyarrow.compute as pc
 
 from toughen.arrays import Ints
 from toughen.data.columns.bad_rows import bad_rows, without_rows
-from toughen.data.columns.choice import Columns, choose
-from toughen.data.columns.labels import Labels, read_labels
-from toughen.data.columns.spelling import like_missing, spellings
-from toughen.data.config import Data
+from toughen.data.columns.choice import Columns, choose, named_labels
+from toughen.data.columns.find import present
+from toughen.data.columns.labels import Labels, put_last, read_labels
+from toughen.data.columns.spelling import fold_spellings, like_missing, spellings
+from toughen.data.columns.targets import TARGETS
+from toughen.data.columns.texts import read_texts
+from toughen.data.config import COLUMNS, Data
 from toughen.data.read.chunks import hash_texts, pieces
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.raw import Raw, listed
 from toughen.data.read.sources import read_source
-from toughen.data.splits import LABELLED, splits_of
+from toughen.data.splits import LABELLED, read_facts, read_unlabelled, splits_of
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 DROP = "--data.bad_rows drop"
+DROPPED = "left out (data.bad_rows drop)"
 SHOWN = 5  # rows that are named
 FEW = 10  # texts of a class below which little can be learnt of it
 SAMPLED = 2_000  # texts whose letters are looked at
@@ -86,40 +92,154 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
     lines: tuple[str, ...] = ()
     try:
         raws = read_source(config.source if data is None else data, encoding=config.encoding, drop=True)
-        problems += [_report_damage(raw) for raw in raws.values() if raw.damage]
-        train = raws.get(WHOLE) or raws.get("train")
-        if train is None:
-            raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
+        problems = stopping(raws, config)
+        train = _train(raws)
         columns, task = choose(train, config)
-        splits = {"train": train} | {name: raws[name] for name in LABELLED[1:] if name in raws}
-        clean = {}
-        for name, raw in splits.items():
-            bad = bad_rows(raw, columns, task)
-            problems += [_bad(raw, what, rows) for what, rows in bad.items() if not _withheld(name, raw, rows)]
-            clean[name] = raw if any(_withheld(name, raw, rows) for rows in bad.values()) else without_rows(raw, bad)
+        clean = {name: raw for name, (raw, _) in _divided(raws, columns, task).items()}
         problems += _odd(clean, columns, task, config)
         summary = splits_of({**raws, **clean}, replace(config, bad_rows="drop"), seed).summary
         problems += _recurring(summary.shared, summary.repeated, summary.conflicting)
         lines = tuple(summary.lines())
     except InputError as error:
-        problems.append(Problem(True, str(error).removesuffix(".")))
+        problems += _new([_refusal(error)], problems)
     return Checked(tuple(sorted(problems, key=lambda problem: not problem.stops)), lines)
+
+
+def stopping(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
+    """Return every kind of thing for which a training refuses the data, each once.
+
+    Args:
+        raws: the splits, as they were read; damaged rows left out and named in them.
+        config: the `data` part of a recipe.
+    """
+    refuses = config.bad_rows == "refuse"
+    problems = [_report_damage(raw, refuses) for raw in raws.values() if raw.damage]
+    try:
+        train = _train(raws)
+        missing = _missing_columns(train, config)
+        if missing:
+            return problems + missing
+        columns, task = choose(train, config)
+    except InputError as error:
+        return [*problems, _refusal(error)]
+    divided: dict[str, Raw] = {}
+    for name, raw in _labelled(raws).items():
+        found = _tried(bad_rows, raw, columns, task)
+        if found:
+            problems += found
+            continue
+        divided[name], bad = _divided({name: raw}, columns, task)[name]
+        problems += [_bad(raw, what, rows, refuses) for what, rows in bad.items()]
+    return problems + _new(_faults(raws, divided, columns, task, config), problems)
+
+
+def _train(raws: Mapping[str, Raw]) -> Raw:
+    train = raws.get(WHOLE) or raws.get("train")
+    if train is None:
+        raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
+    return train
+
+
+def _labelled(raws: Mapping[str, Raw]) -> dict[str, Raw]:
+    return {"train": _train(raws)} | {name: raws[name] for name in LABELLED[1:] if name in raws}
+
+
+def _divided(raws: Mapping[str, Raw], columns: Columns, task: TaskName) -> dict[str, tuple[Raw, dict[str, Ints]]]:
+    """Return each labelled split without its bad rows, and those; a split that withholds its labels as it is."""
+    found = {}
+    for name, raw in (_labelled(raws) if WHOLE in raws or "train" in raws else raws).items():
+        bad = bad_rows(raw, columns, task)
+        withheld = any(_withheld(name, raw, rows) for rows in bad.values())
+        found[name] = (raw, {}) if withheld else (without_rows(raw, bad), bad)
+    return found
+
+
+def _missing_columns(train: Raw, config: Data) -> list[Problem]:
+    """Return a problem for each column that is named and is not there."""
+    named = {role: getattr(config, role) for role in COLUMNS if getattr(config, role) is not None}
+    problems = [one for role, name in named.items() if role != "label" for one in _tried(present, train, name, role)]
+    return problems + (_tried(named_labels, train, named["label"]) if "label" in named else [])
+
+
+def _faults(
+    raws: Mapping[str, Raw], splits: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data
+) -> list[Problem]:
+    """Return what stops a training about the rows that are left in the splits."""
+    problems: list[Problem] = []
+    targets: dict[str, Any] = {}
+    for name, raw in splits.items():
+        problems += _tried(read_texts, raw, columns, task)
+        problems += _tried(read_facts, raw, columns, name)
+        try:
+            target = TARGETS[task](raw, columns)
+            if not (name == "test" and task != "tokens" and target.withheld()):
+                target.check()
+                targets[name] = target
+        except InputError as error:
+            problems.append(_refusal(error))
+    if "train" in targets:
+        with suppress(InputError):  # bad rows may carry labels that no other has: once they are mended, train has them
+            targets["train"] = TARGETS[task](_train(raws), columns)
+        problems += _unlearnable(targets, config)
+    if config.unlabelled is not None:
+        problems += _tried(lambda: read_unlabelled(config, columns))
+    return problems
+
+
+def _unlearnable(targets: Mapping[str, Any], config: Data) -> list[Problem]:
+    """Return what stops a training about the labels: one class alone, or a label that train lacks."""
+    if config.labels == "folded":
+        fold_spellings(targets.values())
+    train = targets["train"]
+    try:
+        names = train.label_names()
+        if config.positive_label is not None:
+            put_last(names, config.positive_label, train.raw)
+    except InputError as error:
+        return [] if _has_unknown(train) else [_refusal(error)]
+    others = [target for name, target in targets.items() if name != "train"]
+    return [one for target in others for one in _tried(target.check_seen, train, names)]
+
+
+def _has_unknown(target: Any) -> bool:
+    """Tell labels of which some cannot be read or are missing: once mended, they may be of another class."""
+    return bool(target.raw.damage) or bool(hasattr(target, "labels") and target.labels.names.null_count)
+
+
+def _tried(look: Callable[..., object], *args: object) -> list[Problem]:
+    try:
+        look(*args)
+    except InputError as error:
+        return [_refusal(error)]
+    return []
+
+
+def _refusal(error: InputError) -> Problem:
+    return Problem(True, str(error).removesuffix("."))
+
+
+def _new(found: Sequence[Problem], known: Sequence[Problem]) -> list[Problem]:
+    """Return what is found and not known, each once."""
+    return [one for one in dict.fromkeys(found) if one not in known]
 
 
 def _withheld(split: str, raw: Raw, rows: Ints) -> bool:
     return split == "test" and len(rows) == raw.table.num_rows
 
 
-def _report_damage(raw: Raw) -> Problem:
+def _report_damage(raw: Raw, refuses: bool) -> Problem:
     says = (
         f"{raw.name}: {len(raw.damage):,} rows cannot be read; the first: {raw.damage[0].sentence.partition('; ')[0]}"
     )
-    return Problem(True, says, tuple(one.row for one in raw.damage[:SHOWN]), DROP)
+    return Problem(refuses, says, tuple(one.row for one in raw.damage[:SHOWN]), DROP if refuses else DROPPED)
 
 
-def _bad(raw: Raw, what: str, rows: Ints) -> Problem:
-    numbers = raw.numbers()[rows[:SHOWN]] + 1
-    return Problem(True, f"{raw.name}: {len(rows):,} rows {what}", tuple(int(row) for row in numbers), DROP)
+def _bad(raw: Raw, what: str, rows: Ints, refuses: bool) -> Problem:
+    says = f"{raw.name}: {len(rows):,} rows {what}"
+    remedy = DROP if refuses else DROPPED
+    if raw.files:
+        return Problem(refuses, f"{says}; the first: {raw.place(int(rows[0]))}", (), remedy)
+    return Problem(refuses, says, tuple(int(row) for row in raw.numbers()[rows[:SHOWN]] + 1), remedy)
 
 
 def _odd(splits: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data) -> Iterator[Problem]:

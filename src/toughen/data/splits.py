@@ -56,24 +56,17 @@ class Splits:
     held_out: bool = False
 
 
-def load_splits(config: Data, *, seed: int, data: object | None = None) -> Splits:
-    """Read, check and divide labelled texts.
+def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
+    """Check and divide what was read.
 
     Args:
+        raws: the splits, as they were read.
         config: the `data` part of a recipe.
-        seed: fixes which rows are held out when the source has no validation split.
-        data: in place of ``config.source``: a path, DataFrame, Dataset, DatasetDict, list of (text, label), of
-            (text, text_pair, label) or of dicts, or a dict of splits of those.
+        seed: fixes which rows are held out when there is no validation split.
 
     Raises:
         InputError: in one sentence, at the first thing that is wrong with the data.
     """
-    source, drop = config.source if data is None else data, config.bad_rows == "drop"
-    return splits_of(read_source(source, encoding=config.encoding, drop=drop), config, seed)
-
-
-def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
-    """Check and divide what was read; arguments and errors as for :func:`load_splits`."""
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
@@ -82,7 +75,7 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config)
     sketches = {split: sketch(table) for split, table in tables.items()}
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
-    unlabelled, more = _read_unlabelled(config, divided, columns)
+    unlabelled, more = _unlabelled_to_use(config, divided, columns)
     read = [note for raw in raws.values() for note in raw.notes]
     notes = (*read, *_task_notes(task, names, columns), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
@@ -215,13 +208,17 @@ def _read_splits(
     notes += [*like_missing(names), *([said_positive(names)] if task == "single-label" and len(names) == 2 else [])]
     for target in targets.values():
         target.check_seen(targets["train"], names)
-    more = {split: _facts(raw, columns, split) for split, raw in read.items()}
+    more = {split: read_facts(raw, columns, split) for split, raw in read.items()}
     tables = {s: _table(texts[s], targets[s].values(names), more[s], read[s].numbers()) for s in texts}
     return tables, names, tuple(notes)
 
 
-def _facts(raw: Raw, columns: Columns, split: str) -> dict[str, Any]:
-    """Return the groups and weights of a split; validation and test may have none."""
+def read_facts(raw: Raw, columns: Columns, split: str) -> dict[str, Any]:
+    """Return the groups and weights of a split; validation and test may have none.
+
+    Raises:
+        InputError: at the first row that lacks one, or a column that holds something else.
+    """
     asked = (("group", columns.group, check_groups), ("weight", columns.weight, read_weights))
     return {
         name: read(raw, column)
@@ -238,13 +235,13 @@ def _table(
     return pa.table({**texts, **label, "row": row, **(more or {})})
 
 
-def _read_unlabelled(
+def _unlabelled_to_use(
     config: Data, divided: Mapping[str, pa.Table], columns: Columns
 ) -> tuple[pa.Table | None, tuple[str, ...]]:
     """Read the texts without labels, less those that are scored later."""
     if config.unlabelled is None:
         return None, ()
-    texts = _unlabelled_texts(pick(config.unlabelled, None), columns)
+    texts = read_unlabelled(config, columns)
     kept = without(texts, *scored(divided)) if config.drop_shared else texts
     if kept.num_rows == 0:
         raise InputError(
@@ -255,8 +252,13 @@ def _read_unlabelled(
     return kept, (note,) if dropped else ()
 
 
-def _unlabelled_texts(raw: Raw, columns: Columns) -> pa.Table:
-    """Read the texts under usual names; of pairs, under the names of the training data where they stand."""
+def read_unlabelled(config: Data, columns: Columns) -> pa.Table:
+    """Read the texts of ``config.unlabelled``, under usual names; of pairs, under the training data's where they stand.
+
+    Raises:
+        InputError: in one sentence, at the first thing that is wrong.
+    """
+    raw = pick(config.unlabelled, None)
     text: str | None = None
     second: str | None = None
     if columns.pair is not None:

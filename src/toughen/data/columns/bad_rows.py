@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toughen.arrays import Ints
+from toughen.data.columns.checks import as_strings
 from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import read_labels
@@ -76,6 +77,7 @@ def _blank(raw: Raw, column: str) -> Mask:
     if is_list(raw, column):
         return np.asarray(pc.or_kleene(pc.is_null(values), pc.equal(pc.list_value_length(values), 0)))
     if is_string(values.type):
+        values = as_strings(raw, column, "text")
         return np.asarray(pc.or_kleene(pc.is_null(values), pc.equal(pc.utf8_trim_whitespace(values), "")))
     return np.asarray(pc.is_null(values))
 

@@ -23,7 +23,7 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
         InputError: at a column of another type, invalid UTF-8, or the first text that is null or blank.
     """
     which = "text" if role == "text" else "second text"
-    texts = _as_strings(raw, column, role)
+    texts = as_strings(raw, column, role)
     empty = mapped(texts, _is_empty, pa.bool_())
     row = first_row(empty)
     if row is not None:
@@ -42,7 +42,7 @@ def lenient_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
     """
     kind = raw.column(column).type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_string(kind):
-        return _as_strings(raw, column, role)
+        return as_strings(raw, column, role)
     return mapped(raw.column(column), lambda piece: piece.cast(pa.string()), pa.string())
 
 
@@ -55,7 +55,12 @@ def _is_empty(texts: Any) -> Any:
     return pc.or_kleene(pc.is_null(texts), pc.equal(pc.utf8_trim_whitespace(texts), ""))
 
 
-def _as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
+def as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
+    """Return a column of texts as it stands, string [N].
+
+    Raises:
+        InputError: at a column of another type, or the first text that is invalid UTF-8.
+    """
     texts = raw.column(column)
     kind = texts.type
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

@@ -107,7 +107,21 @@ def _split_files(folder: Path, how: How) -> dict[str, Raw]:
             raise InputError(f"Both {found[split]} and {path} could be the {split} split; remove or rename one.")
         if split:
             found[split] = path
-    return {split: read_file(path, **how) for split, path in found.items()}
+    return _read_all(found, how)
+
+
+def _read_all(files: dict[str, Path], how: How) -> dict[str, Raw]:
+    """Read every file, and only then refuse those that cannot be read."""
+    splits: dict[str, Raw] = {}
+    faults: list[InputError] = []
+    for split, path in files.items():
+        try:
+            splits[split] = read_file(path, **how)
+        except InputError as error:
+            faults.append(error)
+    if faults:
+        raise InputError(" ".join(str(fault) for fault in faults)) from faults[0].__cause__
+    return splits
 
 
 def _split_folders(folder: Path, encoding: str | None) -> dict[str, Raw]:
