@@ -29,6 +29,24 @@ SHARE = 0.6
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 UNTRANSLATED = re.compile(r"(?:\b[A-Za-z][A-Za-z'’-]*[ ,;:.]+){7,}")
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff）”][,;:!?](?=\s|$|[\u4e00-\u9fff])|[\u4e00-\u9fff]\.(?=\s|$)")
+NOT_CLOSED = re.compile(r"[。：；，！？]\*\*[^\s*]")
+"""CommonMark ends no bold between a mark and a letter: a code host shows the asterisks."""
+NOT_SAID = {
+    "逐词标注": "序列标注",
+    "询问": "查询",
+    "稳健": "鲁棒",
+    "输入错误的文本": "拼写噪声",
+    "另一类文本": "分布外（OOD）文本",
+    "词元": "token",
+    "检查点汤": "检查点模型汤",
+    "做汤": "做模型汤",
+    "分折的运行": "K 折训练结果",
+    "一次运行": "一个训练结果",
+    "的运行": "的训练结果",
+    "覆盖率 (level)": "置信水平",
+    "作答": "预测",
+}
+"""Words that no practitioner uses, and the ones they do."""
 
 
 class Section(NamedTuple):
@@ -221,6 +239,8 @@ def not_chinese(chinese: str) -> list[str]:
     characters = len(CHINESE.findall(text))
     found = [f"left in English: {match[0]}" for match in UNTRANSLATED.finditer(text)]
     found += [f"half-width: {text[max(0, m.start() - 10) : m.end() + 5]}" for m in HALF_WIDTH.finditer(text)]
+    found += [f"asterisks that a code host shows: {match[0]}" for match in NOT_CLOSED.finditer(text)]
+    found += [f"{word} is not said; write {better}" for word, better in NOT_SAID.items() if word in text]
     share = characters / (characters + letters)
     return found + ([f"{share:.0%} of the letters are Chinese"] if share < SHARE else [])
 
@@ -266,7 +286,7 @@ DOCTORED = {
     "code behind a comment": (different_blocks, "plain-loop.md", "average.update()  # 2", "average.reset()  # 2"),
     "line of output": (different_blocks, "cost.md", "645.1 MiB  645.1 MiB", "645.1 MiB  654.1 MiB"),
     "block left out": (different_blocks, "cost.md", "    plan: 313 steps", "plan: 313 steps"),
-    "number": (different_numbers, "cost.md", "一次传到权重的反向为 2 个", "一次传到权重的反向为 3 个"),
+    "number": (different_numbers, "cost.md", "一次传到权重的反向传播为 2 个", "一次传到权重的反向传播为 3 个"),
     "number of a table": (different_numbers, "cost.md", "| 10 | 16 |", "| 10 | 61 |"),
     "number left out": (different_numbers, "evaluate.md", "（1,000 次；", "（"),
     "setting": (different_code, "folds.md", "`--group COLUMN`", "`--groups COLUMN`"),
@@ -292,6 +312,8 @@ DOCTORED = {
         "No data is needed: the texts are random token ids, ",
     ),
     "half-width comma": (not_chinese, "cost.md", "不需要数据：", "不需要数据,"),
+    "bold that is not closed": (not_chinese, "try.md", "**先跑最便宜的**。", "**先跑最便宜的。**"),
+    "word that nobody says": (not_chinese, "evaluate.md", "序列标注", "逐词标注"),
     "mostly English": (not_chinese, "cost.md", "不需要数据：", "Latin-letters" * 200),
 }
 
