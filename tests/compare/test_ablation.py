@@ -35,6 +35,15 @@ def finished(folder, scores, split="test"):
         (run / "metrics.json").write_text(json.dumps(content | {split: metrics}))
 
 
+def name_positive(folder):
+    """Write the positive class into every run."""
+    for path in folder.rglob("metrics.json"):
+        content = json.loads(path.read_text())
+        for split in ("validation", "test"):
+            content[split]["positive_class"] = "spam"
+        path.write_text(json.dumps(content))
+
+
 def ablation(folder, seeds=3, **more):
     recipe = load_recipe("tough-stack", {"data": "reviews.csv", "training.seed": 0})
     return Ablation(make_plan(recipe, ("objective", "adversary"), design="full", seeds=seeds), folder, **more)
@@ -87,6 +96,16 @@ def test_the_effects_are_paired_by_seed(tmp_path):
     assert effects["main effect", "adversary"]["values"] == pytest.approx([0.04, 0.03, 0.03])
     assert effects["main effect", "adversary"]["relative_cost"] == pytest.approx(26 / 9)
     assert effects["against plain", "objective+adversary"]["relative_cost"] == pytest.approx(16 / 3)
+
+
+def test_the_class_that_f1_speaks_of_is_named(tmp_path):
+    finished(tmp_path, SCORES)
+    name_positive(tmp_path)
+    said = "f1 are those of the positive class 'spam'."
+    result = summarise(ablation(tmp_path)) | {"failed": {}}
+    assert result["positive_class"] == "spam"
+    assert said in ablation_table(result)
+    assert said not in ablation_table(summarise(ablation(tmp_path, metric="accuracy")) | {"failed": {}})
 
 
 def test_holm_counts_each_question_apart(tmp_path):

@@ -1,5 +1,6 @@
 """`toughen compare`: the same texts for all, seeds grouped, refusals by name."""
 
+import html
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence
 from toughen.files.manifest import seal
+from toughen.report.write import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
@@ -67,6 +69,19 @@ def test_every_metric_of_evaluate_can_be_compared(runs, test_file):
         assert entry["mean"] == (None if None in (ours, theirs) else pytest.approx(ours - theirs))
         said = entry["mean"] is not None and metric in LESS_IS_BETTER
         assert ("lower is better" in entry["sentence"]) == said
+
+
+def test_the_class_that_f1_speaks_of_is_printed_and_saved(compared, runs, test_file, capsys):
+    result, folder = compared
+    said = "Precision, recall and f1 are those of the positive class 'positive'."
+    assert result["positive_class"] == "positive"
+    assert json.loads((folder / "comparison.json").read_text())["positive_class"] == "positive"
+    assert said in (folder / "table.md").read_text()
+    write_report(folder)
+    assert said in html.unescape((folder / "report.html").read_text())
+    two = [str(runs[name]) for name in ("plain-0", "fgm-0")]
+    assert main(["compare", *two, "--data", str(test_file), "--samples", "100"]) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_cost_stands_beside_benefit(compared, runs):

@@ -51,6 +51,7 @@ def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path,
 
     assert [(t["number"], t["state"]) for t in result["trials"]] == [(i, "complete") for i in range(3)]
     assert result["trials"][:2] == first["trials"]
+    assert result["positive_class"] == "positive"
     assert all(len(t["evaluations"]) == 2 for t in result["trials"])
     assert result["best"]["value"] == max(t["value"] for t in result["trials"])
     for number in range(3):

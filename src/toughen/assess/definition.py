@@ -6,7 +6,7 @@ Obstacles are decided before a library is asked, which would answer 0 and warn.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,7 @@ class Counted(Sized, Protocol):
 
 POSITIVE_CLASS = "positive_class"
 NO_NUMBERS = ("undefined", POSITIVE_CLASS)
+OF_ONE_CLASS = frozenset(("precision", "recall", "f1"))
 """Entries of metrics that are words about the numbers."""
 S = TypeVar("S", bound=Sized)
 Rule = tuple[Callable[[S], str | None], Callable[[S], float]]
@@ -101,6 +102,21 @@ def of_positive_class(metrics: Mapping[str, object]) -> str | None:
     """Say whose precision, recall and F1 are told, where they are those of one class of two."""
     name = metrics.get(POSITIVE_CLASS)
     return None if name is None else f"precision, recall and f1 are those of the positive class {name!r}"
+
+
+def positive_class(task: str, label_names: Sequence[str]) -> str | None:
+    """Return the name of the class that a task's precision, recall and F1 are those of; None where there is none."""
+    return label_names[1] if task == "single-label" and len(label_names) == 2 else None
+
+
+def said_beside(result: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on whose scores a comparison compares, where they are those of one class of two.
+
+    ``result`` has ``positive_class``, and the name of the score as ``metric`` or those of several as ``metrics``.
+    """
+    whose = of_positive_class(result)
+    names = result.get("metrics") or (result["metric"],)
+    return [f"{whose[:1].upper()}{whose[1:]}."] if whose and not OF_ONE_CLASS.isdisjoint(names) else []
 
 
 def nothing(_: Sized) -> None:

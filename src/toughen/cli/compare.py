@@ -76,6 +76,7 @@ def compare(
     named = {"text": text, "label": label, "text_pair": text_pair}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
+        from toughen.assess.definition import said_beside  # loads numpy
         from toughen.compare import comparison, tables  # load torch
         from toughen.report.write import say_report  # loads numpy
 
@@ -84,6 +85,8 @@ def compare(
         )
         for difference in result["differences"]:
             typer.echo(difference["sentence"])
+        for line in said_beside(result):
+            typer.echo(line)
         for line in tables.seen_lines(result):
             typer.echo(line, err=True)
         say_report(output, partial(typer.echo, err=True))
@@ -131,6 +134,7 @@ def _ablate(
     jobs: int,
     only_plan: bool,
 ) -> dict[str, Any]:
+    from toughen.assess.definition import said_beside  # loads numpy
     from toughen.compare import ablation as ablations  # loads torch
     from toughen.compare import ablation_plan, tables  # load torch
     from toughen.report.write import say_report  # loads numpy
@@ -146,6 +150,8 @@ def _ablate(
     result = ablations.ablate(ablation, jobs=jobs, say=typer.echo, planned=lambda: say_report(output, typer.echo))
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
+    for line in said_beside(result):
+        typer.echo(line)
     typer.echo(f"The table is in {output / ablations.TABLE}")
     say_report(output, typer.echo)
     return result
@@ -186,6 +192,7 @@ def search(
     toughen search plain --over training.learning_rate=1e-5:1e-4:log --trials 20 --data reviews --output search
     """
     with show.only_json(as_json):
+        from toughen.assess.definition import said_beside  # loads numpy
         from toughen.compare import search as searches  # loads torch
         from toughen.compare.search_space import make_space, read_space  # loads torch
         from toughen.report.write import say_report  # loads numpy
@@ -199,6 +206,8 @@ def search(
         typer.echo(
             f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
         )
+        for line in said_beside(result):
+            typer.echo(line)
         say_report(output, typer.echo)
     if as_json:
         show.print_json(result)

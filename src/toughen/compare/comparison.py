@@ -11,7 +11,7 @@ import numpy as np
 
 from toughen.arrays import Floats
 from toughen.assess.choice import chosen_metric
-from toughen.assess.definition import NO_NUMBERS
+from toughen.assess.definition import NO_NUMBERS, POSITIVE_CLASS, positive_class
 from toughen.assess.intervals import MAIN_METRICS, metric_points, metric_values, resampled_metrics
 from toughen.assess.metrics import Scored
 from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
@@ -105,6 +105,7 @@ def _result(
     differences = [entry for name in scoring.metrics for entry in drawn.differences(name)]
     return {
         **{name: getattr(scoring, name) for name in ("task", "label_names", "metric", "metrics", "samples")},
+        POSITIVE_CLASS: positive_class(scoring.task, scoring.label_names),
         "level": level,
         "baseline": base.name,
         "groups": [_describe_group(group, scores, scoring.metrics) for group in groups],

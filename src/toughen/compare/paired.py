@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toughen.assess.choice import chosen_metric
-from toughen.assess.definition import NO_NUMBERS
+from toughen.assess.definition import NO_NUMBERS, POSITIVE_CLASS
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, PairedPlan, step_cost
 from toughen.compare.pool import Job
 from toughen.compare.sources import located
@@ -91,11 +91,12 @@ def results(paired: Paired) -> dict[str, Any]:
     """Read the finished runs: ``split``, ``metric``, ``arms`` and ``effects``, as ``docs/ablate.md`` has them."""
     done, cost = paired.finished(), paired.cost()
     if not any(done.values()):
-        return {"split": None, "metric": None, "arms": [], "effects": []}
+        return {"split": None, "metric": None, POSITIVE_CLASS: None, "arms": [], "effects": []}
     split, metric = measured_by(done, paired.metric)
     scores = paired.scores(done, split, metric)
     arms = [_arm(paired, arm, done[arm.name], scores[arm.name], cost[arm.name]) for arm in paired.plan.arms]
-    return {"split": split, "metric": metric, "arms": arms, "effects": _effects(paired.plan.contrasts, scores, cost)}
+    head = {"split": split, "metric": metric, POSITIVE_CLASS: _first(done)[split].get(POSITIVE_CLASS)}
+    return head | {"arms": arms, "effects": _effects(paired.plan.contrasts, scores, cost)}
 
 
 def measured_by(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str | None) -> tuple[str, str]:
@@ -104,10 +105,14 @@ def measured_by(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
     Raises:
         InputError: if the runs have no such metric.
     """
-    first = next(run for runs in done.values() for run in runs.values())
+    first = _first(done)
     split = "test" if first.get("test") else "validation"
     known = [name for name, value in first[split].items() if name not in _NOT_SCORES and _may_be_score(value)]
     return split, chosen_metric(metric, known)
+
+
+def _first(done: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Mapping[str, Any]:
+    return next(run for runs in done.values() for run in runs.values())
 
 
 def _may_be_score(value: object) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
+from toughen.assess.definition import POSITIVE_CLASS, positive_class
 from toughen.compare.pool import Job, Worker
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located, splits_without_test
@@ -84,7 +85,7 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
     optuna = _optuna()
     if trials < 1:
         raise InputError(f"--trials must be at least 1, got {trials}.")
-    metric = _metric(wanted.recipe)
+    metric, positive = _metric(wanted.recipe)
     refuse_input_inside(wanted.folder, paths_of(wanted.recipe))
     wanted.folder.mkdir(parents=True, exist_ok=True)
     study = _study(optuna, wanted, metric)
@@ -93,7 +94,7 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
         tried.go_on(number)
     while tried.finished() + tried.in_work() < trials:
         tried.start()
-    result = _summary(optuna, study, wanted, metric)
+    result = _summary(optuna, study, wanted, metric) | {POSITIVE_CLASS: positive}
     write_json(wanted.folder / RESULT, result)
     if result["best"] is None:
         reasons = {t["failed"] for t in result["trials"] if t["failed"]}
@@ -112,10 +113,13 @@ def _optuna() -> Any:
     return optuna
 
 
-def _metric(recipe: Recipe) -> str:
-    """Read the data as the trials will, without test, and return the score that chooses."""
+def _metric(recipe: Recipe) -> tuple[str, str | None]:
+    """Read the data as the trials will, without test; return the score that chooses, and the class that it speaks of.
+
+    The class is None where no score speaks of one alone.
+    """
     splits = load_splits(recipe.data, seed=recipe.training.seed, data=splits_without_test(recipe.data.source))
-    return selecting_metric(recipe.training.metric, splits.task)
+    return selecting_metric(recipe.training.metric, splits.task), positive_class(splits.task, splits.label_names)
 
 
 def _study(optuna: Any, wanted: Search, metric: str) -> Any:

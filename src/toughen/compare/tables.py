@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.definition import said_beside
 from toughen.assess.headline import BASELINES
 from toughen.statistics.wording import number, p_value, power_sentence
 
@@ -105,6 +106,7 @@ def _effect(effect: Mapping[str, Any]) -> Row:
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
     notes = [
+        *said_beside(result),
         "Intervals and p are Student's t over seeds: they speak of other seeds on these texts, not of other texts. "
         "Holm's correction counts the differences against plain together, and all other rows together.",
         power_sentence(result["power"]),
@@ -185,6 +187,7 @@ def try_table(result: Mapping[str, Any]) -> str:
     parts = [f"# Tried: {', '.join(result['recipes'])}", markdown(*try_rows(result)), result["sentence"]]
     if result["split"] == "validation":
         parts.append(ON_VALIDATION)
+    parts += said_beside(result)
     return "\n\n".join([*parts, f"Next: {result['next']}"]) + "\n"
 
 
@@ -235,7 +238,8 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"## Against {result['baseline']}",
         markdown(("recipe", "score", "difference", f"{result['level']:.0%} interval", "p", "p (Holm)", "cost"), rows),
     ]
-    return "\n\n".join([*parts, *_mcnemar_table(result["mcnemar"]), *seen_lines(result)]) + "\n"
+    more = [*said_beside(result), *_mcnemar_table(result["mcnemar"]), *seen_lines(result)]
+    return "\n\n".join([*parts, *more]) + "\n"
 
 
 def _spread(sd: float | None) -> str:

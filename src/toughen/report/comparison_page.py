@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.definition import said_beside
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
@@ -23,6 +24,7 @@ def comparison_page(path: Path) -> Page:
     main = [one for one in differences if one["metric"] == metric]
     basis = "texts and seeds" if any(min(one["seeds"]) > 1 for one in main) else "texts"
     summary = [difference(one, metric, one["against"], basis) for one in main]
+    summary += said_beside(result)
     if basis == "texts":
         summary.append("Each recipe has one run, so that this speaks of other texts, not of other seeds.")
     seen = [run["path"] for group in result["groups"] for run in group["runs"] if run["seen_in_training"]]
@@ -175,7 +177,7 @@ def ablation_page(path: Path) -> Page:
     main = [one for one in effects if one["kind"] == "against plain"]
     others = [one for one in effects if one["kind"] != "against plain"]
     summary = [difference(one, metric, "plain", "seeds") for one in main]
-    summary += _power(result.get("power") or {})
+    summary += [*said_beside(result), *_power(result.get("power") or {})]
     if result.get("failed"):
         summary.append(
             f"{count(len(result['failed']), 'run')} failed, and is missing here: {', '.join(result['failed'])}."
@@ -311,6 +313,7 @@ def search_page(path: Path) -> Page:
             "It is the best of many on the same texts and so flatters the settings; train with "
             "them and report the test score."
         )
+    summary += said_beside(result)
     facts = [("study", result["study"]), ("score", f"{named(metric)} on {result['split']}, {result['direction']}d")]
     blocks: list[Block] = [_chart_trials(done, metric)] if done else [Note("No trial has finished.")]
     keys = dict.fromkeys(key for trial in trials for key in trial["settings"])

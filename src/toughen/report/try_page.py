@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.assess.definition import said_beside
 from toughen.assess.headline import BASELINES
 from toughen.files import read_json
 from toughen.report import charts
@@ -48,7 +49,8 @@ def try_page(path: Path) -> Page:
         Section("Cost and benefit", cost),
     ]
     found, _, power = result["sentence"].partition(". ")
-    summary = [f"{found.rstrip('.')}.", *([power] if power else []), f"Next: {result['next']}"]
+    whose = said_beside(result)
+    summary = [f"{found.rstrip('.')}.", *([power] if power else []), *whose, f"Next: {result['next']}"]
     return Page("try", name, summary, facts, sections)
 
 
