@@ -26,6 +26,7 @@ from toughen.engine.reduction import PERTURBED, back_propagate
 from toughen.engine.rows import count_rows, label_scale, positive
 from toughen.engine.site import Site
 from toughen.engine.step import Context
+from toughen.engine.unperturbed import Unperturbed
 from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
 from toughen.machine.full_speed import full_speed
@@ -60,6 +61,7 @@ class Engine:
         tally: training accuracy since it was last reset.
         log: sums since it was last asked for; see :meth:`terms`.
         left_out: rows whose loss is not finite, which were left out of their steps.
+        unperturbed: rows whose perturbation was set to 0, since its gradient is not finite.
         radius: the scale of ``adversary.radius: auto``, else None.
     """
 
@@ -163,6 +165,7 @@ class Engine:
         self.cost = Cost()
         self.tally = Tally()
         self.left_out = LeftOut()
+        self.unperturbed = Unperturbed()
         auto = getattr(self.adversary, "radius", None) == "auto"
         self.radius = AutoRadius(self.adversary.label_free) if self.adversary is not None and auto else None
         self.log: dict[str, Tensor] = {}
@@ -308,6 +311,7 @@ class Engine:
         Args:
             mean: takes the mean over processes, where there are several.
         """
+        self.unperturbed.tell(getattr(self.adversary, "name", ""))
         count = max(self._logged_updates, 1)
         means = mean({name: float(value) / count for name, value in self.log.items()})
         self.log, self._logged_updates = {}, 0

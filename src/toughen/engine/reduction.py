@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toughen.engine.counters import Cost, Tally
     from toughen.engine.likelihood import Likelihood
     from toughen.engine.radius import AutoRadius
+    from toughen.engine.unperturbed import Unperturbed
     from toughen.machine.runtime import Runtime
 
 
@@ -36,6 +37,7 @@ class Owner(Protocol):
     tally: Tally
     radius: AutoRadius | None
     left_out: LeftOut
+    unperturbed: Unperturbed
     likelihood: Likelihood
     log: dict[str, Tensor]
 
@@ -117,6 +119,7 @@ class Reduction:
             self._in_weights(adversary, step, sync)
         else:
             self._in_embeddings(adversary, step, sync)
+            self._engine.unperturbed.add(step.zeroed())
         for name, value in step.recorded.items():
             self._record(name, value)
         self._count_hits(step)

@@ -50,6 +50,7 @@ class Space:
     Attributes:
         length: what one unit of the adversary's lengths is, in embedding units: a number, or [B, 1, 1] ([1, 1]) where
             it depends on the text.
+        zeroed: [B] bool, the examples whose perturbation was set to 0, since a gradient of theirs was not finite.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Space:
             factor: [] on all lengths, what ``radius: auto`` is at now.
         """
         self._noise = noise
+        self.zeroed = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
         self.length: Tensor | float = (1.0 if adversary.radius_unit == "absolute" else site.unit) * factor
         self._keep = keep.unsqueeze(-1).to(site.dtype)
         self._rows: Tensor | None = None
@@ -131,7 +133,9 @@ class Space:
         else:
             unit = gradient / norm.clamp(min=TINY)
         moved = leaf.detach() + (size * self.length) * unit
-        return torch.where(norm.isfinite(), moved, 0.0).requires_grad_()
+        known = norm.isfinite()
+        self.zeroed = self.zeroed | ~known.flatten()  # one norm of a whole table is that of every example
+        return torch.where(known, moved, 0.0).requires_grad_()
 
     def projected(self, leaf: Tensor, radius: float, norm: Norm) -> Tensor:
         """Return the nearest leaf in the ball of this radius around 0."""

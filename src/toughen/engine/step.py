@@ -95,6 +95,7 @@ class Step:
         self.units = context.likelihood.units(self.labels)
         self.label_scale = label_scale
         self.recorded: dict[str, Tensor] = {}
+        self._space: Space | None = None
         self.first_logits: Tensor | None = None
         self.before: Tensor | None = None
         self.after: Tensor | None = None
@@ -209,7 +210,15 @@ class Step:
             keep = keep & (self._weight > 0).unsqueeze(1)
         if not adversary.special_tokens:
             keep = keep & ~torch.isin(self._ids, _on_device(self._context.special_ids, self._ids.device))
-        return Space(adversary, self._context.site, self._ids, keep, self._context.noise, self._context.factor)
+        given = (adversary, self._context.site, self._ids, keep, self._context.noise, self._context.factor)
+        self._space = Space(*given)
+        return self._space
+
+    def zeroed(self) -> Tensor:
+        """Return [B] bool: the rows that count and whose perturbation was set to 0 (see :class:`Space`)."""
+        if self._space is None:
+            return torch.zeros_like(self._ids[:, 0], dtype=torch.bool)
+        return self._space.zeroed if self._weight is None else self._space.zeroed & (self._weight > 0)
 
     def _mix(self, inputs: InputChange) -> None:
         countable = self._context.likelihood.known(self.labels)

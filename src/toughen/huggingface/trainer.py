@@ -295,6 +295,7 @@ class ToughTrainer(EngineTrainer):
             self.engine.restart()
         output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._check_fired()
+        training_state.close_counts(self)
         self._retire_average()
         if self.soup is not None:
             self.cooked = cook(self, self.soup)
@@ -326,6 +327,7 @@ class ToughTrainer(EngineTrainer):
             "epochs": self.state.epoch or 0.0,
             "best_step": self.state.best_global_step or self.state.global_step,
             **engine.left_out.report(),
+            **engine.unperturbed.report(),
         }
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toughen.machine.launch import mean_over_processes
@@ -24,6 +25,7 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
         "cost": engine.cost.state(),
         "ascents": engine.ascents,
         "left_out": engine.left_out.state(),
+        "unperturbed": mean_over_processes(trainer.accelerator, {"": engine.unperturbed.here()})[""],
         # A run that merely reached its last step can be prolonged; one that was stopped early is over.
         "stopped": trainer.control.should_training_stop and trainer.state.global_step < trainer.state.max_steps,
         "unit": engine.site.unit if engine.site else None,
@@ -44,6 +46,7 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     engine.ascents = state["ascents"]
     if "left_out" in state:  # an older version counted none
         engine.left_out.restore(state["left_out"])
+    engine.unperturbed.restore(state.get("unperturbed", 0.0))
     if engine.site is not None:
         engine.site.unit = state["unit"]
     if engine.radius is not None and state.get("radius"):
@@ -51,6 +54,13 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     trainer.stopped = state["stopped"]
     trainer.clock.before = (state["seconds"], state["rows"])
     trainer.restored = state
+
+
+def close_counts(trainer: EngineTrainer) -> None:
+    """Add up over processes what each has counted alone, where training ends; every process must ask."""
+    engine = trainer.the_engine()
+    mean = partial(mean_over_processes, trainer.accelerator)
+    engine.unperturbed.close(getattr(engine.adversary, "name", ""), mean, trainer.accelerator.num_processes)
 
 
 def restore_losses(trainer: EngineTrainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,9 +85,20 @@ def train_one(
         if adapt is not None:
             adapt(trainer)
         trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
-        if left_out := trainer.report().get("rows_left_out"):
-            say(f"{left_out:,} rows whose loss is not finite were left out of their steps (metrics.json: train).")
+        for line in _lines_on_rows(trainer.report()):
+            say(line)
         _finish(folder, recipe, splits, trainer, probed | dict(extra or {}), console)
+
+
+def _lines_on_rows(report: Mapping[str, Any]) -> Iterator[str]:
+    """Say which rows training did not go through as the recipe has it."""
+    if left_out := report.get("rows_left_out"):
+        yield f"{left_out:,} rows whose loss is not finite were left out of their steps (metrics.json: train)."
+    if unperturbed := report.get("rows_unperturbed"):
+        yield (
+            f"{unperturbed:,} rows were learnt from without a perturbation, since its gradient is not finite "
+            "(metrics.json: train)."
+        )
 
 
 def _finish(
