@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 QUICK = {
     "": ("test_cards", "test_docs_zh", "test_package"),
     "assess/": ("",),
-    "attack/": ("test_certificates", "test_matrix_library", "test_white_box"),
+    "attack/": ("test_certificates", "test_matrix_library", "test_typos", "test_white_box"),
     "bulk/": ("test_predict_file",),
     "classifier/": ("",),
     "compare/": ("test_plan", "test_search_space"),

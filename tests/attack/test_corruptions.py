@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from assess.test_typos import distance
+from attack.test_typos import distance
 from toughen.attack import chinese, confusables
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, corrupt, misspelling_by
 from toughen.attack.word_lists import read_word_lists
@@ -40,7 +40,7 @@ def test_tables_are_symmetric_and_confuse_nothing_with_itself(name):
 
 
 def test_the_keyboard_is_symmetric():
-    from toughen.assess.typos import NEIGHBOURS
+    from toughen.attack.typos import NEIGHBOURS
 
     assert all(key in NEIGHBOURS[near] for key, keys in NEIGHBOURS.items() for near in keys)
     assert "w" in NEIGHBOURS["q"]

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from toughen.assess import typos
-from toughen.attack import chinese
+from toughen.attack import chinese, typos
 from toughen.attack.confusables import CONTRACTIONS, EMOJI, HOMOGLYPHS, MISSPELLINGS, OCR
 from toughen.settings import require
 

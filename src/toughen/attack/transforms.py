@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from toughen.assess import typos
+from toughen.attack import typos
 from toughen.attack.confusables import HOMOGLYPHS
 from toughen.attack.corruptions import alike
 from toughen.attack.search_requests import Asking, Fills

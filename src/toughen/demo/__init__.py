@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.assess.metrics import classification_metrics
-from toughen.assess.typos import typos
+from toughen.attack.typos import typos
 from toughen.demo.corpus import FOLDER
 from toughen.demo.encoder import NAME, find_minilm
 from toughen.recipe.shipped import DEFAULT

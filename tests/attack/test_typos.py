@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from toughen.assess.typos import mistype, typos
+from toughen.attack.typos import mistype, typos
 from toughen.errors import InputError
 
 TEXTS = [
