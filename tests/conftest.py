@@ -13,7 +13,7 @@ from tiny import save_tiny_model
 torch.set_num_threads(1)
 
 QUICK = {
-    "": ("test_cards", "test_docs_zh", "test_package"),
+    "": ("test_cards", "test_docs_zh", "test_floor_plan", "test_package"),
     "assess/": ("",),
     "attack/": ("test_certificates", "test_matrix_library", "test_typos", "test_white_box"),
     "bulk/": ("test_predict_file",),

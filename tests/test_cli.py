@@ -6,12 +6,12 @@ import csv
 import json
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+import toughen
 from read_back import read_back
 from toughen.cli import main
 from toughen.errors import InputError
@@ -23,7 +23,7 @@ METRICS = {"accuracy": 0.75, "f1": 0.8, "roc_auc": None, "n": 4, "undefined": {"
 
 
 class FakeRun:
-    """Stands in for `toughen.run.Run` and notes how it was called."""
+    """Stands in for `toughen.Run` and notes how it was called."""
 
     calls: ClassVar[list[tuple]] = []
     fails: ClassVar[BaseException | None] = None
@@ -65,9 +65,8 @@ def fake_train(**arguments):
 
 @pytest.fixture(autouse=True)
 def calls(monkeypatch):
-    module = types.ModuleType("toughen.run")
-    module.Run, module.train = FakeRun, fake_train
-    monkeypatch.setitem(sys.modules, "toughen.run", module)
+    monkeypatch.setitem(vars(toughen), "Run", FakeRun)
+    monkeypatch.setitem(vars(toughen), "train", fake_train)
     monkeypatch.setattr("toughen.runs.finished.FinishedRun", FakeRun)
     monkeypatch.setattr(FakeRun, "calls", [])
     monkeypatch.setattr(FakeRun, "fails", None)

@@ -11,8 +11,9 @@ from toughen.assess.questions import Questions
 from toughen.errors import InputError
 from toughen.machine.launch import main_process_console
 from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of
+from toughen.runs.beginning import is_finished
 from toughen.runs.finished import FinishedRun
-from toughen.runs.folder import RECIPE, is_complete, is_finished
+from toughen.runs.folder import RECIPE, is_complete
 from toughen.runs.writer import refuse_input_inside, sole_writer
 from toughen.training.extras import Extras, extras_of
 
@@ -67,7 +68,7 @@ class Run(FinishedRun):
         if also and "data" in also:
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
         if asked.pop("details", False) or asked:
-            from toughen.assess.evaluation import evaluate
+            from toughen.assess.evaluation import evaluate  # loads datasets
 
             return evaluate(self, data, also=also, columns=columns, questions=Questions.of(asked))
         metrics = self._score(data, columns)
@@ -77,7 +78,7 @@ class Run(FinishedRun):
 
     def calibrate(self, data: object = None) -> dict[str, Any]:
         """Fit a temperature on validation rows and save it with the model; see `toughen.assess.calibrate.calibrate`."""
-        from toughen.assess.calibrate import calibrate
+        from toughen.assess.calibrate import calibrate  # loads datasets
 
         return calibrate(self, data)
 
@@ -85,7 +86,7 @@ class Run(FinishedRun):
         self, data: object = None, *, error: float | None = None, confidence: float = 0.9, sets: float | None = None
     ) -> dict[str, Any]:
         """Fit when no answer is given and save it with the model; see `toughen.assess.abstain.abstain`."""
-        from toughen.assess.abstain import abstain
+        from toughen.assess.abstain import abstain  # loads datasets
 
         return abstain(self, data, error=error, confidence=confidence, sets=sets)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.attack.goals import decide
 from toughen.attack.queries import Queries
@@ -111,9 +113,6 @@ class Certified:
 
     def save(self, path: str | Path) -> None:
         """Write the certificates to a parquet file: row, text, label, answer, share, lower, words, radius."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         names = ("row", "text", "label", "answer", "share", "lower", "words", "radius")
         columns: dict[str, list[Any]] = {name: [getattr(c, name) for c in self.certificates] for name in names}
         for name in ("label", "answer"):

@@ -8,7 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.arrays import Floats
 from toughen.assess.choice import chosen_metric
@@ -94,9 +97,6 @@ class NoiseCurve:
 
     def save(self, path: str | Path) -> None:
         """Write every changed text to a parquet file: row, corruption, severity, text, noisy, label."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         found = [
             {"row": row, "corruption": name, "severity": severity, "text": text, "noisy": noisy, "label": label}
             for name, corruption in self._corruptions.items()
@@ -226,8 +226,6 @@ class _Scorer:
         known = self._clean | self._last
         new = list(dict.fromkeys(text for text in texts if text not in known))
         if new:
-            import datasets
-
             names = ("text", "text_pair")[: len(new[0])]
             columns = {name: [key[i] for key in new] for i, name in enumerate(names)}
             score = getattr(self.classifier, "outputs", self.classifier.probabilities)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 
 def quick_linear(classifier: Any) -> AbstractContextManager[Any]:
     """Return a context in which a float32 model on the CPU computes its linear layers with oneDNN, where that pays.
@@ -13,8 +16,6 @@ def quick_linear(classifier: Any) -> AbstractContextManager[Any]:
     PyTorch takes MKL for float32, which keeps to AVX2 on processors that are not Intel's; oneDNN takes AVX-512 there
     and is about twice as fast. The sums are added in another order: logits differ in their last digits.
     """
-    import torch
-
     parameters: Iterable[Any] = getattr(getattr(classifier, "model", None), "parameters", tuple)()
     kinds = {(parameter.device.type, parameter.dtype) for parameter in parameters}
     return _one_dnn_mode() if kinds == {("cpu", torch.float32)} and one_dnn_pays() else nullcontext()
@@ -22,8 +23,6 @@ def quick_linear(classifier: Any) -> AbstractContextManager[Any]:
 
 def one_dnn_pays() -> bool:
     """Tell whether this processor has AVX-512 that MKL leaves unused, and PyTorch has oneDNN."""
-    import torch
-
     facts: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     name = str(facts.get("cpu_name", "Intel"))
     backend: Any = torch.backends.mkldnn
@@ -32,9 +31,6 @@ def one_dnn_pays() -> bool:
 
 
 def _one_dnn_mode() -> AbstractContextManager[Any]:
-    import torch
-    from torch.overrides import TorchFunctionMode
-
     class OneDnnLinear(TorchFunctionMode):
         """Sends float32's linear layers to oneDNN; everything else goes on as it is."""
 
@@ -48,8 +44,6 @@ def _one_dnn_mode() -> AbstractContextManager[Any]:
 
 
 def _fits(args: tuple[Any, ...]) -> bool:
-    import torch
-
     if torch.is_autocast_enabled("cpu") or torch.is_grad_enabled():
         return False
     return bool(args[0].dtype == torch.float32 and args[0].numel() > 0)

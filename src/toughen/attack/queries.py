@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+import torch
 
 from toughen.arrays import Floats
 from toughen.attack.goals import distance
@@ -107,8 +108,6 @@ class Queries:
         """Ask in the precision of the search."""
         if self.precision == "fp32":
             return self._ask(texts)
-        import torch
-
         device = next(self.classifier.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16):
             return self._ask(texts)

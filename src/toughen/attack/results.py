@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.statistics.bootstrap import Interval
 from toughen.statistics.shares import clopper_pearson
@@ -177,9 +179,6 @@ class AttackResult:
 
     def save(self, path: str | Path) -> None:
         """Write the adversarial pairs to a parquet file, one row each, with the row numbers of their originals."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         entries = [self._entry(outcome) for outcome in self.pairs]
         columns = {name: pa.array([entry[name] for entry in entries], kind) for name, kind in _columns().items()}
         pq.write_table(pa.table(columns), path)
@@ -199,8 +198,6 @@ class AttackResult:
 
 
 def _columns() -> dict[str, Any]:
-    import pyarrow as pa
-
     texts = dict.fromkeys(("text", "adversarial", "label", "predicted"), pa.string())
     counts = dict.fromkeys(("words", "changed", "queries"), pa.int64())
     return {"row": pa.int64(), **texts, **counts, "attack": pa.string()}

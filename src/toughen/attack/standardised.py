@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.attack.attack_recipes import RECIPES, Ingredients
 from toughen.attack.queries import Queries
@@ -110,12 +113,6 @@ class StandardResult:
 
     def save(self, path: str | Path) -> None:
         """Write the adversarial pairs of all members to a parquet file; see `AttackResult.save`."""
-        from dataclasses import replace
-        from tempfile import TemporaryDirectory
-
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         tables = []
         with TemporaryDirectory() as folder:
             for kind, result in self.members.items():

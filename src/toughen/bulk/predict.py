@@ -11,6 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from rich.console import Console
+from rich.progress import Progress
+
 from toughen import __version__
 from toughen.bulk.formats import FORMATS, Format
 from toughen.bulk.identity import model_hash
@@ -170,9 +173,6 @@ def _bar(rows: int, chunks: int, done: int) -> Iterator[Callable[[], None]]:
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
     columns = Progress.get_default_columns()[1:]
     with Progress(f"{rows:,} rows", *columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predict", total=chunks, completed=done)

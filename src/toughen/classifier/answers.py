@@ -43,7 +43,7 @@ def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
     # pyarrow, which an exported model does not need to answer.
     import pyarrow as pa
 
-    from toughen.data.read.chunks import as_dataset
+    from toughen.data.read.chunks import as_dataset  # loads pyarrow
 
     kind = pa.list_(pa.string()) if task == "tokens" else pa.string()
     return as_dataset(pa.table({name: pa.array(v, kind) for name, v in texts_columns(texts, task).items()}))

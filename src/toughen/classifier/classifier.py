@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -155,8 +156,6 @@ class Classifier(Answering):
 
     def _own_rows(self, dataset: Any) -> Any:
         """Return the texts alone, numbered by ``row``: so each window says whose it is."""
-        import pyarrow as pa
-
         columns = [name for name in ("text", "text_pair") if name in dataset.column_names]
         self.check_pairs(len(columns) == 2)
         table = table_of_dataset(dataset).select(columns)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import toughen
 from toughen.cli import show
 from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
 from toughen.cli.evaluation import print_evaluation
@@ -55,13 +56,10 @@ def evaluate(
     named = {"text": text, "label": label, "text_pair": text_pair, "encoding": encoding}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
-        from toughen.report.write import say_report  # loads numpy
-        from toughen.run import Run  # loads torch
-
         asked: Asked = {"slices": slices or (), "dropout_samples": dropout_samples, "ood": ood, "mistakes": mistakes}
         asked |= {"samples": samples, "seed": seed, "save": True, "output": output}
-        result = Run.open(run).evaluate(data, also=more, **columns, **asked)
-        say_report(result.get("output"), partial(typer.echo, err=True))
+        result = toughen.Run.open(run).evaluate(data, also=more, **columns, **asked)
+        show.say_report(result.get("output"), partial(typer.echo, err=True))
     if as_json:
         show.print_json(result)
         return
@@ -91,9 +89,7 @@ def calibrate(
 ) -> None:
     """Fit a temperature on validation rows and save it with the model; no answer changes, only probabilities."""
     with show.only_json(as_json):
-        from toughen.run import Run  # loads torch
-
-        found = Run.open(run).calibrate(data)
+        found = toughen.Run.open(run).calibrate(data)
     if as_json:
         show.print_json(found)
         return
@@ -118,9 +114,7 @@ def abstain(
 ) -> None:
     """Fit when the model gives no answer, and sets of labels that may be right; saved with the model."""
     with show.only_json(as_json):
-        from toughen.run import Run  # loads torch
-
-        found = Run.open(run).abstain(data, error=error, confidence=confidence, sets=sets)
+        found = toughen.Run.open(run).abstain(data, error=error, confidence=confidence, sets=sets)
     if as_json:
         show.print_json(found)
         return

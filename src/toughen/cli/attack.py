@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import toughen
+import toughen.attack
 from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
 from toughen.cli.assess import LabelColumn
 from toughen.errors import InputError
+from toughen.runs.writer import refuse_input_inside, sole_writer
 
 if TYPE_CHECKING:
-    from toughen.attack.attack_files import Kind  # loads numpy
+    from toughen.attack.attack_files import Kind
     from toughen.run import Run
 
 Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
@@ -155,10 +157,8 @@ def attack(
 
 def _write_report(folder: Path) -> list[str]:
     """Write the report beside the results; return what is to be said of it."""
-    from toughen.report.write import say_report  # loads numpy
-
     lines: list[str] = []
-    say_report(folder, lines.append)
+    show.say_report(folder, lines.append)
     return lines
 
 
@@ -192,12 +192,10 @@ def _is_given(value: object) -> bool:
 
 def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check where results go, attack, and write them."""
-    from toughen.assess.evaluation_files import output_folder  # loads numpy
-    from toughen.attack import attack_files  # loads numpy
-    from toughen.run import Run  # loads torch
-    from toughen.runs.writer import refuse_input_inside, sole_writer
+    from toughen.assess.evaluation_files import output_folder  # loads pyarrow
+    from toughen.attack import attack_files  # loads pyarrow
 
-    run = Run.open(given["run"])
+    run = toughen.Run.open(given["run"])
     prefix = f"{options.get('attack', kind)}-"
     parent = run.path / attack_files.ATTACKS
     folder = output_folder(parent, given["data"], given["output"], result=attack_files.RESULT, prefix=prefix)
@@ -217,27 +215,21 @@ def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[
 
 def _noise(run: Run, data: str, given: dict[str, Any]) -> Any:
     corruptions = given.pop("corruption", None)
-    return _attacks().noise_curve(run, data, corruptions=corruptions, **given)
+    return toughen.attack.noise_curve(run, data, corruptions=corruptions, **given)
 
 
 def _attack(run: Run, data: str, given: dict[str, Any]) -> Any:
     if "stop_words" in given:
         given["stop_words"] = _words(given["stop_words"])
-    return _attacks().attack(run, data, given.pop("attack"), **given)
+    return toughen.attack.attack(run, data, given.pop("attack"), **given)
 
 
 def _standard(run: Run, data: str, given: dict[str, Any]) -> Any:
-    return _attacks().standard(run, data, **given)
+    return toughen.attack.standard(run, data, **given)
 
 
 def _certify(run: Run, data: str, given: dict[str, Any]) -> Any:
-    return _attacks().certify(run, data, **given)
-
-
-def _attacks() -> ModuleType:
-    from toughen import attack  # loads torch
-
-    return attack
+    return toughen.attack.certify(run, data, **given)
 
 
 _CALLS: Mapping[str, Callable[[Any, str, dict[str, Any]], Any]] = {
@@ -263,7 +255,7 @@ def _show_attack(result: Any) -> None:
 
     show.print_pairs(result.rows())
     if result.pairs:
-        Console(highlight=False).print(_attacks().side_by_side(result, most=_PAIRS_SHOWN))
+        Console(highlight=False).print(toughen.attack.side_by_side(result, most=_PAIRS_SHOWN))
 
 
 def _show_standard(result: Any) -> None:
@@ -272,7 +264,7 @@ def _show_standard(result: Any) -> None:
 
 def _show_noise(result: Any) -> None:
     rows = [(name, *map(_cell, values)) for name, *values in result.rows()]
-    _print(["corruption", "severity", "rate", "changed", result.metric, "low", "high"], rows)
+    show.print_table(["corruption", "severity", "rate", "changed", result.metric, "low", "high"], rows)
     if result.left_out:
         typer.echo(f"left out, for want of a package: {', '.join(result.left_out)}")
 
@@ -285,7 +277,7 @@ def _show_certificate(result: Any) -> None:
         ("accuracy of the vote", f"{result.vote_accuracy:.3f}"),
     ]
     show.print_pairs(told)
-    _print(["changed words", "certified", "low", "high"], [tuple(map(_cell, row)) for row in result.rows()])
+    show.print_table(["changed words", "certified", "low", "high"], [tuple(map(_cell, row)) for row in result.rows()])
 
 
 _SHOWN: Mapping[str, Callable[[Any], None]] = {
@@ -300,15 +292,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _print(heads: list[str], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(heads[0], box=None, pad_edge=False)
-    for head in heads[1:]:
-        table.add_column(head, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import toughen
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -28,9 +29,8 @@ def check(
     """
     with show.only_json(as_json):
         from toughen.data.check import check as look  # loads datasets
-        from toughen.recipe.recipe import load_recipe
 
-        recipe = load_recipe("plain", {**ctx.meta[OVERRIDES], "data.source": source})
+        recipe = toughen.load_recipe("plain", {**ctx.meta[OVERRIDES], "data.source": source})
         found = look(recipe.data, seed=recipe.training.seed)
     if as_json:
         problems = [asdict(problem) for problem in found.problems]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import toughen
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -50,9 +51,7 @@ def combine(
     toughen combine runs/a runs/b runs/c --how greedy-soup --output runs/soup
     """
     with show.only_json(as_json):
-        from toughen.combining.combine import combine as start  # loads torch
-
-        run = start(
+        run = toughen.combine(
             list(runs),
             how=how,
             output=output,

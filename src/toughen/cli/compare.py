@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+import toughen
+from toughen.assess.definition import said_beside
 from toughen.cli import show
 from toughen.cli.app import AsJson, PairColumn, TextColumn, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -37,7 +39,6 @@ def try_(
     """
     with show.only_json(as_json):
         from toughen.compare import tables, try_recipes  # load torch
-        from toughen.report.write import say_report  # loads numpy
 
         names = try_recipes.RECIPES if recipes is None else [name.strip() for name in recipes.split(",")]
         most = try_recipes.MOST_SEEDS if seeds is None else seeds
@@ -50,7 +51,7 @@ def try_(
         }
         result = try_recipes.try_recipes(data, output=output, **asked, **ctx.meta[OVERRIDES])
         typer.echo(tables.try_table(result))
-        say_report(output, typer.echo)
+        show.say_report(output, typer.echo)
     if as_json:
         show.print_json(result)
 
@@ -76,9 +77,7 @@ def compare(
     named = {"text": text, "label": label, "text_pair": text_pair}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
-        from toughen.assess.definition import said_beside  # loads numpy
         from toughen.compare import comparison, tables  # load torch
-        from toughen.report.write import say_report  # loads numpy
 
         result = comparison.compare(
             runs, data, metric=metric, baseline=baseline, output=output, samples=samples, columns=columns
@@ -89,7 +88,7 @@ def compare(
             typer.echo(line)
         for line in tables.seen_lines(result):
             typer.echo(line, err=True)
-        say_report(output, partial(typer.echo, err=True))
+        show.say_report(output, partial(typer.echo, err=True))
     if as_json:
         show.print_json(result)
 
@@ -134,34 +133,27 @@ def _ablate(
     jobs: int,
     only_plan: bool,
 ) -> dict[str, Any]:
-    from toughen.assess.definition import said_beside  # loads numpy
-    from toughen.compare import ablation as ablations  # loads torch
-    from toughen.compare import ablation_plan, tables  # load torch
-    from toughen.report.write import say_report  # loads numpy
+    from toughen.compare import ablation, ablation_plan, tables  # load torch
 
-    ablation = ablations.Ablation(
-        ablation_plan.make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd
-    )
-    described = ablation.describe()
+    asked = ablation.Ablation(ablation_plan.make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd)
+    described = asked.describe()
     for line in tables.plan_lines(described):
         typer.echo(line)
     if only_plan:
         return described
-    result = ablations.ablate(ablation, jobs=jobs, say=typer.echo, planned=lambda: say_report(output, typer.echo))
+    result = ablation.ablate(asked, jobs=jobs, say=typer.echo, planned=lambda: show.say_report(output, typer.echo))
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
     for line in said_beside(result):
         typer.echo(line)
-    typer.echo(f"The table is in {output / ablations.TABLE}")
-    say_report(output, typer.echo)
+    typer.echo(f"The table is in {output / ablation.TABLE}")
+    show.say_report(output, typer.echo)
     return result
 
 
 def _recipe(name: str, ctx: typer.Context) -> Any:
     """Load the recipe with the flags on top; data must be named."""
-    from toughen.recipe.recipe import load_recipe  # loads torch
-
-    recipe = load_recipe(name, ctx.meta[OVERRIDES])
+    recipe = toughen.load_recipe(name, ctx.meta[OVERRIDES])
     if not recipe.data.source:
         raise InputError(f"{ctx.command_path} needs --data; see '{ctx.command_path} --help'.")
     return recipe
@@ -192,10 +184,8 @@ def search(
     toughen search plain --over training.learning_rate=1e-5:1e-4:log --trials 20 --data reviews --output search
     """
     with show.only_json(as_json):
-        from toughen.assess.definition import said_beside  # loads numpy
         from toughen.compare import search as searches  # loads torch
         from toughen.compare.search_space import make_space, read_space  # loads torch
-        from toughen.report.write import say_report  # loads numpy
 
         base = _recipe(recipe, ctx)
         wanted = searches.Search(
@@ -208,6 +198,6 @@ def search(
         )
         for line in said_beside(result):
             typer.echo(line)
-        say_report(output, typer.echo)
+        show.say_report(output, typer.echo)
     if as_json:
         show.print_json(result)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import toughen
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -28,27 +29,14 @@ def cost(
     """
     with show.only_json(as_json):
         from toughen.cost import estimate  # loads torch
-        from toughen.recipe.recipe import load_recipe  # loads torch
 
-        recipe = load_recipe(named, ctx.meta[OVERRIDES])
+        recipe = toughen.load_recipe(named, ctx.meta[OVERRIDES])
         found = estimate.estimate(recipe, batch=batch, length=length, measure=measure, repeats=repeats)
     if as_json:
         show.print_json({"recipe": named, **found})
         return
     typer.echo(f"{named} on {estimate.title(found)}\n")
-    _print(("per step", "predicted", "measured"), estimate.rows_of(found))
+    show.print_table(("per step", "predicted", "measured"), estimate.rows_of(found))
     typer.echo()
-    _print(("slot", "units", "share"), estimate.slots_of(found))
+    show.print_table(("slot", "units", "share"), estimate.slots_of(found))
     typer.echo("".join(f"\n{line}" for line in estimate.remarks(found)))
-
-
-def _print(header: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(header[0], box=None, pad_edge=False)
-    for name in header[1:]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +46,8 @@ def export(
     if as_json:
         show.print_json(asdict(made))
     else:
-        _print_table(module.rows(made))
+        header, *body = module.rows(made)
+        show.print_table(header, body)
         for remark in made.remarks:
             typer.echo(remark)
         typer.echo(f"{made.texts:,} texts compared; {to} is complete")
@@ -96,16 +96,3 @@ def predict(
         show.print_json({"output": str(output), "rows": rows})
     else:
         typer.echo(f"{rows:,} rows in {output}")
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    header, *body = rows
-    table = Table(header[0], box=None, pad_edge=False)
-    for name in header[1:]:
-        table.add_column(name, justify="right")
-    for row in body:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)

@@ -26,14 +26,13 @@ def report(
 ) -> None:
     """Write results as one HTML file with figures, a plain summary and tables; of a run, the model card too."""
     with show.only_json(as_json):
-        from toughen.report.card import refresh_card  # loads numpy
-        from toughen.report.write import write_report  # loads numpy
+        from toughen.report import card, write  # load every page there is
 
-        written = write_report(source, output)
-        card = refresh_card(source)
+        written = write.write_report(source, output)
+        model_card = card.refresh_card(source)
     if as_json:
-        show.print_json({"report": str(written), "card": None if card is None else str(card)})
+        show.print_json({"report": str(written), "card": None if model_card is None else str(model_card)})
         return
     typer.echo(f"the report is {written}")
-    if card is not None:
-        typer.echo(f"the model card is {card}")
+    if model_card is not None:
+        typer.echo(f"the model card is {model_card}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli.app import HELP_NAMES, app
+from toughen.deploy.files import cpp_folder
 
 tokenizer = typer.Typer(
     help="Tokenizers for the C++ runtime.", no_args_is_help=True, rich_markup_mode=None, context_settings=HELP_NAMES
@@ -37,6 +38,4 @@ def compile_one(
 @app.command("cpp-dir")
 def cpp_dir() -> None:
     """Print the folder with the C++ runtime's files, for cmake -S."""
-    from toughen.deploy.files import cpp_folder
-
     typer.echo(cpp_folder())

@@ -62,7 +62,7 @@ def serve(
     json_logs: Annotated[bool, _option("--json-logs", help="Log JSON, a line for every request.")] = False,
 ) -> None:
     """Answer over HTTP, and show one page to people."""
-    from toughen.serve.start import serve as start  # loads numpy
+    from toughen.serve.start import serve as start  # loads asyncio and what answers texts
 
     limits = Limits(
         max_batch_tokens=max_batch_tokens,

@@ -6,10 +6,12 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
+from toughen.assess.definition import of_positive_class
 from toughen.assess.headline import headlines
 
 
@@ -53,6 +55,13 @@ def progress(doing: str, limit: int | None = None) -> Iterator[Callable[[int | s
         yield tell
 
 
+def say_report(folder: Path | str | None, say: Callable[[str], object]) -> None:
+    """Write the report of a folder of results, where there is one, and say where it is, or why there is none."""
+    from toughen.report.write import say_report as write_and_say  # loads every page there is
+
+    write_and_say(folder, say)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object; a number that JSON has no word for (NaN, infinity) becomes null."""
     print(json.dumps(_plain(value), ensure_ascii=False))
@@ -81,12 +90,23 @@ def print_pairs(pairs: list[tuple[str, str]]) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose columns stand at the right, but for the first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(heads[0], box=None, pad_edge=False)
+    for head in heads[1:]:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
 def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
     """Print one column per split, one row per metric, and below why one is undefined."""
     from rich.console import Console
     from rich.table import Table
-
-    from toughen.assess.definition import of_positive_class
 
     table = Table("metric", box=None, pad_edge=False)
     for name in splits:

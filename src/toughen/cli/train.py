@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import toughen
+import toughen.data
 from toughen.cli import show
 from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -73,9 +75,7 @@ def train(
         missing = ["--data"] * (not resolved.data.source) + ["--output"] * (output is None and not find_lr)
         raise InputError(f"toughen train needs {' and '.join(missing)}; see 'toughen train --help'.")
     with show.only_json(as_json):
-        from toughen.run import train as start  # loads torch
-
-        run = start(
+        run = toughen.train(
             recipe=resolved,
             output=output,
             folds=folds,
@@ -92,13 +92,11 @@ def train(
 
 
 def _print_rate(recipe: Recipe, as_json: bool) -> None:
-    # Loads torch, which the other answers of this command do without.
-    from toughen.data import load_splits
-    from toughen.machine.launch import main_process_console
-    from toughen.training.rate_test import find_rate
+    from toughen.machine.launch import main_process_console  # loads torch
+    from toughen.training.rate_test import find_rate  # loads transformers
 
     with show.only_json(as_json):
-        splits = load_splits(recipe.data, seed=recipe.training.seed)
+        splits = toughen.data.load_splits(recipe.data, seed=recipe.training.seed)
         found = find_rate(recipe, splits, main_process_console(quiet=False))
     if as_json:
         show.print_json(asdict(found))
@@ -128,12 +126,10 @@ def _recipe_name(named: str | None, recipe: str | None, goal: str | None) -> str
 
 def _recipe(name: str | None, resumed: Path | None, overrides: dict[str, str]) -> Recipe:
     """Load the recipe named, or the one of the run that goes on, or the default."""
-    from toughen.recipe.recipe import load_recipe  # loads torch
-
     own = resumed / "recipe.yaml" if resumed else None
     if name is None and own is not None and own.is_file():
-        return load_recipe(own, overrides)
-    return load_recipe(name or DEFAULT, overrides)
+        return toughen.load_recipe(own, overrides)
+    return toughen.load_recipe(name or DEFAULT, overrides)
 
 
 def _print_config(recipe: Recipe, as_json: bool) -> None:

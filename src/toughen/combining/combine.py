@@ -28,10 +28,11 @@ from toughen.machine.launch import main_process_console
 from toughen.recipe.recipe import dump, load_recipe, paths_of
 from toughen.report.write import after_training
 from toughen.run import Run
+from toughen.runs.beginning import start_folder
 from toughen.runs.combination import Combination
 from toughen.runs.ensemble import mean_thresholds
 from toughen.runs.finished import FinishedRun
-from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE, start_folder
+from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE
 from toughen.runs.members import (
     DISTIL,
     INTERPOLATION,

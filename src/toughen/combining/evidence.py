@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from toughen.data import load_labelled, load_splits
 from toughen.data.divide.overlap import text_hashes
@@ -205,8 +206,6 @@ def _out_of_fold(members: Members) -> Evidence:
     Raises:
         InputError: for tokens, or if the files are not about the same rows and labels.
     """
-    import pyarrow.parquet as pq
-
     classifier = members.first
     if classifier.task == "tokens":
         raise InputError("tags out of fold are not read; name labelled rows that no run has seen with --data.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from toughen.arrays import Floats
 from toughen.classifier.temperature import flat
@@ -30,8 +31,6 @@ def fit_weights(task: TaskName, outputs: Sequence[Outputs], labels: Any) -> tupl
     Returns:
         [M] weights. Equal ones if nothing is better on these rows.
     """
-    from scipy.optimize import minimize
-
     loss = _Loss(task, outputs, labels)
     count = len(outputs)
     equal = np.full(count, 1 / count)

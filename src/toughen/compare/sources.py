@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
+
 from toughen.data.config import FRESH, NOISE
 from toughen.data.read.chunks import as_dataset
 from toughen.data.read.in_memory import WHOLE, split_of
@@ -43,8 +45,6 @@ def splits_without_test(source: str) -> Any:
 
 def _dataset(raw: Any) -> Any:
     """Put a split's table into a Dataset, whose names of classes go with it."""
-    import datasets
-
     made = as_dataset(raw.table)
     for column, names in raw.class_names.items():
         made = made.cast_column(column, datasets.ClassLabel(names=list(names)))

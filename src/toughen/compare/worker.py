@@ -9,6 +9,7 @@ goes on writing into a folder that the next attempt continues.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import threading
@@ -76,8 +77,6 @@ def alone(path: Path, *, refusal: str | None = None) -> Iterator[None]:
     Raises:
         InputError: with ``refusal``, if another process holds it.
     """
-    import fcntl
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.data.divide.overlap import hashes_of, text_hashes
 from toughen.data.read.chunks import as_dataset
@@ -59,8 +60,6 @@ def line(report: dict[str, Any]) -> str:
 
 
 def _read_examples(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
     if not path.is_file():
         raise InputError(f"--augment {path} is no file; give the pairs.parquet of toughen attack.")
     try:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from toughen.assess.metrics import classification_metrics
 from toughen.attack.typos import typos
@@ -53,8 +56,6 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
     Raises:
         InputError: if the encoder is not installed or the folder holds something else than a demo.
     """
-    from rich.console import Console
-
     model = find_minilm()
     console = Console(highlight=False)
     console.print(f"model: {NAME}, with a new classification head", soft_wrap=True)
@@ -138,9 +139,6 @@ def _show(
     compared: Mapping[str, Mapping[str, float | None]],
     console: Console,
 ) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
     table.title = f"mean of {len(SEEDS)} seeds, 300 test reviews of our own corpus"
     simple, ours = "TF-IDF: with a linear model", f"{DEFAULT}: the default"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -234,12 +235,8 @@ class _quiet_root_logger:  # noqa: N801  # used like a function
     """onnxruntime's quantiser recommends things on the root logger."""
 
     def __enter__(self) -> None:
-        import logging
-
         self._level = logging.root.level
         logging.root.setLevel(logging.ERROR)
 
     def __exit__(self, *_: object) -> None:
-        import logging
-
         logging.root.setLevel(self._level)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from toughen.deploy.unicode import every
 
@@ -76,8 +77,6 @@ def _conjuncts(count: Any, found: dict[int, int]) -> dict[int, int]:
 
 def _counter() -> Any:
     """Return a function that counts graphemes below 6 bytes once, and the code points of longer ones."""
-    from tokenizers import Tokenizer
-
     blob = base64.b64encode(_one_byte_keys()).decode()
     model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
     normaliser = {"type": "Precompiled", "precompiled_charsmap": blob}

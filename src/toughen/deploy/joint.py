@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -249,8 +250,6 @@ def _reading(classifier: Classifier) -> dict[str, Any]:
 
 def _content(tokenizer: Any) -> Any:
     """Return all that decides a text's ids, without what the last call set."""
-    import json
-
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return tokenizer.get_vocab()

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import pre_tokenizers
+from tokenizers.pre_tokenizers import ByteLevel
+
 from toughen.deploy import unicode
 from toughen.deploy.binary import Writer
 from toughen.deploy.normalise import Json, NormaliserWriter, refuse
@@ -156,8 +159,6 @@ def _classes(out: Writer, name: str, *settings: str) -> None:
 @cache
 def _parting(name: str, *settings: str) -> tuple[list[int], list[int]]:
     """Return the code points that vanish between two words, and those that part them and stay."""
-    from tokenizers import pre_tokenizers
-
     split = getattr(pre_tokenizers, name)(*settings).pre_tokenize_str
     gone, apart = [], []
     for char in unicode.every():
@@ -172,8 +173,6 @@ def _parting(name: str, *settings: str) -> tuple[list[int], list[int]]:
 @cache
 def _byte_level_classes() -> tuple[list[int], ...]:
     """Return letters, numbers and white space, as the pattern of GPT-2 tells them apart."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
     split = ByteLevel(add_prefix_space=False, use_regex=True).pre_tokenize_str
     letters: list[int] = []
     numbers: list[int] = []

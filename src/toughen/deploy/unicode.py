@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from tokenizers import Regex, normalizers
+
 CodePoints = dict[int, str]
 
 
@@ -76,13 +78,9 @@ def white_space() -> list[int]:
 @cache
 def pattern_space() -> list[int]:
     r"""Return the code points that ``\s`` stands for in the library's patterns."""
-    from tokenizers import Regex
-
     mark = _normaliser("Replace", Regex(r"\s"), "X").normalize_str
     return members(lambda char: mark(char) == "X" and char != "X")
 
 
 def _normaliser(name: str, *settings: Any) -> Any:
-    from tokenizers import normalizers
-
     return getattr(normalizers, name)(*settings)

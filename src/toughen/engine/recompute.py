@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from toughen.engine.counters import Cost
 from toughen.engine.randomness import Noise
@@ -25,8 +26,6 @@ def recomputed(run: Pass, noise: Noise, cost: Cost, like: Tensor) -> Tensor:
         cost: counts the second forward.
         like: any tensor on the model's device, whose generator is replayed for dropout.
     """
-    from torch.utils.checkpoint import checkpoint
-
     tape = _Tape(noise)
     calls = 0
 

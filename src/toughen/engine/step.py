@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from toughen.engine.batch import logits_of, refuse_misshapen
 from toughen.engine.choices import Loss
@@ -346,8 +347,6 @@ def _on_device(ids: tuple[int, ...], device: torch.device) -> Tensor:
 
 def math_attention() -> AbstractContextManager[Any]:
     """Return the context in which torch's attention can be differentiated twice."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
     return sdpa_kernel(SDPBackend.MATH)
 
 

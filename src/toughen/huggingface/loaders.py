@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import datasets
 import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
@@ -85,8 +86,6 @@ def on_device(batch: Any, device: torch.device) -> Any:
 
 
 def _with_fillers(trainer: Trainer) -> Any:
-    import datasets
-
     dataset = trainer.train_dataset
     if isinstance(dataset, datasets.Dataset):
         dataset = trainer._remove_unused_columns(dataset, description="training")

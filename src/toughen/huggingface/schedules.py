@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
 
 from toughen.engine.averages import Average, Swa
 from toughen.engine.weight_average import swa_start
@@ -27,8 +28,6 @@ def make_schedule(
 
     Cosine is lr * (1 + cos(pi t)) / 2 over the steps after a linear warm-up; with SWA its tail replaces the end.
     """
-    from transformers import get_scheduler
-
     steps = warmup_steps(warmup, total_steps)
     base = get_scheduler(NAMES[schedule], optimizer, num_warmup_steps=steps, num_training_steps=total_steps)
     return with_average_tail(base, average, total_steps)

@@ -5,6 +5,7 @@ Importing this module tells transformers' Auto classes about model type ``toughe
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 import torch
@@ -237,8 +238,6 @@ def load_encoder(source: str, *, dtype: torch.dtype, local_files_only: bool = Fa
 
 def without_pooler(encoder: Any) -> Any:
     """Take the pooler off an encoder that can do without: no gradient would ever reach it."""
-    import inspect
-
     if "add_pooling_layer" in inspect.signature(type(encoder).__init__).parameters:
         encoder.pooler = None
     return encoder

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json, write_whole
+from toughen.report.html import environment
 from toughen.report.names import hub_id, model_name, source_label
 from toughen.report.run_page import attacked
 from toughen.report.sentences import few, named, number, scores, value_with_interval
@@ -79,17 +82,11 @@ def _digest(text: str) -> str:
 
 
 def _front(text: str) -> dict[str, Any]:
-    import yaml
-
     content: dict[str, Any] = yaml.safe_load(text.split("---\n")[1]) or {}
     return content
 
 
 def _text(run: Path, kept: Mapping[str, Any]) -> str:
-    import yaml
-
-    from toughen.report.html import environment  # needs the extra for reports
-
     metrics, config = read_json(run / METRICS), read_json(run / MODEL / "config.json")
     recipe = yaml.safe_load((run / RECIPE).read_text())
     task = (config.get("toughen") or {}).get("task") or "single-label"

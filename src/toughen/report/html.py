@@ -6,14 +6,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 import toughen
 from toughen.report.page import Chart, Page
 from toughen.report.style import as_svg
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _NUMBER = re.compile(r"[-+]?[\d,.]+( ?%)?( \(.*\))?|–|[-+\d.]+ to [-+\d.]+")
 
@@ -37,6 +36,8 @@ def environment() -> Environment:
 
 def render(page: Page) -> str:
     """Return the page as HTML."""
+    from markupsafe import Markup
+
     numbers = {id(chart): number for number, chart in enumerate(page.charts(), 1)}
 
     def svg(chart: Chart) -> Markup:

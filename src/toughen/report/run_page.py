@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from toughen.assess.definition import of_positive_class
 from toughen.assess.verdict import accuracy_interval
@@ -60,12 +64,8 @@ def _step(path: Path) -> int:
 
 
 def _from_tensorboard(folder: Path) -> Log:
-    from importlib.util import find_spec
-
     if not folder.is_dir() or find_spec("tensorboard") is None:
         return []
-    from importlib import import_module
-
     module: Any = import_module("tensorboard.backend.event_processing.event_accumulator")
     events = module.EventAccumulator(str(folder)).Reload()
     short = {"loss/total": "loss", "gradient_norm": "grad_norm"}
@@ -82,8 +82,6 @@ def _members(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _recipe(folder: Path) -> dict[str, Any]:
-    import yaml
-
     content: dict[str, Any] = yaml.safe_load((folder / RECIPE).read_text())
     return content
 

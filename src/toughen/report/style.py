@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,8 +85,6 @@ def as_svg(figure: Figure, name: str, title: str, alt: str) -> str:
         title: becomes the accessible name.
         alt: becomes the accessible description.
     """
-    from html import escape
-
     buffer = io.StringIO()
     with drawing():
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})

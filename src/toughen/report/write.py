@@ -13,6 +13,7 @@ from toughen.files import read_json, write_whole
 from toughen.files.manifest import verify
 from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page, try_page
 from toughen.report.card import refresh_card, write_card
+from toughen.report.html import render
 from toughen.report.style import drawing
 from toughen.runs.folder import METRICS, RECIPE
 from toughen.runs.writer import refuse_input_inside, sole_writer
@@ -59,8 +60,6 @@ def write_report(path: str | Path, output: str | Path | None = None) -> Path:
     target = source.parent / REPORT if output is None else Path(output)
     if target.is_dir():
         raise InputError(f"--output {target} is a folder; give a file, such as {target / REPORT}.")
-    from toughen.report.html import render  # needs the extra for reports
-
     refuse_input_inside(target, {"the report": source})
     page = _page(source)
     text = render(page)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import toughen.data
 from toughen.errors import InputError
 from toughen.files import read_json
 from toughen.files.manifest import verify
@@ -125,9 +126,7 @@ class FinishedRun:
             data: as for `toughen.data.load_labelled`.
             columns: text, text_pair and label, None = found; and maybe the encoding of text files.
         """
-        from toughen.data import load_labelled  # loads datasets
-
-        return load_labelled(
+        return toughen.data.load_labelled(
             data,
             text=columns["text"],
             text_pair=columns["text_pair"],

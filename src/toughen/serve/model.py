@@ -56,7 +56,7 @@ def open_model(folder: Path, model: str | None = None, provider: str | None = No
     require_run(folder, model)
     if provider is not None:
         raise InputError("--provider is for exported folders; a run is served by PyTorch, on a GPU if there is one.")
-    from toughen.runs.finished import FinishedRun
+    from toughen.runs.finished import FinishedRun  # loads torch, which an exported model does not need
 
     return Served(FinishedRun.open(folder).classifier, folder.resolve().name, "pytorch")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -123,8 +124,6 @@ def _run(server: Any, config: Any) -> None:
 
 
 def _listener(config: Any) -> Any:
-    import socket
-
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     found = socket.socket(family)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import hstack
 
 from toughen.arrays import Floats
 from toughen.tasks import TaskName
@@ -107,7 +108,6 @@ def word_features(train: Any, others: Sequence[Any]) -> tuple[Matrix, list[Matri
         train: the rows (``text``, and ``text_pair`` of pairs) that the words and their weights are taken from.
         others: rows of which features are wanted too.
     """
-    from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     columns = [name for name in ("text", "text_pair") if name in train.column_names]

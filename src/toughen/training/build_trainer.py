@@ -228,8 +228,6 @@ def _batches(recipe: Recipe, lengths: Any, unlabelled: Any, args: TrainingArgume
 def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArguments:
     """Say a recipe's training settings in transformers' words; ``metric`` chooses the best weights."""
     training = recipe.training
-    device = best_device()
-    precision = resolve_precision(training.precision, device)
     when = "epoch" if training.save_steps is None else "steps"
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
@@ -252,25 +250,34 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         load_best_model_at_end=True,
         metric_for_best_model=metric,
         greater_is_better=metric not in LESS_IS_BETTER,
-        use_cpu=device.type == "cpu",
-        # Where products of float32 run in TF32, activations keep float32's range with 10 bits of mantissa.
-        tf32=True if from_ampere(device) else None,
         # Reads the loss off the device after every step, to hide a loss that is not a number.
         logging_nan_inf_filter=False,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
         seed=training.seed,
         data_seed=training.seed,
         dataloader_num_workers=training.workers,
-        dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
         label_names=["labels"],
         restore_callback_states_from_checkpoint=True,
         report_to=[],
         disable_tqdm=True,
-        torch_compile=training.compile,
-        **(_checkpointing() if training.gradient_checkpointing else {}),
+        **_speed_arguments(training),
     )
+
+
+def _speed_arguments(training: Training) -> dict[str, Any]:
+    """Return the arguments that follow from the device: where it computes, in which numbers, and what it keeps."""
+    device = best_device()
+    precision = resolve_precision(training.precision, device)
+    return {
+        "use_cpu": device.type == "cpu",
+        # Where products of float32 run in TF32, activations keep float32's range with 10 bits of mantissa.
+        "tf32": True if from_ampere(device) else None,
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
+        "dataloader_pin_memory": device.type == "cuda",
+        "torch_compile": training.compile,
+        **(_checkpointing() if training.gradient_checkpointing else {}),
+    }
 
 
 def _checkpointing() -> dict[str, Any]:

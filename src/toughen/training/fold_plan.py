@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,8 +69,6 @@ def make_plan(recipe: Recipe, splits: Splits, folds: int) -> Plan:
     Raises:
         InputError: if there are too few rows, texts or groups for so many folds.
     """
-    import datasets
-
     pool = splits.train
     if splits.held_out:
         pool = datasets.concatenate_datasets([splits.train, splits.validation])

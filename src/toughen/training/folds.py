@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
 from toughen.machine.launch import main_process_alone
-from toughen.runs.folder import FOLDS, METRICS, RECIPE, is_complete, start_folder
+from toughen.runs.beginning import start_folder
+from toughen.runs.folder import FOLDS, METRICS, RECIPE, is_complete
 from toughen.training import build_trainer, pseudo_labels
 from toughen.training.extras import Extras
 from toughen.training.fold_plan import Plan, fold_name, make_plan, split_fold

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from toughen.assess.definition import NO_NUMBERS
 from toughen.assess.metrics import task_metrics, weights_of
@@ -158,9 +161,6 @@ def mean_and_sd(per_fold: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, fl
 
 def _write_out_of_fold(path: Path, plan: Plan, held_out: Sequence[Any]) -> None:
     """Write row, fold, label (the true one) and outputs of every row of the pool."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     splits = plan.splits
     columns: dict[str, Any] = {
         "row": pa.array(plan.pool["row"][:]),
@@ -184,8 +184,6 @@ def named(task: TaskName, labels: Sequence[Any], names: Sequence[str]) -> list[A
 
 def output_columns(task: TaskName, outputs: Any, names: Sequence[str]) -> dict[str, Any]:
     """Return outputs as columns: ``probability_<label>`` each (of tokens a list per row), or ``prediction``."""
-    import pyarrow as pa
-
     if task == "regression":
         return {"prediction": pa.array(np.asarray(outputs))}
     if task == "tokens":
@@ -199,8 +197,6 @@ def _write_submission(
     path: Path, plan: Plan, rows: Any, outputs: Sequence[Any], thresholds: Sequence[tuple[float, ...] | None]
 ) -> None:
     """Write row, label and probabilities, or row and prediction, of texts whose labels nobody need know."""
-    import pandas as pd
-
     task, names, mean = plan.splits.task, plan.splits.label_names, mean_outputs(outputs)
     columns: dict[str, Any] = {"row": rows["row"][:]}
     if task != "regression":

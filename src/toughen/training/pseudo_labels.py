@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
 from toughen.data.divide.overlap import text_hashes
@@ -180,8 +183,6 @@ def _report(labels: NDArray[np.int64], texts: int, names: Sequence[str]) -> dict
 
 def _in_main_process(make: Callable[[], T]) -> T:
     """Make something in the main process and hand it to all; a refusal reaches all of them too."""
-    from accelerate.utils import broadcast_object_list
-
     answer: list[Any] = [None, None]
     with main_process_alone() as is_main:
         if is_main:
@@ -204,8 +205,6 @@ def joined(splits: Splits, chosen: Chosen) -> Splits:
     Raises:
         InputError: if the source of texts without labels has changed since they were chosen.
     """
-    import pyarrow as pa
-
     table = None if splits.unlabelled is None else splits.unlabelled.with_format("arrow")[:]
     rows = np.asarray(table["row"]) if table is not None else np.empty(0)
     where = np.searchsorted(rows, chosen.rows)
@@ -233,9 +232,6 @@ def save(folder: Path, chosen: Sequence[Chosen], names: Sequence[str], content: 
 
     The first holds fold (if there are several), row, label and confidence, and no texts; the second ``content``.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pa.table(
         {
             "row": np.concatenate([part.rows for part in chosen]),
@@ -252,8 +248,6 @@ def save(folder: Path, chosen: Sequence[Chosen], names: Sequence[str], content: 
 
 def read(folder: Path, names: Sequence[str]) -> list[Chosen]:
     """Return what a run that goes on was started with: one, or one per fold."""
-    import pyarrow.parquet as pq
-
     content = read_json(folder / PSEUDO)
     reports = content.get("folds", [content])
     columns = pq.read_table(folder / CHOSEN).to_pandas()

@@ -14,7 +14,8 @@ from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.recipe.recipe import Recipe
-from toughen.runs.folder import RECIPE, start_folder
+from toughen.runs.beginning import start_folder
+from toughen.runs.folder import RECIPE
 from toughen.training import pseudo_labels
 from toughen.training.extras import Extras
 from toughen.training.folds import train_folds
