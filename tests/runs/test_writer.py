@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from toughen.errors import InputError
+from toughen.files import write_whole
 from toughen.files.manifest import MANIFEST, verify
-from toughen.runs.folder import write_whole
 from toughen.runs.writer import cleared, refuse_input_inside, replaced, sole_writer
 
 HOLD = """

@@ -315,7 +315,7 @@ class Step:
 
         logits = recomputed(run, context.noise, context.cost, inputs["input_ids"]) if waits else run(context.noise)
         if not torch.is_grad_enabled():
-            forget_casts()
+            forget_casts()  # torch 2.13 keeps none of such a pass by itself; older versions do
         refuse_misshapen(logits, context.likelihood.task)
         context.cost.passed(copies)
         logits = logits if logits.dtype == torch.float64 else logits.float()
