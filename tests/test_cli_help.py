@@ -113,3 +113,13 @@ def test_flags_are_told_from_the_commands_own_options():
     assert rest == ["plain", "--output", "run", "--json"]
     assert found == {"model": "a=b", "training.seed": "3", "data.text": "x"}
     assert split(["--adversary.steps", "3", "--adversary.steps", "4"], own)[1] == {"adversary.steps": "4"}
+
+
+def test_either_spelling_of_unlabelled_is_a_flag():
+    assert split(["--unlabeled", "more.csv"], ()) == split(["--unlabelled", "more.csv"], ())
+
+
+def test_a_slot_is_told_by_the_terms_of_the_field(capsys):
+    """Its question is the second line."""
+    assert main(["train", "--help", "adversary"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["ADVERSARY: adversarial training", "  who pushes back?"]

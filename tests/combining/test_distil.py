@@ -101,7 +101,7 @@ def test_a_student_of_itself_without_a_teacher_is_ordinary_training(seeds, combi
     """With alpha 0 and no further texts the weights are bitwise those of toughen.train."""
     from toughen.combining.weight_soup import weights_of
 
-    student = toughen.combine([seeds[0]], how="distil", alpha=0.0, output=tmp_path / "student", quiet=True)
+    student = toughen.combine([seeds[0]], how="distill", alpha=0.0, output=tmp_path / "student", quiet=True)  # US
     for name, weight in weights_of(seeds[0] / "model").items():
         assert torch.equal(weight, weights_of(student.path / "model")[name]), name
     assert TRAINING["epochs"] == student.recipe.training.epochs

@@ -213,6 +213,12 @@ def test_a_bare_word_names_the_technique_or_the_source():
     assert (recipe.objective, recipe.adversary, recipe.average) == (RDrop(), Pgd(), Ema())
 
 
+def test_either_spelling_of_unlabelled_will_do():
+    named = load_recipe("plain", {"data.unlabelled": "more.csv", "data.unlabelled_ratio": 2})
+    assert load_recipe("plain", {"data.unlabeled": "more.csv", "data.unlabeled_ratio": 2}) == named
+    assert load_recipe({"extends": "plain", "data": {"unlabeled": "more.csv", "unlabeled_ratio": 2}}).data == named.data
+
+
 @pytest.mark.parametrize("none", [None, "none", "null", "None"])
 def test_none_empties_a_slot(none):
     assert load_recipe("full-stack", {"adversary": none, "average": none}).adversary is None

@@ -1,4 +1,4 @@
-"""What is taken for what."""
+"""The confusion matrix: which label is predicted for which."""
 
 from __future__ import annotations
 

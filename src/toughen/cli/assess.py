@@ -38,7 +38,10 @@ def evaluate(
     also: Annotated[list[str] | None, typer.Option(metavar="NAME=SOURCE", help="More of them; repeatable.")] = None,
     slices: Slices = None,
     dropout_samples: Annotated[int, typer.Option(metavar="N", help="Passes with dropout left on.")] = 0,
-    ood: Annotated[str | None, typer.Option(metavar="SOURCE", help="Texts of another kind, to be told apart.")] = None,
+    ood: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Out-of-distribution texts: how well confidence separates them (AUROC)."),
+    ] = None,
     mistakes: Annotated[int, typer.Option(metavar="N", help="Show so many of the worst mistakes.")] = 20,
     samples: Annotated[int, typer.Option(metavar="N", help="Bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", help="Of resamples and dropout.")] = 0,

@@ -28,7 +28,7 @@ Noise = Annotated[bool, typer.Option("--noise", help="Accuracy against the sever
 Standard = Annotated[bool, typer.Option("--standard", help="The fixed set of attacks: one number.")]
 Certify = Annotated[bool, typer.Option("--certify", help="Certified accuracy by random masking.")]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Draw so many texts by the seed.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of everything that is drawn.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed.")]
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="DIR", help="Where to write; default RUN/attacks/NAME.")
 ]

@@ -66,7 +66,9 @@ def predict(
     model: Graph = None,
     workers: Workers = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.")] = "local",
-    chunk_rows: Annotated[int, typer.Option(metavar="N", help="Rows that a kill may cost per worker.")] = 512,
+    chunk_rows: Annotated[
+        int, typer.Option(metavar="N", help="Rows per chunk; an interrupted worker repeats at most one.")
+    ] = 512,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what a killed start has finished.")] = False,
     abstain: Annotated[bool, typer.Option("--abstain", help="Write no label where the model abstains.")] = False,
     as_json: AsJson = False,

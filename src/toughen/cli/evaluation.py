@@ -125,7 +125,7 @@ def _dropout(console: Console, found: Mapping[str, Any] | None) -> None:
 def _novelty(console: Console, found: Mapping[str, Any] | None) -> None:
     if found is not None:
         rows = [[name, _value(found[name]["auroc"], found[name]["interval"])] for name in ("max_softmax", "energy")]
-        _print(console, [f"told from {found['n_ood']} texts of another kind", "AUROC"], rows)
+        _print(console, [f"separated from {found['n_ood']} out-of-distribution texts", "AUROC"], rows)
 
 
 def _mistakes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,13 @@ from toughen.errors import InputError
 from toughen.recipe.recipe import SHORTHAND, Recipe, fields_of
 from toughen.recipe.slots import Setting, hints, members, nearest, techniques
 
-ALIASES = {"unlabelled": "data.unlabelled", "augment": "data.augment", "group": "data.group", "seed": "training.seed"}
+ALIASES = {
+    "unlabelled": "data.unlabelled",
+    "unlabeled": "data.unlabelled",
+    "augment": "data.augment",
+    "group": "data.group",
+    "seed": "training.seed",
+}
 WIDTH = 80
 ALL = "all"
 SLOTS = (*(setting.key for setting in fields_of() if techniques(Recipe, setting.key)), ALL)
@@ -72,7 +78,7 @@ def overview() -> list[str]:
     ]
     for setting in fields_of():
         if setting.key in SLOTS:
-            lines.append(f"  {setting.key:12}{setting.help} {_names(setting)}".rstrip())
+            lines.append(f"  {setting.key:12}{setting.help.partition(';')[0]}{_names(setting)}")
     return lines
 
 
@@ -101,7 +107,8 @@ def help_lines() -> list[str]:
 
 def _slot(setting: Setting, technique: str | None = None) -> list[str]:
     choices = techniques(Recipe, setting.key)
-    lines = [f"{setting.key.upper()}: {setting.help}"]
+    term, _, question = setting.help.partition("; ")
+    lines = [f"{setting.key.upper()}: {term}", f"  {question}"]
     lines += _choice(setting, [name for name in choices if name])
     lines += [f"  --{name}: short for --{full}" for name, full in ALIASES.items() if full.startswith(f"{setting.key}.")]
     if technique in choices:
@@ -112,9 +119,9 @@ def _slot(setting: Setting, technique: str | None = None) -> list[str]:
 
 
 def _names(slot: Setting) -> str:
-    """Return the techniques that the slot may hold, in brackets; nothing if they have no names."""
+    """Return the techniques that the slot may hold, after a colon; nothing if they have no names."""
     names = [name for name in techniques(Recipe, slot.key) if name]
-    return f"({', '.join(names)})" if names else ""
+    return f": {', '.join(names)}" if names else ""
 
 
 def variants(slot: str) -> Iterator[tuple[Setting, tuple[str, ...]]]:

@@ -45,7 +45,7 @@ def serve(
     ),
     max_wait_ms: Annotated[
         float | None,
-        _option(help="Texts of several requests share passes; how long one may wait for others; 0 is not."),
+        _option(help="How long a text may wait for others to share a pass with; 0: batch only what is queued."),
     ] = _DEFAULT.max_wait_ms,
     max_texts: Annotated[int, _option(help="Texts per request.")] = _DEFAULT.max_texts,
     max_body_bytes: Annotated[int, _option(help="Bytes per request.")] = _DEFAULT.max_body_bytes,
@@ -61,7 +61,7 @@ def serve(
     ] = None,
     json_logs: Annotated[bool, _option("--json-logs", help="Log JSON, a line for every request.")] = False,
 ) -> None:
-    """Answer over HTTP, and show one page to people."""
+    """Answer over HTTP, with a demo page."""
     from toughen.serve.start import serve as start  # loads asyncio and what answers texts
 
     limits = Limits(

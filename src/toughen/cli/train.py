@@ -27,7 +27,7 @@ Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, ea
 Submit = Annotated[str | None, typer.Option(metavar="SOURCE", help="With --folds: texts to answer with all K models.")]
 Teacher = Annotated[str | None, typer.Option(metavar="RUN", help="Run that labels the texts of --unlabelled.")]
 Confidence = Annotated[
-    float | None, typer.Option(metavar="P", help="Least probability with which its label counts [default: 0.9].")
+    float | None, typer.Option(metavar="P", help="Keep a pseudo-label only from probability P on [default: 0.9].")
 ]
 
 

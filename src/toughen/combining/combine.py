@@ -119,6 +119,7 @@ def combine(
     Raises:
         InputError: if something given is wrong; nothing has been written then.
     """
+    how = DISTIL if how == "distill" else how
     paths = [path if isinstance(path, (str, Path)) else path.path for path in runs]
     changes = {"model": model, "data.unlabelled": unlabelled, **overrides}
     student = {k: str(v) if isinstance(v, Path) else v for k, v in changes.items() if v is not None}

@@ -25,7 +25,7 @@ class Data:
 
     source: str = setting("", "hub id, file (.csv .tsv .jsonl .json .parquet) or folder")
     task: Task = setting(
-        "auto", "what a label is: auto (told from the data), single-label, multi-label, regression or tokens"
+        "auto", "what a label is: auto (inferred from the data), single-label, multi-label, regression or tokens"
     )
     text: str | None = setting(None, "column that holds the text (tokens: the words); null = found by name")
     text_pair: str | None = setting(None, "column that holds the second text of a pair; null = found by name")

@@ -89,8 +89,8 @@ class Engine:
         Args:
             model: a classifier, bare or wrapped in ``DistributedDataParallel``: one of transformers', or any module
                 that makes logits (a tensor, first in a tuple, or under ``logits``) of token ids.
-            objective: what is a mistake; default cross-entropy.
-            adversary: who pushes back; default nobody.
+            objective: the loss; default cross-entropy.
+            adversary: the adversarial training; default none.
             inputs: how the embeddings change while training; default not at all.
             task: what a label is.
             average: the average of the weights, where the adversary needs it as a teacher (SMART's Bregman term).

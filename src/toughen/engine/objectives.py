@@ -1,4 +1,4 @@
-"""The objective slot: what is a mistake? Losses per example, never reduced here."""
+"""The objective slot: the loss. Losses per example, never reduced here."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class RDrop(CrossEntropy):
 
 
 Objective = CrossEntropy | RDrop
-"""Every answer to "what is a mistake?"; ``name`` tells them apart in YAML and flags."""
+"""Every loss; ``name`` tells them apart in YAML and flags."""
 
 
 def single_label(labels: Tensor) -> Target:

@@ -26,6 +26,7 @@ __all__ = ["DEFAULT", "Recipe", "dump", "fields_of", "load_recipe", "shipped_rec
 
 EXTENDS = "extends"
 SHORTHAND = {"data": "source"}
+SPELLINGS = {"unlabeled": "unlabelled", "unlabeled_ratio": "unlabelled_ratio"}
 """What a bare word in a slot means, where it is not the technique's name."""
 
 
@@ -36,16 +37,18 @@ class Recipe:
     description: str = setting("", "one line about the recipe")
     defaults: int = setting(defaults.LATEST, "version of the defaults that it was written for")
     model: str = setting("roberta-base", "pretrained model: hub id or folder")
-    data: Data = setting(Data(), "what does it learn from?")
-    inputs: Inputs | None = setting(None, "what does the model see?")
-    objective: Objective = setting(CrossEntropy(), "what is a mistake?")
-    adversary: AnyAdversary | None = setting(None, "who pushes back?")
-    average: Average | None = setting(None, "which weights are the result?")
-    head: Head = setting(Head(), "how does the model decide, and what of it learns?")
-    adapter: Lora | None = setting(None, "do all weights learn, or a few beside them?")
-    augment: Augment = setting(Augment(), "how are adversarial examples sought while it learns?")
+    data: Data = setting(Data(), "source, columns and splits; what does it learn from?")
+    inputs: Inputs | None = setting(None, "input changes; what does the model see?")
+    objective: Objective = setting(CrossEntropy(), "loss; what is a mistake?")
+    adversary: AnyAdversary | None = setting(None, "adversarial training; who pushes back?")
+    average: Average | None = setting(None, "weight averaging; which weights are the result?")
+    head: Head = setting(
+        Head(), "classification head and frozen layers; how does the model decide, and what of it learns?"
+    )
+    adapter: Lora | None = setting(None, "low-rank adapters; do all weights learn, or a few beside them?")
+    augment: Augment = setting(Augment(), "adversarial examples and typos; how are they sought while it learns?")
     probe: bool = setting(True, "one frozen pass before training: simple models to compare with, and the pooling")
-    training: Training = setting(Training(), "how long, how fast, in what precision?")
+    training: Training = setting(Training(), "schedule, batches and precision; how long, how fast?")
 
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Recipe
@@ -116,6 +119,7 @@ class _Draft:
                 self.tree[slot] = value
                 continue
             new = _mapping(slot, value, where)
+            new = new and {SPELLINGS.get(name, name): entry for name, entry in new.items()}
             self.origins.update({f"{slot}.{name}": where for name in new or ()})
             self.tree[slot] = _merge_slot(self.tree[slot], new)
 

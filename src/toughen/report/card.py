@@ -236,4 +236,4 @@ def _limits(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[s
             f"({training.get('truncation', 'head')}); what is longer is cut."
         )
     yield "The intervals speak of other texts like the ones scored, not of other domains, languages or training seeds."
-    yield "Texts of another kind get a confident answer too; nothing here says that they are recognised."
+    yield "Out-of-distribution texts get a confident prediction too; nothing here says that they are recognised."

@@ -124,7 +124,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], decisions: str = "answers") -
     with drawing():
         figure, (axis,) = new_figure(3.6)
         lowest = min([0.5, *(b["confidence"] for b in bins)])
-        axis.plot([lowest, 1], [lowest, 1], color=MUTED, linestyle="--", linewidth=1, label="means what it says")
+        axis.plot([lowest, 1], [lowest, 1], color=MUTED, linestyle="--", linewidth=1, label="perfectly calibrated")
         for b, found in zip(bins, ranges, strict=True):
             if found is not None:
                 axis.plot([b["confidence"]] * 2, found, color=SERIES[0], linewidth=1, alpha=0.6)

@@ -42,7 +42,7 @@ def evaluation_page(path: Path) -> Page:
     sections = [
         Section("Scores", [_scores(sets), *_further(others)]),
         Section("Calibration", list(_calibration(main))),
-        Section("What is taken for what", list(_confusion(main))),
+        Section("Confusion", list(_confusion(main))),
         Section("Slices", list(_slices(main))),
         Section("Dropout and other texts", list(_probes(main))),
         Section("Worst mistakes", list(_mistakes(main))),
@@ -201,10 +201,10 @@ def _said_of_probes(main: Result) -> Iterator[str]:
     if ood:
         auroc, interval = ood["max_softmax"]["auroc"], ood["max_softmax"]["interval"]
         if excludes(interval, 0.5) and auroc > 0.5:
-            yield f"Its confidence tells these texts from those of another kind: AUROC {auroc:.2f}, chance being 0.5."
+            yield f"Its confidence separates these texts from out-of-distribution ones: AUROC {auroc:.2f}, chance 0.5."
         else:
             yield (
-                "Its confidence does not tell these texts from those of another kind, as far as this "
+                "Its confidence does not separate these texts from the out-of-distribution ones, as far as this "
                 "many texts can show."
             )
 
@@ -317,7 +317,7 @@ def _probes(main: Result) -> Iterator[Block]:
             for key, said in (("max_softmax", "highest probability"), ("energy", "energy"))
             if key in ood
         ]
-        yield Table(f"AUROC against {ood['n_ood']:,} texts of another kind", ("by", "AUROC"), rows)
+        yield Table(f"AUROC against {ood['n_ood']:,} out-of-distribution texts", ("by", "AUROC"), rows)
 
 
 def _mistakes(main: Result) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""Serve a trained model over HTTP, with one page for people: `toughen serve`, or `make_app` in a server of one's own.
+"""Serve a trained model over HTTP, with a demo page: `toughen serve`, or `make_app` in a server of one's own.
 
 Everything here (``__init__.pyi`` says what) is imported when it is first used; it needs the extra ``serve``.
 Imports from `deploy`, `attack` and below; the command may import it.
