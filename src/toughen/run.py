@@ -90,6 +90,12 @@ class Run(FinishedRun):
 
         return abstain(self, data, error=error, confidence=confidence, sets=sets)
 
+    def audit(self, data: object = None, *, output: str | Path | None = None) -> dict[str, Any]:
+        """Find training rows worth a look by a run in folds and write them; see `toughen.assess.audit.audit.audit`."""
+        from toughen.assess.audit.audit import audit  # loads datasets
+
+        return audit(self, data, output=output)
+
     def _score(self, data: object, columns: Mapping[str, str | None]) -> dict[str, Any]:
         rows = self.labelled(data, columns)
         return score(self.classifier, rows, batch_size=self.recipe.training.eval_batch_size)

@@ -21,6 +21,7 @@ from toughen.data import tokenise
 from toughen.data.batches import Collator
 from toughen.data.read.chunks import as_dataset, table_of_dataset
 from toughen.data.tokens.tokenise import effective_max_length
+from toughen.engine.head_samples import last_vectors, output_layer
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.launch import quiet_libraries
 from toughen.machine.runtime import best_device
@@ -132,6 +133,30 @@ class Classifier(Answering):
         if self.task == "tokens":
             raise ValueError("tokens have logits per word, not per text")
         return self.means(self._own_rows(dataset), self._logits, batch_size)
+
+    def features(self, dataset: Any, *, batch_size: int = 64) -> Floats | None:
+        """Return the vectors [N, D] that enter the last layer, the mean over a text's windows; None if it has none.
+
+        Args:
+            dataset: as for `outputs`; not for tokens, which have a vector per word.
+            batch_size: texts (or windows of them) per pass.
+        """
+        last = output_layer(self.model)
+        if last is None:
+            return None
+        seen: list[torch.Tensor] = []
+
+        def forward(batch: Any) -> Floats:
+            seen.clear()
+            self._compute(batch, lambda logits: logits)
+            vectors: Floats = last_vectors(seen[-1], batch["attention_mask"].bool()).double().cpu().numpy()
+            return vectors
+
+        hook = last.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+        try:
+            return self.means(self._own_rows(dataset), forward, batch_size)
+        finally:
+            hook.remove()
 
     def predict(self, texts: Sequence[Any], *, batch_size: int = 64) -> list[dict[str, Any]]:
         """Answer for each text.

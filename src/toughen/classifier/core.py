@@ -138,10 +138,12 @@ class Answering(ABC):
     def means(
         self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None = None
     ) -> Floats:
-        """Return the mean [N, C] of ``forward`` over each text's windows."""
+        """Return the mean [N, C] of ``forward``, which gives so many numbers a row, over each text's windows."""
         count = len(texts["text"])
         sums, windows = np.zeros((count, len(self.label_names))), np.zeros(count)
         for owners, values, _ in self.passes(texts, forward, batch_size, progress):
+            if values.shape[1] != sums.shape[1]:  # known from the first pass on
+                sums = np.zeros((count, values.shape[1]))
             np.add.at(sums, owners, values)
             np.add.at(windows, owners, 1)
         means: Floats = sums / windows[:, None]

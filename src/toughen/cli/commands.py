@@ -6,6 +6,7 @@ from toughen.cli import check as _check  # isort: skip
 from toughen.cli import train as _train  # isort: skip
 from toughen.cli import cost as _cost  # isort: skip
 from toughen.cli import assess as _assess  # isort: skip
+from toughen.cli import audit as _audit  # isort: skip
 from toughen.cli import attack as _attack  # isort: skip
 from toughen.cli import compare as _compare  # isort: skip
 from toughen.cli import report as _report  # isort: skip
@@ -17,5 +18,5 @@ from toughen.cli.app import app
 
 __all__ = ["app"]
 
-_VERBS = (_check, _train, _cost, _assess, _attack, _compare, _report, _combine, _deploy, _runtime, _serve)
+_VERBS = (_check, _train, _cost, _assess, _audit, _attack, _compare, _report, _combine, _deploy, _runtime, _serve)
 """Importing a module registers its verbs; the help lists them in this order."""

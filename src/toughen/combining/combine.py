@@ -60,7 +60,16 @@ T = TypeVar("T")
 
 FITTED = ("weights", "stack", "greedy-soup", INTERPOLATION)
 """Ways that choose something by the rows that select."""
-_LEFT_OUT = ("checkpoints", "tensorboard", "evaluations", "attacks", "report.html", "*.part", "training_args.bin")
+_LEFT_OUT = (
+    "checkpoints",
+    "tensorboard",
+    "evaluations",
+    "attacks",
+    "audits",
+    "report.html",
+    "*.part",
+    "training_args.bin",
+)
 """What a copied member can do without."""
 
 

@@ -44,6 +44,13 @@ class Data:
         "folded", "spellings of a label that differ in case or outer space: folded into the commonest, or exact"
     )
     bad_rows: BadRows = setting("refuse", "rows that cannot be read, or have no text or no label: refuse or drop")
+    drop: str | None = setting(
+        None, "file whose column row numbers training rows to leave out, as toughen audit writes"
+    )
+    relabel: str | None = setting(
+        None,
+        "file whose columns row and label give training rows other labels (empty = as it is), as toughen audit writes",
+    )
     augment: str | None = setting(
         None,
         "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch; "
@@ -54,7 +61,7 @@ class Data:
         share, ratio = self.validation_share, self.unlabelled_ratio
         require(0 < share < 1, "data.validation_share", share, "must be above 0 and below 1")
         require(ratio >= 0, "data.unlabelled_ratio", ratio, "must not be negative")
-        for name in (*COLUMNS, "positive_label", "unlabelled", "augment"):
+        for name in (*COLUMNS, "positive_label", "unlabelled", "drop", "relabel", "augment"):
             value = getattr(self, name)
             require(value is None or bool(value.strip()), f"data.{name}", value, "must be null or a name, not empty")
         for name, choices in (("labels", Labels), ("bad_rows", BadRows)):

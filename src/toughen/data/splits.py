@@ -14,6 +14,7 @@ from datasets.fingerprint import generate_random_fingerprint
 from toughen.data.columns.bad_rows import bad_rows, said_of, without_rows
 from toughen.data.columns.checks import check_groups
 from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
+from toughen.data.columns.corrections import leave_out, relabel
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import put_last
 from toughen.data.columns.numeric import read_weights
@@ -72,12 +73,13 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
         raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
     columns, task = choose(train, config)
     _check_fit(config, task, train)
+    train, dropped = (train, ()) if config.drop is None else leave_out(train, columns, config.drop)
     tables, names, notes = _read_splits({**raws, "train": train}, columns, task, config)
     sketches = {split: sketch(table) for split, table in tables.items()}
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _unlabelled_to_use(config, divided, columns)
     read = [note for raw in raws.values() for note in raw.notes]
-    notes = (*read, *_task_notes(task, names, columns), *notes, *summary.notes, *more)
+    notes = (*read, *dropped, *_task_notes(task, names, columns), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
@@ -95,6 +97,11 @@ def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
     if config.unlabelled is not None and task == "tokens":
         raise InputError(
             f"data.unlabelled was given, but {train.name} is tokens, whose every term needs labels; leave it out."
+        )
+    if config.relabel is not None and task != "single-label":
+        raise InputError(
+            f"data.relabel {config.relabel!r} is for one class per text, but {train.name} is {task}; correct the "
+            "labels in the data."
         )
 
 
@@ -201,6 +208,9 @@ def _read_splits(
             raw = without_rows(raw, bad)
         texts[split], targets[split] = read_texts(raw, columns, task), TARGETS[task](raw, columns)
         read[split] = raw
+        if split == "train" and config.relabel is not None:
+            targets[split].labels, note = relabel(targets[split].labels, raw, columns, config.relabel)
+            notes.append(note)
         targets[split].check()
     notes += fold_spellings(targets.values()) if config.labels == "folded" else []
     names = targets["train"].label_names()

@@ -86,6 +86,20 @@ def output_layer(model: nn.Module) -> nn.Linear | None:
     return linear[-1] if linear else None
 
 
+def last_vectors(vectors: Tensor, mask: Tensor) -> Tensor:
+    """Return [B, D] of what entered `output_layer`; a decoder's has a vector per token, and reads the last one.
+
+    Args:
+        vectors: [B, D] or [B, T, D].
+        mask: [B, T], true on tokens that are no padding.
+    """
+    if vectors.dim() == 2:
+        return vectors
+    mask = mask.to(vectors.device)
+    last = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
+    return vectors[torch.arange(len(last), device=last.device), last]
+
+
 def _outside_encoder(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the modules of the head."""
     inside: set[int] = set()

@@ -16,7 +16,18 @@ from toughen.files import sync
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_OTHERS = ("checkpoints", "evaluations", "attacks", "tensorboard", "report.html", "README.md", "*.part", "*.log", ".*")
+_OTHERS = (
+    "checkpoints",
+    "evaluations",
+    "attacks",
+    "audits",
+    "tensorboard",
+    "report.html",
+    "README.md",
+    "*.part",
+    "*.log",
+    ".*",
+)
 """What is made, or edited, after a folder is finished: it is no part of it."""
 
 

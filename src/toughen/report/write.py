@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
 from toughen.files.manifest import verify
-from toughen.report import attack_page, comparison_page, evaluation_page, plan_page, run_page, try_page
+from toughen.report import attack_page, audit_page, comparison_page, evaluation_page, plan_page, run_page, try_page
 from toughen.report.card import refresh_card, write_card
 from toughen.report.html import render
 from toughen.report.style import drawing
@@ -25,6 +25,7 @@ REPORT = "report.html"
 _RESULTS = (
     "evaluation.json",
     "attack.json",
+    "audit.json",
     "ablation.json",
     "comparison.json",
     "search.json",
@@ -41,7 +42,7 @@ def is_available() -> bool:
 
 
 def write_report(path: str | Path, output: str | Path | None = None) -> Path:
-    """Write the report of a run, evaluation, attack, comparison, ablation or search.
+    """Write the report of a run, evaluation, attack, audit, comparison, ablation or search.
 
     Args:
         path: its folder, or its JSON file.
@@ -85,8 +86,8 @@ def find_result(path: Path) -> Path:
     found = next((path / name for name in names if (path / name).is_file()), None)
     if found is None:
         raise InputError(
-            f"{path} holds nothing to report; give the folder of a run, or one that toughen evaluate, attack, try, "
-            "compare, ablate or search wrote."
+            f"{path} holds nothing to report; give the folder of a run, or one that toughen evaluate, attack, audit, "
+            "try, compare, ablate or search wrote."
         )
     return found
 
@@ -96,6 +97,7 @@ def _page(source: Path) -> Page:
         METRICS: lambda path: run_page.run_page(path.parent),
         "evaluation.json": evaluation_page.evaluation_page,
         "attack.json": attack_page.attack_page,
+        "audit.json": audit_page.audit_page,
         "comparison.json": comparison_page.comparison_page,
         "ablation.json": comparison_page.ablation_page,
         "search.json": comparison_page.search_page,

@@ -13,7 +13,7 @@ from toughen.arrays import Floats
 from toughen.data import tokenise
 from toughen.data.batches import Collator
 from toughen.data.read.chunks import numbers_of
-from toughen.engine.head_samples import output_layer
+from toughen.engine.head_samples import last_vectors, output_layer
 from toughen.huggingface.pretrained import Prepared
 from toughen.model.head import Pool, first_token_sees
 from toughen.model.head_config import Pooling
@@ -87,7 +87,7 @@ class _Watched:
             if pool is not None:
                 found[name] = pool((self._seen["states"],), mask)
             elif "entered" in self._seen:
-                found[name] = _last_token(self._seen["entered"], mask)
+                found[name] = last_vectors(self._seen["entered"], mask)
         return found
 
     def _keep_states(self, _module: nn.Module, _args: Any, output: Any) -> None:
@@ -95,11 +95,3 @@ class _Watched:
 
     def _keep_entered(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
         self._seen["entered"] = args[0]
-
-
-def _last_token(entered: Tensor, mask: Tensor) -> Tensor:
-    """Return [B, width] of what enters the last layer; a decoder's has a vector per token, and reads the last one."""
-    if entered.dim() == 2:
-        return entered
-    last = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
-    return entered[torch.arange(len(last), device=last.device), last]
