@@ -6,6 +6,8 @@ from typing import Any
 
 RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 """The grid that a plain run's learning rate is chosen from."""
+AN_EPOCH = "an epoch"
+"""Stands for the optimiser steps of one epoch of the data set."""
 _TRAINING = {"training.epochs": 3, "training.batch_size": 16, "training.save_total_limit": 1}
 
 
@@ -22,4 +24,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "accuracy": _arm("accuracy"),
     "robust": _arm("robust"),
     "tough-stack": _arm("tough-stack", training__learning_rate=1e-4),
+    "accuracy, 4 epochs": _arm("accuracy", training__epochs=4),
+    "accuracy, after an epoch": _arm("accuracy", adversary__start_step=AN_EPOCH),
+    "accuracy, layer decay 0.9": _arm("accuracy", training__layer_decay=0.9, training__learning_rate=2e-4),
 }

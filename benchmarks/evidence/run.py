@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from arms import ARMS
+from arms import AN_EPOCH, ARMS
 from sets import SETS, draw
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -73,7 +73,8 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
 
     torch.set_num_threads(1)
     parts = draw(name, root)
-    settings = dict(ARMS[arm])
+    an_epoch = -(-SETS[name].rows // ARMS[arm]["training.batch_size"])
+    settings = {key: an_epoch if value == AN_EPOCH else value for key, value in ARMS[arm].items()}
     folder = Path(tempfile.mkdtemp(prefix="evidence-"))
     columns = ["text", "label"]
     data = {"train": parts["train"][columns], "validation": parts["validation"][columns]}
