@@ -24,6 +24,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "accuracy": _arm("accuracy"),
     "robust": _arm("robust"),
     "tough-stack": _arm("tough-stack", training__learning_rate=1e-4),
+    "robust, noise": _arm("robust", data__augment="noise"),
+    "accuracy, noise": _arm("accuracy", data__augment="noise"),
     "accuracy, 4 epochs": _arm("accuracy", training__epochs=4),
     "accuracy, after an epoch": _arm("accuracy", adversary__start_step=AN_EPOCH),
     "accuracy, layer decay 0.9": _arm("accuracy", training__layer_decay=0.9, training__learning_rate=2e-4),

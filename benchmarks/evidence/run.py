@@ -24,6 +24,8 @@ from arms import AN_EPOCH, ARMS
 from sets import SETS, draw
 
 RESULTS = Path(__file__).parent.parent / "results"
+TYPO_RATES = (0.1, 0.3)
+"""Shares of the words that are mistyped, to see what a classifier is worth on them."""
 SCORED = {"screen": "screen", "finals": "test"}
 
 
@@ -69,6 +71,7 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
     import torch
 
     import toughen
+    from toughen.assess.typos import typos
     from toughen.demo.encoder import find_minilm
 
     torch.set_num_threads(1)
@@ -86,14 +89,15 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
     )
     after = os.times()
     rows = parts[SCORED[stage]]
-    answers = run.predict(rows["text"].tolist())
-    probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])
-    names = list(answers[0]["probabilities"])
+    texts, names = rows["text"].tolist(), list(run.classifier.label_names)
     labels = np.array([names.index(str(label)) for label in rows["label"]])
+    probabilities = probabilities_of(run, texts)
+    mistyped = {rate: probabilities_of(run, typos(texts, rate=rate, seed=0)).argmax(1) for rate in TYPO_RATES}
     metrics = run.metrics
     shutil.rmtree(folder)
     return {
         "set": name, "arm": arm, "seed": seed, "stage": stage, "scored": len(rows), **scores(probabilities, labels),
+        "under_typos": {str(rate): float((found == labels).mean()) for rate, found in mistyped.items()},
         "validation_f1": metrics["validation"]["f1"], "units_per_step": metrics["train"]["units_per_step"],
         "steps": metrics["train"]["steps"], "train_seconds": metrics["train"]["seconds"],
         "cpu_seconds": after.user + after.system - before.user - before.system,
@@ -101,6 +105,13 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
         "environment": metrics["environment"],
         "right": "".join("01"[int(hit)] for hit in probabilities.argmax(1) == labels),
     }  # fmt: skip
+
+
+def probabilities_of(run: Any, texts: list[str]) -> Any:
+    """Return the probabilities [texts, classes] of a run."""
+    import numpy as np
+
+    return np.array([list(answer["probabilities"].values()) for answer in run.predict(texts)])
 
 
 def scores(probabilities: Any, labels: Any) -> dict[str, float]:
