@@ -28,6 +28,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "accuracy, noise": _arm("accuracy", data__augment="noise"),
     "accuracy, 4 epochs": _arm("accuracy", training__epochs=4),
     "accuracy, after an epoch": _arm("accuracy", adversary__start_step=AN_EPOCH),
+    "fast, 6 epochs": _arm("fast", training__epochs=6),
     "fast, layer decay 0.9": _arm("fast", training__layer_decay=0.9, training__learning_rate=2e-4),
     "accuracy, layer decay 0.9": _arm("accuracy", training__layer_decay=0.9, training__learning_rate=2e-4),
 }
