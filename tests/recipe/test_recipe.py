@@ -132,13 +132,17 @@ def test_rat_stack_differs_from_plain_in_techniques_alone():
     assert recipe.average == Ema(decay=0.999, warmup=True)
 
 
-def test_the_goals_differ_from_plain_in_the_adversary_alone():
+def test_the_goals_differ_from_plain_in_the_adversary_and_in_how_long_they_train():
     assert shipped.DEFAULT == "accuracy"
     plain, default, robust = load_recipe("plain"), load_recipe(), load_recipe("robust")
     assert default == load_recipe("accuracy")
     assert load_recipe("fast") == dataclasses.replace(plain, description=load_recipe("fast").description)
-    for goal, steps in ((default, 2), (robust, 3)):
-        assert dataclasses.replace(goal, description=plain.description, adversary=None) == plain
+    for goal, steps, epochs in ((default, 2, 4), (robust, 3, 3)):
+        training = dataclasses.replace(plain.training, epochs=epochs)
+        assert (
+            dataclasses.replace(goal, description=plain.description, adversary=None, training=plain.training) == plain
+        )
+        assert goal.training == training
         assert goal.adversary == FreeLb(radius="auto", steps=steps)
 
 
