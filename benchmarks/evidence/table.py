@@ -29,10 +29,10 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 HEAD = """# The evidence for the defaults
 
 Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
-A data set without three seeds is not finished. The arms named after recipes train three epochs; since the candidates were
-measured, the recipe `accuracy` trains four: it is the arm `accuracy, 4 epochs`
-([decision 20](../../docs/decisions/0020-four-epochs.md)). Until the plan is done the default is on trial. By the plan's rule it must
-not lie more than 0.3 points of F1 below `fast` on any data set.
+A data set without three seeds is not finished. The arms named after recipes train three epochs; since the candidates
+were measured, the recipe `accuracy` trains four: it is the arm `accuracy, 4 epochs`
+([decision 20](../../docs/decisions/0020-four-epochs.md)). Until the plan is done the default is on trial. By the plan's
+rule it must not lie more than 0.3 points of F1 below `fast` on any data set.
 
 """
 
@@ -48,8 +48,8 @@ def page(stage: str, rows: list[dict[str, Any]]) -> str:
         f"## {TITLES[stage]}",
         "",
         "F1 (of several classes their mean), accuracy and AUC in points, differences paired by seed, with Student's "
-        "95 % intervals. CPU seconds are those of the whole run, the probe included; only those of one kind of processor are "
-        "divided by each other. On another one a training with the same seed differs in its last bits.",
+        "95 % intervals. CPU seconds are those of the whole run, the probe included; only those of one kind of processor "
+        "are divided by each other. On another one a training with the same seed differs in its last bits.",
         "",
     ]
     by: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
