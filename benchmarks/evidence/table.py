@@ -48,8 +48,8 @@ def page(stage: str, rows: list[dict[str, Any]]) -> str:
         f"## {TITLES[stage]}",
         "",
         "F1 (of several classes their mean), accuracy and AUC in points, differences paired by seed, with Student's "
-        "95 % intervals. CPU seconds are those of the whole run, the probe included; only those of one kind of processor "
-        "are divided by each other. On another one a training with the same seed differs in its last bits.",
+        "95 % intervals. CPU seconds are those of the whole run, the probe included; only those of one kind of "
+        "processor are divided by each other. On another one a training with the same seed differs in its last bits.",
         "",
     ]
     by: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
