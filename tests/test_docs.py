@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments
 
+from contract.table import COMBINATIONS
 from data.bad_inputs import BAD_INPUTS
 from engine.models import batch, tiny
 from tiny import reviews, save_tiny_model, write_csv
@@ -171,6 +172,15 @@ def test_refusals_are_quoted_word_for_word(tmp_path):
         with pytest.raises(InputError) as caught:
             load_splits(Data(source=source, **fields), seed=0)
         assert str(caught.value).replace(f"{folder}/", "") == sentence
+
+
+@pytest.mark.parametrize("page", ["docs/distributed.md", "docs/zh/distributed.md"])
+def test_whatever_spans_a_micro_batch_is_named_where_processes_are_compared(page):
+    text = (ROOT / page).read_text()
+    spanning = {part for c in COMBINATIONS if c.spans_rows for part in (c.adversary, c.inputs)}
+    names = spanning & {"sam", "asam", "awp", "mixup"}
+    assert len(names) == 4
+    assert all(f"`{name}`" in text for name in (*names, "scope: vocabulary"))
 
 
 def test_label_order_of_the_data_page():

@@ -135,7 +135,8 @@ def train(
         pseudo_label: run folder of a teacher, which labels the texts of ``unlabelled``.
         min_confidence: least probability with which such a label counts; default 0.9.
         seed: seed of everything; default the recipe's.
-        resume: continue an interrupted run in ``output``.
+        resume: continue an interrupted run in ``output``; with more ``training.epochs`` (or ``max_steps``) than it was
+            begun with, also a finished one.
         overwrite: replace a run in ``output``.
         quiet: print nothing.
         overrides: changes to the recipe: ``training={"epochs": 1}``, ``**{"adversary.steps": 5}``.

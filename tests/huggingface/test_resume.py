@@ -1,6 +1,8 @@
 """A run that is killed and continued is bitwise the run that was not: dropout on, accumulation, any kind of batches."""
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,8 @@ from toughen.engine.averages import Ema, Swa
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.engine.objectives import CrossEntropy, RDrop
 from toughen.errors import InputError
-from toughen.huggingface.checkpoint import AVERAGE, RAW
+from toughen.files.manifest import MANIFEST
+from toughen.huggingface.checkpoint import AVERAGE, RAW, STATE
 
 RECIPES = {
     "plain": {},
@@ -220,3 +223,67 @@ def test_a_checkpoint_of_plain_trainer_can_be_continued(tmp_path):
     ours = trainer(tmp_path / "ours", model=tiny("bert", dtype=torch.float32, seed=5), **EVERY_STEP)
     ours.train(str(checkpoints(tmp_path / "theirs")[3]))
     assert same(weights(ours.model), weights(theirs.model))
+
+
+# ---- another kind of training
+
+
+AVERAGES = {"none": {}, "ema": {"average": Ema()}, "swa": {"average": Swa()}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Checkpoints of each kind, and one of plain Trainer."""
+    from transformers import Trainer
+
+    found = {}
+    for kind, recipe in AVERAGES.items():
+        made = make(tmp_path_factory.mktemp(kind), recipe, max_steps=2)
+        made.train()
+        found[kind] = checkpoints(Path(made.args.output_dir))[2]
+    folder = tmp_path_factory.mktemp("theirs")
+    trainer(folder, cls=Trainer, model=tiny("bert", dtype=torch.float32), max_steps=2, **EVERY_STEP).train()
+    return found | {"plain Trainer": checkpoints(folder)[2]}
+
+
+@pytest.mark.parametrize("now", AVERAGES)
+@pytest.mark.parametrize("before", [*AVERAGES, "plain Trainer"])
+def test_another_average_than_the_checkpoint_has_is_refused(written, tmp_path, before, now):
+    """The other kind's weights would be taken for the raw ones, or an average would begin in the middle."""
+    made = make(tmp_path, AVERAGES[now])
+    if now == before or (now, before) == ("none", "plain Trainer"):
+        made.train(str(written[before]))
+        return
+    had = "no average" if before in ("none", "plain Trainer") else f"average {before}"
+    has = "no average" if now == "none" else f"average {now}"
+    with pytest.raises(InputError, match=f"was written with {had} of the weights, and the recipe has {has}: resume"):
+        made.train(str(written[before]))
+
+
+def test_older_checkpoints_name_no_average_and_are_known_by_their_files(written, tmp_path):
+    for kind in ("ema", "none"):
+        folder = shutil.copytree(written[kind], tmp_path / kind)
+        (folder / MANIFEST).unlink()
+        state = json.loads((folder / STATE).read_text())
+        del state["average"]
+        (folder / STATE).write_text(json.dumps(state))
+    with pytest.raises(InputError, match="was written with average ema or swa of the weights, and the recipe has no"):
+        make(tmp_path / "a", {}).train(str(tmp_path / "ema"))
+    with pytest.raises(InputError, match="was written with no average"):
+        make(tmp_path / "b", {"average": Ema()}).train(str(tmp_path / "none"))
+    make(tmp_path / "c", {"average": Ema()}).train(str(tmp_path / "ema"))
+
+
+def test_an_adversary_may_begin_at_a_checkpoint_that_had_none(written, tmp_path):
+    """The unit of its lengths is that of the model it begins with."""
+    made = make(tmp_path, {"adversary": Fgm(radius=0.3)})
+    made.train(str(written["none"]))
+    assert made.engine.ascents > 0
+
+
+def test_steps_of_another_size_are_told_of(written, tmp_path):
+    """As on another number of processes: what a checkpoint counts in steps is no longer the same rows."""
+    with pytest.warns(UserWarning, match=r"counts steps of 4 rows and this training makes steps of 2 \(1 and 1 proc"):
+        make(tmp_path / "other", {}, gradient_accumulation_steps=1).train(str(written["none"]))
+    same_rows = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 4}
+    make(tmp_path / "same", {}, **same_rows).train(str(written["none"]))

@@ -16,10 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from toughen import __version__
+from toughen.engine.averages import Average, CheckpointSoup
 from toughen.engine.weight_average import WeightAverage
+from toughen.errors import InputError
 from toughen.files.manifest import fault, is_sealed
 
 STATE, RAW, AVERAGE = "toughen_state.json", "toughen_raw.safetensors", "toughen_average.safetensors"
+ANY = "ema or swa"
 _NEEDED = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "*.safetensors")
 """What a checkpoint without a manifest must hold: an older version wrote it, or the Trainer alone."""
 
@@ -45,6 +48,27 @@ def load_average(folder: Path, average: WeightAverage) -> None:
     """Continue a checkpoint's average."""
     if (folder / AVERAGE).exists():
         average.load_state_dict(load_file(folder / AVERAGE))
+
+
+def refuse_other_average(folder: Path, average: Average | None) -> None:
+    """Refuse to go on from a checkpoint with another average of the weights than it was made with.
+
+    Its ``model.safetensors`` holds that average, which would be taken for the raw weights, and chosen as the best; and
+    an average that begins in the middle is another one.
+
+    Raises:
+        InputError: naming both.
+    """
+    state = read_state(folder) or {}
+    before = state.get("average", ANY if (folder / AVERAGE).exists() else None)  # an older version names none
+    now = average.name if average is not None else None
+    alike = before == now or (before == ANY and average is not None and not isinstance(average, CheckpointSoup))
+    if not alike:
+        was, wanted = ("no average" if one is None else f"average {one}" for one in (before, now))
+        raise InputError(
+            f"{folder} was written with {was} of the weights, and the recipe has {wanted}: resume with the recipe that "
+            f"it was made with, or start a new training from its weights (model: {folder})."
+        )
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

@@ -355,6 +355,7 @@ class ToughTrainer(EngineTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         verify(Path(resume_from_checkpoint))
+        checkpoint.refuse_other_average(Path(resume_from_checkpoint), self.recipe.average if self.recipe else None)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         checkpoint.load_raw(Path(resume_from_checkpoint), model or self.model)
         state = checkpoint.read_state(Path(resume_from_checkpoint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
     log["terms"] = mean_over_processes(trainer.accelerator, log["terms"])
     loss = mean_over_processes(trainer.accelerator, {"": float(trainer._tr_loss)})[""]
     return {
+        "average": trainer.recipe.average.name if trainer.recipe and trainer.recipe.average else None,
+        "processes": trainer.accelerator.num_processes,
+        "rows_per_step": _rows_per_step(trainer),
         "updates": engine.updates,
         "seconds": trainer.clock.seconds,
         "rows": trainer.clock.rows,
@@ -40,6 +44,7 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
 def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     """Continue with the numbers of a checkpoint; the losses among them wait for :func:`restore_losses`."""
     engine = trainer.the_engine()
+    _tell_of_other_steps(trainer, state)
     engine.updates = state["updates"]
     engine.load_log_state(state["log"], trainer.args.device)
     engine.cost.restore(state["cost"])
@@ -47,13 +52,33 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     if "left_out" in state:  # an older version counted none
         engine.left_out.restore(state["left_out"])
     engine.unperturbed.restore(state.get("unperturbed", 0.0))
-    if engine.site is not None:
+    if engine.site is not None and state["unit"] is not None:  # None: it was made without an adversary
         engine.site.unit = state["unit"]
     if engine.radius is not None and state.get("radius"):
         engine.radius.restore(state["radius"])
     trainer.stopped = state["stopped"]
     trainer.clock.before = (state["seconds"], state["rows"])
     trainer.restored = state
+
+
+def _rows_per_step(trainer: EngineTrainer) -> int:
+    """Return the labelled rows of an optimiser step over all processes."""
+    per_process = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps
+    return int(per_process * trainer.accelerator.num_processes)
+
+
+def _tell_of_other_steps(trainer: EngineTrainer, state: dict[str, Any]) -> None:
+    """Warn where a step has another number of rows than those that a checkpoint has counted."""
+    before, now = state.get("rows_per_step"), _rows_per_step(trainer)
+    if before in (None, now):
+        return
+    processes = f"{state['processes']} and {trainer.accelerator.num_processes} processes"
+    warnings.warn(
+        f"the checkpoint counts steps of {before} rows and this training makes steps of {now} ({processes}): its "
+        "schedule and its place in the epoch are kept in steps, so some rows come twice in this epoch or not at all. "
+        f"Let batch size x accumulation x processes be {before} to keep both.",
+        stacklevel=2,
+    )
 
 
 def close_counts(trainer: EngineTrainer) -> None:

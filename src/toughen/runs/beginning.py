@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
+from toughen.files.manifest import MANIFEST
 from toughen.recipe.auto import as_begun
 from toughen.recipe.recipe import Recipe, dump, load_recipe
-from toughen.runs.folder import BEFORE_RECIPE, FOLDS, METRICS, PROBE, RECIPE
+from toughen.runs.folder import ABSTENTION, BEFORE_RECIPE, COMBINATION, FOLDS, METRICS, MODEL, PROBE, RECIPE
 from toughen.runs.writer import cleared, is_about_writing
+
+_NOT_PROLONGED = {FOLDS: "a run in folds", COMBINATION: "a combination"}
 
 
 def is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> bool:
@@ -29,8 +34,8 @@ def is_finished(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) 
             "--output."
         )
     if started and resume:
-        _refuse_other_recipe(folder, recipe)
-        return (folder / METRICS).exists()
+        longer = _is_prolonged(folder, recipe)
+        return (folder / METRICS).exists() and not longer
     if started and not overwrite:
         raise InputError(
             f"{folder} already holds a run; continue it with --resume, replace it with --overwrite, or choose another "
@@ -43,9 +48,29 @@ def _foreign(path: Path) -> bool:
     return path.name not in BEFORE_RECIPE and path.suffix != ".part" and not is_about_writing(path)
 
 
-def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
+def is_longer(begun: Recipe, asked: Recipe) -> bool:
+    """Whether a recipe is the one a run was begun with, but for more epochs or, where it counts those, more steps."""
+    before, now = begun.training, asked.training
+    if replace(asked, training=replace(now, epochs=before.epochs, max_steps=before.max_steps)) != begun:
+        return False
+    if before.max_steps is None or now.max_steps is None:
+        return before.max_steps is now.max_steps and now.epochs > before.epochs
+    return now.epochs == before.epochs and now.max_steps > before.max_steps
+
+
+def _is_prolonged(folder: Path, recipe: Recipe) -> bool:
+    """Say whether the run there is to go on for longer than it was begun for.
+
+    Raises:
+        InputError: if anything else is to be different.
+    """
     begun = load_recipe(folder / RECIPE)
     asked = as_begun(recipe, begun)
+    if is_longer(begun, asked):
+        what = next((what for name, what in _NOT_PROLONGED.items() if (folder / name).exists()), None)
+        if what is not None:
+            raise InputError(f"{folder} is {what}, which cannot be prolonged; train a new one in another --output.")
+        return True
     before, now = dump(begun).splitlines(), dump(asked).splitlines()
     changed = [line.strip() for line in now if line not in before]
     if begun != asked:
@@ -53,6 +78,7 @@ def _refuse_other_recipe(folder: Path, recipe: Recipe) -> None:
             f"{folder} was started with another recipe (now {'; '.join(changed[:3]) or 'shorter'}); resume with the "
             f"same settings ({folder / RECIPE}) or choose another --output."
         )
+    return False
 
 
 def start_folder(
@@ -73,6 +99,8 @@ def start_folder(
         before: writes the other files that a run begins with.
     """
     if keep and (folder / RECIPE).exists():
+        if is_longer(load_recipe(folder / RECIPE), recipe):
+            _reopen(folder, dump(recipe))
         return
     folder = cleared(folder)
     if before is not None:
@@ -80,3 +108,11 @@ def start_folder(
     if probe:
         write_json(folder / PROBE, probe)
     write_whole(folder / RECIPE, lambda part: part.write_text(dump(recipe), encoding="utf-8"))
+
+
+def _reopen(folder: Path, recipe: str) -> None:
+    """Make a finished run an unfinished one that goes on: what speaks of its model goes, its checkpoints stay."""
+    for name in (MANIFEST, METRICS, ABSTENTION):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
+    write_whole(folder / RECIPE, lambda part: part.write_text(recipe, encoding="utf-8"))

@@ -29,6 +29,7 @@ from toughen.report.write import after_training
 from toughen.runs.folder import HASHES, METRICS, MODEL, PROBE, RECIPE
 from toughen.training import build_trainer, fresh
 from toughen.training.probe import probe
+from toughen.training.prolong import check_prolonged
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +71,8 @@ def train_one(
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
         recipe, probed = _continue_recipe(recipe, folder) if resume else (recipe, None)
+        if probed is not None and (prolonged := check_prolonged(recipe, folder)):
+            say(prolonged)
         if probed is None:
             recipe, probed = from_main_process(partial(probe, recipe, splits, say))
         pairs = "text_pair" in splits.train.column_names
