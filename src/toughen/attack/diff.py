@@ -35,13 +35,15 @@ def side_by_side(result: AttackResult, *, most: int = 10) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("row", "original", "adversarial", "answer", show_lines=True)
+    beside = ["beside"] if result.side else []
+    table = Table("row", *beside, "original", "adversarial", "answer", show_lines=True)
     for outcome in result.pairs[:most]:
         sides = [Text() for _ in range(2)]
         for side, pieces in zip(sides, marked(outcome.text, outcome.adversarial or ""), strict=True):
             for piece, differs in pieces:
                 side.append(piece, style="bold reverse" if differs else "")
-        table.add_row(str(outcome.row), *sides, Text(_answers(result, outcome)))
+        stays = [Text(outcome.beside or "")] if result.side else []
+        table.add_row(str(outcome.row), *stays, *sides, Text(_answers(result, outcome)))
     return table
 
 
@@ -64,11 +66,13 @@ def _section(result: AttackResult, most: int) -> Iterator[str]:
         yield "<p>No adversarial texts.</p>"
         return
     yield f"<h2>{len(shown)} of {len(result.pairs)} pairs</h2>\n<table>"
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("row", "original", "adversarial", "answer"))
+    names = ("row", *(["beside"] if result.side else []), "original", "adversarial", "answer")
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     yield f"<tr>{heads}</tr>"
     for outcome in shown:
         left, right = marked(outcome.text, outcome.adversarial or "")
-        cells = (str(outcome.row), _html(left, "del"), _html(right, "ins"), escape(_answers(result, outcome)))
+        stays = [escape(outcome.beside or "")] if result.side else []
+        cells = (str(outcome.row), *stays, _html(left, "del"), _html(right, "ins"), escape(_answers(result, outcome)))
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
     yield "</table>"
 

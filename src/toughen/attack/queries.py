@@ -15,7 +15,7 @@ import torch
 from toughen.arrays import Floats
 from toughen.attack.goals import distance
 from toughen.attack.matrix_library import quick_linear
-from toughen.attack.search_requests import Request, Scores, Service
+from toughen.attack.search_requests import Asked, Request, Scores, Service
 from toughen.attack.subject import threshold_of
 from toughen.classifier.answers import texts_dataset
 
@@ -53,20 +53,20 @@ class Queries:
     quick: bool = True
     texts_run: int = field(default=0, init=False)
     passes: int = field(default=0, init=False)
-    _known: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
-    _rough: set[str] = field(default_factory=set, init=False, repr=False)
+    _known: dict[Asked, Floats] = field(default_factory=dict, init=False, repr=False)
+    _rough: set[Asked] = field(default_factory=set, init=False, repr=False)
 
     def answer(self, requests: Sequence[Scores]) -> list[Floats]:
         """Return the probabilities [M, C] of each request's texts."""
         if not self.joint:
-            return [self.probabilities(request.texts) for request in requests]
-        decisive = {text for request in requests if not request.roughly for text in request.texts}
-        flat = self.probabilities([text for request in requests for text in request.texts], decisive)
+            return [self.probabilities(request.asked) for request in requests]
+        decisive = {asked for request in requests if not request.roughly for asked in request.asked}
+        flat = self.probabilities([asked for request in requests for asked in request.asked], decisive)
         ends = np.cumsum([len(request.texts) for request in requests])[:-1]
         return list(np.split(flat, ends))
 
-    def probabilities(self, texts: Sequence[str], decisive: Set[str] | None = None) -> Floats:
-        """Return the probabilities [N, C] of texts; the decisions that count are those on ``decisive`` (all)."""
+    def probabilities(self, texts: Sequence[Asked], decisive: Set[Asked] | None = None) -> Floats:
+        """Return the probabilities [N, C] of texts or pairs; decisions count on ``decisive`` alone (all)."""
         if not texts:
             return np.empty((0, len(self.classifier.label_names)))
         if not self.cache:
@@ -80,7 +80,7 @@ class Queries:
             self._rough.discard(text)
         return found
 
-    def _learn(self, texts: Sequence[str]) -> None:
+    def _learn(self, texts: Sequence[Asked]) -> None:
         """Remember the answers to new texts, and which of them bfloat16 leaves in doubt."""
         if not texts:
             return
@@ -88,23 +88,23 @@ class Queries:
         self._known.update(zip(texts, found, strict=True))
         self._rough.update(texts[i] for i in self._doubtful(found))
 
-    def _settle(self, texts: Sequence[str]) -> None:
+    def _settle(self, texts: Sequence[Asked]) -> None:
         if texts:
             self._known.update(zip(texts, self._ask(texts), strict=True))
             self._rough.difference_update(texts)
 
-    def _parts(self, texts: Sequence[str]) -> list[Sequence[str]]:
+    def _parts(self, texts: Sequence[Asked]) -> list[Sequence[Asked]]:
         size = len(texts) if self.joint else self.batch_size
         return [texts[start : start + size] for start in range(0, len(texts), size)]
 
-    def _run(self, texts: Sequence[str]) -> Floats:
+    def _run(self, texts: Sequence[Asked]) -> Floats:
         found = self._first(texts)
         doubtful = self._doubtful(found)
         if doubtful:
             found[doubtful] = self._ask([texts[i] for i in doubtful])
         return found
 
-    def _first(self, texts: Sequence[str]) -> Floats:
+    def _first(self, texts: Sequence[Asked]) -> Floats:
         """Ask in the precision of the search."""
         if self.precision == "fp32":
             return self._ask(texts)
@@ -117,7 +117,7 @@ class Queries:
             return []
         return np.flatnonzero(distance(probabilities, threshold_of(self.classifier)) < _IN_DOUBT).tolist()
 
-    def _ask(self, texts: Sequence[str]) -> Floats:
+    def _ask(self, texts: Sequence[Asked]) -> Floats:
         self.texts_run += len(texts)
         self.passes += -(-len(texts) // self.batch_size)
         rows = texts_dataset(texts, "single-label")  # without hashing them, which small requests would feel

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toughen.attack.search_requests import Side
 from toughen.statistics.bootstrap import Interval
 from toughen.statistics.shares import clopper_pearson
 
@@ -32,6 +33,7 @@ class Outcome:
         words: words of the original.
         changed: words that differ in the adversarial text.
         queries: distinct texts asked about (on embeddings: passes); 0 where it was not attacked.
+        beside: of a pair, the text that stays.
     """
 
     row: int
@@ -44,6 +46,7 @@ class Outcome:
     words: int
     changed: int
     queries: int
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class AttackResult:
         seconds: of the search.
         unconfirmed: successes that the model did not repeat when asked again; they count as held.
         precision: of the search; successes are always float32's.
+        side: of pairs, which text was changed; None for single texts.
     """
 
     attack: str
@@ -83,6 +87,7 @@ class AttackResult:
     seconds: float = 0.0
     unconfirmed: int = 0
     precision: str = "fp32"
+    side: Side | None = None
 
     @property
     def n(self) -> int:
@@ -156,6 +161,7 @@ class AttackResult:
             ("search", f"{self.search}; in {self.precision}"),
             ("query budget", budget),
             ("texts", f"{self.n} (seed {self.seed}), {self.attacked} answered rightly and attacked"),
+            *([("changed text", f"the {self.side} of each pair; the other stays")] if self.side else []),
             ("queries per text", _number(self.queries_per_example, 1)),
             ("accuracy before", _number(self.accuracy_before)),
             ("accuracy after", _number(self.accuracy_after) + _ends(self.accuracy_after_interval)),
@@ -169,6 +175,7 @@ class AttackResult:
         numbers = ("accuracy_before", "accuracy_after", "success_rate", "queries_per_example", "changed_share")
         costs = ("texts_run", "passes", "seconds", "unconfirmed", "precision")
         found: dict[str, Any] = {name: getattr(self, name) for name in (*parts, *numbers, *costs)}
+        found |= {"side": self.side} if self.side else {}
         found["constraints"] = list(self.constraints)
         for name in ("accuracy_after_interval", "success_interval"):
             interval = getattr(self, name)
@@ -180,7 +187,7 @@ class AttackResult:
     def save(self, path: str | Path) -> None:
         """Write the adversarial pairs to a parquet file, one row each, with the row numbers of their originals."""
         entries = [self._entry(outcome) for outcome in self.pairs]
-        columns = {name: pa.array([entry[name] for entry in entries], kind) for name, kind in _columns().items()}
+        columns = {name: pa.array([entry[name] for entry in entries], kind) for name, kind in self._columns().items()}
         pq.write_table(pa.table(columns), path)
 
     def _entry(self, outcome: Outcome) -> dict[str, Any]:
@@ -194,13 +201,13 @@ class AttackResult:
             "changed": outcome.changed,
             "queries": outcome.queries,
             "attack": self.attack,
-        }
+        } | ({"beside": outcome.beside} if self.side else {})
 
-
-def _columns() -> dict[str, Any]:
-    texts = dict.fromkeys(("text", "adversarial", "label", "predicted"), pa.string())
-    counts = dict.fromkeys(("words", "changed", "queries"), pa.int64())
-    return {"row": pa.int64(), **texts, **counts, "attack": pa.string()}
+    def _columns(self) -> dict[str, Any]:
+        texts = dict.fromkeys(("text", "adversarial", "label", "predicted"), pa.string())
+        counts = dict.fromkeys(("words", "changed", "queries"), pa.int64())
+        last = ("attack", "beside") if self.side else ("attack",)
+        return {"row": pa.int64(), **texts, **counts, **dict.fromkeys(last, pa.string())}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -17,7 +17,7 @@ from toughen.attack.goals import decide
 from toughen.attack.queries import PART, Precision, Queries, drive
 from toughen.attack.results import AttackResult, Outcome, Status
 from toughen.attack.search import Trial
-from toughen.attack.search_requests import Scores, Service
+from toughen.attack.search_requests import Scores, Service, Side, search_beside
 from toughen.attack.subject import Examples, classifier_of, examples_of, threshold_of
 from toughen.attack.whitebox import EmbeddingPgd, WhiteBox, require_white_box
 from toughen.data.words import Words
@@ -26,6 +26,7 @@ from toughen.machine.allocator import freed_memory_kept
 from toughen.settings import require
 
 ATTACKS = (*RECIPES, "pgd")
+_BY_GRADIENT = ("hotflip", "pgd")
 BUDGET = 1000
 _PGD_SOURCE = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (1706.06083), on embeddings"
 _BOUND = ("a bound in embedding space: no text is written",)
@@ -49,6 +50,7 @@ def attack(
     radius: float = 0.5,
     steps: int = 10,
     precision: Precision = "fp32",
+    side: Side | None = None,
     batch_size: int = 64,
     columns: Mapping[str, str | None] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -58,7 +60,7 @@ def attack(
 
     Args:
         run_or_classifier: a run, its folder, or a single-label classifier (see `TextClassifier`).
-        data: labelled single texts: a hub id, file, folder (its test split), DataFrame, Dataset or list.
+        data: labelled texts, or pairs of texts: a hub id, file, folder (its test split), DataFrame, Dataset or list.
         attack: one of `ATTACKS`.
         limit: so many texts, drawn by the seed.
         seed: the same seed gives the same result.
@@ -75,8 +77,9 @@ def attack(
         precision: "bf16" searches in bfloat16, on hardware that has it two to three times as fast; what is in
             doubt is asked again in float32, and so is every success. The search may then take other ways, and not the
             same on all machines.
+        side: of pairs, the text that is changed: first or second (the default); the other stays.
         batch_size: texts per pass of the model.
-        columns: names of the columns ``text`` and ``label``; default the recipe's, or found.
+        columns: names of the columns ``text``, ``text_pair`` and ``label``; default the recipe's, or found.
         progress: called with the number of texts that are done.
         reference: search the slow way, one text after the other and without remembering answers; for comparison.
 
@@ -89,6 +92,7 @@ def attack(
     """
     require(attack in ATTACKS, "attack", attack, f"must be one of {', '.join(ATTACKS)}")
     require(precision in ("fp32", "bf16"), "precision", precision, "must be fp32 or bf16")
+    require(side in (None, "first", "second"), "side", side, "must be first or second")
     require(budget is None or budget >= 1, "budget", budget, "must be at least 1")
     classifier, known = classifier_of(run_or_classifier)
     words = STOP_WORDS if stop_words is None else frozenset(word.lower() for word in stop_words)
@@ -96,7 +100,9 @@ def attack(
         classifier, neighbours, encoder, similarity, mlm, max_changed, words, same_part_of_speech, batch_size
     )
     built = EmbeddingPgd(radius, steps) if attack == "pgd" else RECIPES[attack](given)
-    examples = examples_of(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
+    needs_single = "reads the gradient of single texts" if attack in _BY_GRADIENT else None
+    known = {**known, **(columns or {})}
+    examples = examples_of(classifier, data, known, limit=limit, seed=seed, side=side, pairs=needs_single)
     queries = _queries(classifier, batch_size, precision, reference)
     with freed_memory_kept():
         if isinstance(built, EmbeddingPgd):
@@ -137,10 +143,13 @@ def run_attack(
         progress: called with the number of texts that are done.
     """
     began = time.perf_counter()
-    clean = queries.probabilities(examples.texts)
+    clean = queries.probabilities([examples.asked(i, text) for i, text in enumerate(examples.texts)])
     right = right_ones(clean, examples.labels, threshold_of(queries.classifier))
     searches = [
-        attack.start(examples.texts[i], label, float(attack.goal.margin(clean[i : i + 1], label)[0]), seed)
+        search_beside(
+            attack.start(examples.texts[i], label, float(attack.goal.margin(clean[i : i + 1], label)[0]), seed),
+            examples.beside_of(i),
+        )
         for i in right.tolist()
         for label in [int(examples.labels[i])]
     ]
@@ -164,6 +173,7 @@ def run_attack(
         seconds,
         unconfirmed,
         queries.precision,
+        None if examples.beside is None else examples.beside[0].side,
     )
 
 
@@ -180,7 +190,7 @@ def _confirm(
     """Ask about every success anew, without memory; return the answers of those that stand, and how many do not."""
     reached = [i for i, trial in trials.items() if trial.reached]
     fresh = replace(queries, cache=False, joint=True, precision="fp32", quick=False)
-    probabilities = fresh.probabilities([trials[i].words.text for i in reached])
+    probabilities = fresh.probabilities([examples.asked(i, trials[i].words.text) for i in reached])
     answers = decide(probabilities, threshold_of(queries.classifier))
     stands = [
         bool(attack.goal.reached(probabilities[k : k + 1], int(examples.labels[i]))[0]) for k, i in enumerate(reached)
@@ -210,6 +220,7 @@ def _outcome(
         words=len(original),
         changed=len(original.changed(trials[i].words)) if fooled else 0,
         queries=spent.get(i, 0),
+        beside=None if examples.beside is None else examples.beside[i].text,
     )
 
 

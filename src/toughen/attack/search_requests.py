@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,29 @@ from toughen.arrays import Floats
 from toughen.data.words import Words
 
 T = TypeVar("T")
+
+
+Side = Literal["first", "second"]
+"""Of a pair of texts, the one that is changed."""
+Asked = str | tuple[str, str]
+"""What a classifier is asked about: a text, or a pair of texts."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The text of a pair that stays.
+
+    Attributes:
+        text: it.
+        side: which of the two is changed.
+    """
+
+    text: str
+    side: Side
+
+    def pair(self, changed: str) -> tuple[str, str]:
+        """Return the pair with a changed text."""
+        return (changed, self.text) if self.side == "first" else (self.text, changed)
 
 
 @dataclass(frozen=True)
@@ -26,11 +49,18 @@ class Scores:
         texts: M texts, the most promising first.
         enough: tells of each row of [m, C] whether the texts behind it are of no more use; None needs them all.
         roughly: whether the probabilities only rank texts, so that a decision that is in doubt may stay so.
+        beside: of pairs, the text that stays.
     """
 
     texts: tuple[str, ...]
     enough: Callable[[Floats], NDArray[np.bool_]] | None = field(default=None, compare=False)
     roughly: bool = False
+    beside: Beside | None = None
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """What the classifier reads: the texts, or the pairs that they make."""
+        return self.texts if self.beside is None else tuple(map(self.beside.pair, self.texts))
 
 
 @dataclass(frozen=True)
@@ -64,6 +94,18 @@ class Similarities:
 Request = Scores | Gains | Fills | Similarities
 Asking = Generator[Request, Any, T]
 """Yields requests, receives their answers, returns a T."""
+
+
+def search_beside(search: Asking[T], beside: Beside | None) -> Asking[T]:
+    """Let a search on the changed text of a pair ask about the pair; without one it stays as it is."""
+    answer: Any = None
+    while True:
+        try:
+            request = search.send(answer)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        answer = yield replace(request, beside=beside) if isinstance(request, Scores) else request
 
 
 class Service(Protocol):

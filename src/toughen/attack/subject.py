@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from toughen.arrays import Floats, Ints
+from toughen.attack.search_requests import Asked, Beside, Side
 from toughen.data import load_labelled
 from toughen.errors import InputError
 from toughen.runs.finished import FinishedRun
@@ -43,11 +44,22 @@ class Examples:
         texts: N texts.
         labels: [N] ids.
         rows: [N] row numbers in the source.
+        beside: of pairs, the N texts that stay; None for single texts.
     """
 
     texts: list[str]
     labels: Ints
     rows: Ints
+    beside: tuple[Beside, ...] | None = None
+
+    def beside_of(self, i: int) -> Beside | None:
+        """Return the text that stays in example ``i``."""
+        return None if self.beside is None else self.beside[i]
+
+    def asked(self, i: int, text: str) -> Asked:
+        """Return what the classifier reads where the text of example ``i`` is this one."""
+        beside = self.beside_of(i)
+        return text if beside is None else beside.pair(text)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -109,18 +121,45 @@ def labelled(
 
 
 def examples_of(
-    classifier: Any, data: Any, columns: Mapping[str, str | None], *, limit: int | None, seed: int
+    classifier: Any,
+    data: Any,
+    columns: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    seed: int,
+    side: Side | None = None,
+    pairs: str | None = "reads single texts",
 ) -> Examples:
-    """Read single texts with one class each.
+    """Read texts with one class each.
+
+    Args:
+        classifier: as for `labelled`, like ``data``, ``columns``, ``limit`` and ``seed``.
+        data: see there.
+        columns: see there.
+        limit: see there.
+        seed: see there.
+        side: of pairs, the text that is changed; None is the second. Single texts have none.
+        pairs: why the attack does not take pairs; None if it does.
 
     Raises:
-        InputError: if the classifier has another task, or the texts are pairs; and as `labelled`.
+        InputError: if the classifier has another task, the texts are pairs and may not be, or are none and a side is
+            named; and as `labelled`.
     """
     task = getattr(classifier, "task", "single-label")
     if task != "single-label":
         raise InputError(f"attacks are for one class per text (single-label), but the model does {task}; use noise.")
     rows = labelled(classifier, data, columns, limit=limit, seed=seed)
-    if "text_pair" in rows.column_names:
-        raise InputError("attacks change single texts, but the data are pairs; measure pairs with noise.")
     labels, numbers = (np.asarray(rows[name][:], dtype=np.int64) for name in ("label", "row"))
-    return Examples(list(rows["text"]), labels, numbers)
+    if "text_pair" not in rows.column_names:
+        if side is not None:
+            raise InputError(f"--side {side} is for pairs of texts, but the data are single texts; leave it out.")
+        return Examples(list(rows["text"]), labels, numbers)
+    if pairs is not None:
+        raise InputError(
+            f"this attack {pairs}, but the data are pairs; measure pairs with --noise, or by an attack on letters or "
+            "words, such as deepwordbug or textfooler."
+        )
+    side = side or "second"
+    changed, stays = ("text", "text_pair") if side == "first" else ("text_pair", "text")
+    beside = tuple(Beside(text, side) for text in rows[stays])
+    return Examples(list(rows[changed]), labels, numbers, beside)

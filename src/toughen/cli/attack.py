@@ -65,6 +65,10 @@ Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Of --at
 SearchPrecision = Annotated[
     str | None, typer.Option("--precision", metavar="fp32|bf16", help="Of --attack: of the search [default: fp32].")
 ]
+PairSide = Annotated[
+    str | None,
+    typer.Option("--side", metavar="first|second", help="Of --attack on pairs: the text changed [default: second]."),
+]
 Corruptions = Annotated[
     list[str] | None, typer.Option("--corruption", metavar="NAME", help="Of --noise: this one; repeatable.")
 ]
@@ -88,7 +92,9 @@ Mask = Annotated[
     typer.Option("--mask", metavar="TOKEN", help="Of --certify: what hides a word; default the tokenizer's."),
 ]
 
-_TEXT = frozenset({"budget", "max_changed", "stop_words", "same_part_of_speech", "encoder", "similarity", "precision"})
+_TEXT = frozenset(
+    {"budget", "max_changed", "stop_words", "same_part_of_speech", "encoder", "similarity", "precision", "side"}
+)
 _BY_LIST = _TEXT | {"neighbours"}
 ALLOWED: Mapping[str, frozenset[str]] = {
     "noise": frozenset({"corruption", "metric", "misspellings"}),
@@ -129,6 +135,7 @@ def attack(
     radius: Radius = None,
     steps: Steps = None,
     precision: SearchPrecision = None,
+    side: PairSide = None,
     corruption: Corruptions = None,
     misspellings: Misspellings = None,
     metric: Metric = None,
