@@ -54,7 +54,7 @@ def flags(data, model, output, recipe="tough-stack", **more):
 def test_a_run_folder_holds_what_it_promises(run):
     assert {p.name for p in run.path.iterdir()} == {
         "model", "recipe.yaml", "metrics.json", "train_hashes.npy", "tensorboard", "checkpoints", "report.html",
-        "probe.json", "manifest.json",
+        "probe.json", "manifest.json", "mistakes.json",
     }  # fmt: skip
     metrics = run.metrics
     assert set(metrics) == {

@@ -111,6 +111,7 @@ def train(
     folds: int | None = None,
     group: str | None = None,
     submit: object = None,
+    id_column: str | None = None,
     pseudo_label: str | Path | None = None,
     min_confidence: float | None = None,
     seed: int | None = None,
@@ -132,6 +133,7 @@ def train(
         folds: train so many models, each scored on the rows that it alone does not learn from.
         group: column whose equal values stay on one side of every division, and in one fold.
         submit: with ``folds``, texts to answer with all models: as ``data``, of divided data its test split.
+        id_column: column of the submitted texts that stands first in ``submission.csv``; default their row numbers.
         pseudo_label: run folder of a teacher, which labels the texts of ``unlabelled``.
         min_confidence: least probability with which such a label counts; default 0.9.
         seed: seed of everything; default the recipe's.
@@ -152,8 +154,8 @@ def train(
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
     resolved = _resolve_recipe(recipe, folder if resume else None, {**given, "data.group": group}, overrides)
     teacher = None if pseudo_label is None else str(pseudo_label)
-    asked = {"folds": folds, "submit": submit, "pseudo_label": teacher, "min_confidence": min_confidence}
-    extras = extras_of(folder, resume=resume, **asked)
+    asked = {"folds": folds, "submit": submit, "id_column": id_column, "pseudo_label": teacher}
+    extras = extras_of(folder, resume=resume, **asked, min_confidence=min_confidence)
     if extras.pseudo_label is not None and resolved.data.unlabelled is None:
         raise InputError("--pseudo-label needs texts to label: name them with --unlabelled SOURCE.")
     if not resume:

@@ -172,6 +172,8 @@ def test_a_temperature_is_fitted_on_the_runs_own_validation_rows_and_kept(run, d
     loss = run.metrics["validation"]["log_loss"]
     found = run.calibrate()
     assert found["n"] == 32
+    worse = [name for name in ("log_loss", "ece", "brier") if found[name]["after"] > found[name]["before"]]
+    assert [name for name in ("log_loss", "ece", "brier") if name in found.get("worse", "").partition(":")[0]] == worse
     assert found["log_loss"]["before"] == pytest.approx(loss), "these are the rows that training scored"
     assert found["log_loss"]["after"] < loss
     assert run.evaluate(data / "validation.csv")["log_loss"] == pytest.approx(found["log_loss"]["after"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiny import reviews, save_tiny_model, write_csv
-from toughen.assess.verdict import CONSTANT, constant_answer, verdict, verdict_of_folds
+from toughen.assess.verdict import CONSTANT, constant_answer, verdict, verdict_of_combination, verdict_of_folds
 from toughen.cli import main
 
 SIMPLE = {"majority": {"accuracy": 0.5}, "words": {"accuracy": 0.77}, "frozen": {"accuracy": 0.7}}
@@ -69,6 +69,24 @@ def test_folds_that_have_collapsed_are_named(tmp_path):
     found = verdict_of_folds(content, tmp_path, [2])
     assert found["collapsed"]
     assert found["verdict"].startswith("1 of 3 folds (number 2) have learnt nothing; out of fold accuracy 0.800")
+
+
+def test_a_combination_stands_beside_its_members(tmp_path):
+    scored = {"accuracy": 0.93, "n": 600, "mcc": 0.86}
+    members = [{"test": scored | {"accuracy": value}, "collapsed": value < 0.6} for value in (0.91, 0.92, 0.5)]
+    metrics = {"test": scored, "baselines": {"test": SIMPLE}}
+    found = verdict_of_combination(metrics, tmp_path, members, whole=False)
+    assert "gets 0.770. Its members alone get 0.500 to 0.920." in found["verdict"]
+    assert found["verdict"].endswith("Number 3 of its 3 members has learnt nothing by itself.")
+    assert "toughen predict" in found["next"]
+    assert not found["collapsed"]
+    whole = verdict_of_combination(metrics, tmp_path, members, whole=True)
+    assert "toughen export" in whole["next"]
+    other = [member | {"test": member["test"] | {"n": 30}} for member in members]
+    assert "alone get" not in verdict_of_combination(metrics, tmp_path, other, whole=True)["verdict"]
+    lost = verdict_of_combination({"test": scored | {CONSTANT: "bad"}}, tmp_path, members, whole=False)
+    assert lost["collapsed"]
+    assert "check the labels" in lost["next"]
 
 
 @pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

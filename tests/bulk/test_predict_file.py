@@ -77,8 +77,8 @@ def test_words_keep_their_tags(suffix, tmp_path):
     predict_file(model, source, output)
     assert [list(words) for words in model.asked] == [["Ann", "left"], ["Bo"]]
     expected = [
-        {"text": ["Ann", "left"], "tags": ["B-PER", "O"]},
-        {"text": ["Bo"], "tags": ["B-PER"]},
+        {"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]},
+        {"tokens": ["Bo"], "tags": ["B-PER"]},
     ]
     if suffix not in LISTS:
         expected = [{name: " ".join(value) for name, value in row.items()} for row in expected]
@@ -111,13 +111,60 @@ def test_pairs_are_told_by_the_model_or_by_name(row, pairs, named, asked, tmp_pa
     predict_file(model, write(tmp_path / "in.jsonl", [row]), output, **named)
     assert model.asked == [asked]
     written = read_back(output)[0]
-    both = {"text": asked} if isinstance(asked, str) else {"text": asked[0], "text_pair": asked[1]}
     assert written == {
-        **both,
+        **row,
         "label": "calm",
         "score": 0.7,
         **{f"probability_{name}": p for name, p in PROBABILITIES.items()},
     }
+
+
+MANY = [
+    {"id": 7, "review": "fine", "label": "good", "price": 2.5, "parts": ["a b", 1], "none": None},
+    {"id": 8, "review": "bad", "label": "bad", "price": None, "parts": [], "none": None},
+]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_column_of_the_source_is_kept_and_a_name_of_an_answer_given_way(suffix, tmp_path):
+    rows = [row | {"parts": [str(part) for part in row["parts"]]} for row in MANY]
+    output = tmp_path / f"out{suffix}"
+    predict_file(Model(single), write(tmp_path / "in.jsonl", rows), output)
+    found = read_back(output)
+    assert list(found[0])[:8] == ["id", "review", "input_label", "price", "parts", "none", "label", "score"]
+    assert [str(row["id"]) for row in found] == ["7", "8"]
+    assert [row["input_label"] for row in found] == ["good", "bad"]
+    if suffix in LISTS:
+        assert [(row["price"], row["parts"], row["none"]) for row in found] == [
+            (2.5, ["a b", "1"], None),
+            (None, [], None),
+        ]
+    else:
+        assert [(row["price"], row["parts"], row["none"]) for row in found] == [
+            ("2.5", '["a b", "1"]', ""),
+            ("", "[]", ""),
+        ]
+
+
+def test_the_columns_of_training_are_read_without_being_named(tmp_path):
+    """Two columns of text: the one that the model was trained on is its text; where it lacks, the names tell."""
+    known = {"text": "body", "text_pair": None, "label": ["stars"]}
+    model = Model(single, task="single-label", pairs=False, columns=known)
+    source = write(tmp_path / "in.jsonl", [{"title": "one title", "body": "one body", "text": "neither"}])
+    predict_file(model, source, tmp_path / "out.jsonl")
+    assert model.asked == ["one body"]
+    predict_file(model, source, tmp_path / "out.jsonl", text="title")
+    assert model.asked == ["one title"], "what is named goes first"
+    predict_file(model, write(tmp_path / "in.jsonl", [{"text": "another layout"}]), tmp_path / "out.jsonl")
+    assert model.asked == ["another layout"]
+
+
+def test_a_kept_column_that_changes_its_type_is_refused_before_any_work(tmp_path):
+    rows = [{"text": f"text {i}", "size": i} for i in range(10_000)] + [{"text": "last", "size": "large"}]
+    model = Model(single)
+    with pytest.raises(InputError, match=r"column 'size' of .* holds int64 in its first rows, and string"):
+        predict_file(model, write(tmp_path / "in.jsonl", rows), tmp_path / "out.parquet")
+    assert model.asked is None
 
 
 def test_a_model_of_pairs_refuses_a_file_of_single_texts(tmp_path):

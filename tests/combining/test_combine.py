@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 import toughen
 from combining.conftest import start
@@ -53,7 +54,10 @@ def test_a_combination_answers_by_its_rule(seeds, how, tmp_path):
 
 def test_a_combination_is_scored_by_the_ordinary_code_and_taken_by_evaluate(seeds, combine_data, tmp_path):
     run = combined(seeds, tmp_path / "run", how="weights")
-    assert {"validation", "test", "train", "environment", "combination"} == set(run.metrics)
+    told = {"verdict", "next", "collapsed", "baselines"}
+    assert {"validation", "test", "train", "environment", "combination"} | told == set(run.metrics)
+    assert run.metrics["baselines"] == Run.open(seeds[0]).metrics["baselines"]
+    assert "Its members alone get" in run.metrics["verdict"]
     again = run.evaluate(combine_data / "test.csv")
     for name, value in run.metrics["test"].items():
         if name not in ("seconds", "samples_per_second"):
@@ -364,3 +368,23 @@ def test_a_combination_and_its_evaluation_have_reports(seeds, combine_data, tmp_
         "Combined by greedy-soup"
         in (combined(seeds, tmp_path / "soup", how="greedy-soup").path / "report.html").read_text()
     )
+
+
+def test_a_combination_that_is_one_run_alone_says_so(seeds, combine_data, tmp_path):
+    """Beside a model whose labels are turned round a good one gets all the weight, and a soup takes it alone."""
+    turned = tmp_path / "turned"
+    shutil.copytree(seeds[1], turned)
+    config = json.loads((turned / "model/config.json").read_text())
+    weights = load_file(turned / "model/model.safetensors")
+    head = [name for name in weights if "classifier" in name and weights[name].shape[0] == 2]
+    assert head
+    save_file(weights | {name: weights[name].flip(0) * 3 for name in head}, turned / "model/model.safetensors")
+    (turned / "model/config.json").write_text(json.dumps(config))
+    for folder in (turned / "model", turned):
+        seal(folder)
+    run = combined([turned, seeds[0]], tmp_path / "run", how="weights")
+    share = json.loads((run.path / "combination.json").read_text())["weights"][1]
+    assert share > 0.9995, "canary: nothing of the other"
+    assert f"It is {seeds[0]} alone" in run.metrics["verdict"]
+    assert run.metrics["next"].startswith(f"toughen evaluate {seeds[0]} ")
+    assert "alone, which" not in combined(seeds, tmp_path / "all", how="mean-probabilities").metrics["verdict"]

@@ -22,7 +22,7 @@ from toughen.statistics.wording import power_sentence
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
-UNITS = {"plain": 3, "objective": 6, "adversary": 10, "objective+adversary": 16}
+UNITS = {"plain": 3, "rdrop": 6, "pgd": 10, "rdrop+pgd": 16}
 
 
 def finished(folder, scores, split="test"):
@@ -51,28 +51,35 @@ def ablation(folder, seeds=3, **more):
 
 SCORES = {
     **{("plain", seed): score for seed, score in enumerate((0.80, 0.82, 0.81))},
-    **{("objective", seed): score for seed, score in enumerate((0.81, 0.84, 0.82))},
-    **{("adversary", seed): score for seed, score in enumerate((0.82, 0.84, 0.83))},
-    **{("objective+adversary", seed): score for seed, score in enumerate((0.87, 0.88, 0.86))},
+    **{("rdrop", seed): score for seed, score in enumerate((0.81, 0.84, 0.82))},
+    **{("pgd", seed): score for seed, score in enumerate((0.82, 0.84, 0.83))},
+    **{("rdrop+pgd", seed): score for seed, score in enumerate((0.87, 0.88, 0.86))},
 }
 
 
 def test_runs_that_collapsed_are_no_evidence_of_equality(tmp_path):
-    """Four runs that answer alike: no interval of width 0, no p of 1, no claim to find a difference of 0."""
+    """Alike scores give no interval of width 0, no p of 1, no claim to find 0; collapsed runs no score."""
     finished(tmp_path, {(arm, seed): 0.3333 for arm in UNITS for seed in range(3)})
-    for file in tmp_path.glob("runs/adversary/*/metrics.json"):
+    for file in tmp_path.glob("runs/pgd/*/metrics.json"):
         content = json.loads(file.read_text())
         file.write_text(json.dumps(content | {"collapsed": True, "verdict": "it has learnt nothing: one answer."}))
     result = summarise(ablation(tmp_path))
-    assert {(e["mean"], e["low"], e["p"], e["p_holm"]) for e in result["effects"]} == {(0.0, None, None, None)}
+    effects = {(e["kind"], e["name"]): e for e in result["effects"]}
+    alike = effects["against plain", "rdrop"]
+    assert (alike["mean"], alike["low"], alike["p"], alike["p_holm"]) == (0.0, None, None, None)
+    for question in (("against plain", "pgd"), ("main effect", "rdrop"), ("interaction", "rdrop x pgd")):
+        assert (effects[question]["mean"], effects[question]["n"]) == (None, 0), question
     assert result["power"]["sd_from"] == "assumed"
-    assert [arm["collapsed"] for arm in result["arms"] if arm["name"] == "adversary"] == [[0, 1, 2]]
+    lost = next(arm for arm in result["arms"] if arm["name"] == "pgd")
+    assert (lost["collapsed"], lost["mean"], lost["n"]) == ([0, 1, 2], None, 0)
+    assert [run["test"]["f1"] for run in lost["runs"]] == [0.3333] * 3, "what it scored stays in its row"
+    assert result["collapsed"]
     table = ablation_table(result)
-    assert "Learnt nothing: adversary, seed 0, 1, 2." in table
+    assert "Learnt nothing: pgd, seed 0, 1, 2." in table
     assert "[+0.0000, +0.0000]" not in table
     assert "difference of 0.0000" not in table
     said = effect_sentence(result["effects"][0], "f1")
-    assert said.startswith("objective: f1 +0.0000 with each of the 3 seeds, which says nothing of others")
+    assert said.startswith("rdrop: f1 +0.0000 with each of the 3 seeds, which says nothing of others")
 
 
 def test_the_effects_are_paired_by_seed(tmp_path):
@@ -85,17 +92,17 @@ def test_the_effects_are_paired_by_seed(tmp_path):
     def arm(name):
         return [SCORES[name, seed] for seed in range(3)]
 
-    objective = effects["against plain", "objective"]
-    oracle = stats.ttest_rel(arm("objective"), arm("plain"))
-    assert objective["mean"] == pytest.approx(0.04 / 3)
-    assert objective["p"] == pytest.approx(oracle.pvalue)
-    assert (objective["low"], objective["high"]) == pytest.approx(oracle.confidence_interval(0.95))
+    rdrop = effects["against plain", "rdrop"]
+    oracle = stats.ttest_rel(arm("rdrop"), arm("plain"))
+    assert rdrop["mean"] == pytest.approx(0.04 / 3)
+    assert rdrop["p"] == pytest.approx(oracle.pvalue)
+    assert (rdrop["low"], rdrop["high"]) == pytest.approx(oracle.confidence_interval(0.95))
     # (.87 - .82) - (.81 - .80) = .04 and so on.
-    together = effects["interaction", "objective x adversary"]
+    together = effects["interaction", "rdrop x pgd"]
     assert together["values"] == pytest.approx([0.04, 0.02, 0.02])
-    assert effects["main effect", "adversary"]["values"] == pytest.approx([0.04, 0.03, 0.03])
-    assert effects["main effect", "adversary"]["relative_cost"] == pytest.approx(26 / 9)
-    assert effects["against plain", "objective+adversary"]["relative_cost"] == pytest.approx(16 / 3)
+    assert effects["main effect", "pgd"]["values"] == pytest.approx([0.04, 0.03, 0.03])
+    assert effects["main effect", "pgd"]["relative_cost"] == pytest.approx(26 / 9)
+    assert effects["against plain", "rdrop+pgd"]["relative_cost"] == pytest.approx(16 / 3)
 
 
 def test_the_class_that_f1_speaks_of_is_named(tmp_path):
@@ -120,9 +127,9 @@ def test_holm_counts_each_question_apart(tmp_path):
 
 
 def test_a_seed_counts_where_all_its_arms_are_done(tmp_path):
-    finished(tmp_path, {key: score for key, score in SCORES.items() if key != ("objective", 2)})
+    finished(tmp_path, {key: score for key, score in SCORES.items() if key != ("rdrop", 2)})
     effects = {e["name"]: e for e in summarise(ablation(tmp_path))["effects"] if e["kind"] == "against plain"}
-    assert (effects["objective"]["seeds"], effects["adversary"]["seeds"]) == ([0, 1], [0, 1, 2])
+    assert (effects["rdrop"]["seeds"], effects["pgd"]["seeds"]) == ([0, 1], [0, 1, 2])
 
 
 def test_what_has_no_number_yet_is_said_so(tmp_path):
@@ -131,7 +138,7 @@ def test_what_has_no_number_yet_is_said_so(tmp_path):
     assert [arm["n"] for arm in result["arms"]] == [3, 0, 0, 0]
     assert all(effect["mean"] is None for effect in result["effects"])
     assert "no seed has finished" in effect_sentence(result["effects"][0], "f1")
-    assert "| objective | 0 | - |" in ablation_table(result)
+    assert "| rdrop | 0 | - |" in ablation_table(result)
     assert "No run" in ablation_table(summarise(ablation(tmp_path / "empty")))
 
 
@@ -151,6 +158,25 @@ def test_the_assumption_behind_the_power_is_said(tmp_path):
     assert "as measured" in power_sentence(power)
     groups = [[SCORES[arm, seed] for seed in range(3)] for arm in UNITS]
     assert power["sd"] == pytest.approx(np.sqrt(np.mean([np.var(g, ddof=1) for g in groups])))
+
+
+def test_it_ends_in_a_verdict_beside_the_simple_models_and_the_next_command(tmp_path):
+    """Validation chooses the recipe; its mean on test stands beside the best simple model."""
+    finished(tmp_path, SCORES)
+    for file in tmp_path.glob("runs/*/*/metrics.json"):
+        content = json.loads(file.read_text())
+        content["validation"]["f1"] = 0.9 if "rdrop+pgd" in str(file) else 0.5
+        simple = {"majority": {"f1": 0.4}, "words": {"f1": 0.77}}
+        file.write_text(json.dumps(content | {"baselines": {"test": simple}}))
+    told = summarise(ablation(tmp_path))
+    assert told["winner"]["name"] == "rdrop+pgd"
+    assert (
+        "its mean test f1 is 0.8700, a simple model on the same rows (TF-IDF + linear model) gets 0.7700."
+        in (told["verdict"])
+    )
+    assert told["next"].startswith(f"toughen evaluate {tmp_path / 'runs/rdrop+pgd/seed-0'} --data")
+    assert not told["collapsed"]
+    assert f"Next: {told['next']}" in ablation_table(told)
 
 
 def test_an_unknown_metric_and_a_foreign_folder_are_refused(tmp_path):
@@ -203,7 +229,7 @@ def checkpoints(run):
 def test_killed_in_the_middle_and_continued(model, data, tmp_path, capsys):
     """No finished run is repeated, none is lost, and the one that was half done goes on from its checkpoint."""
     output = tmp_path / "ablation"
-    plain, ema = (output / "runs" / arm / "seed-42" for arm in ("plain", "average"))
+    plain, ema = (output / "runs" / arm / "seed-42" for arm in ("plain", "ema"))
     with (tmp_path / "log").open("w") as log:
         first = subprocess.Popen(
             [sys.executable, "-m", "toughen", *command(model, data, output)], stdout=log, stderr=log
@@ -227,14 +253,18 @@ def test_killed_in_the_middle_and_continued(model, data, tmp_path, capsys):
 
     assert (plain / "metrics.json").stat().st_mtime_ns == before
     result = json.loads((output / "ablation.json").read_text())
-    assert [(arm["name"], arm["n"]) for arm in result["arms"]] == [("plain", 2), ("average", 2)]
+    assert [(arm["name"], arm["n"] + len(arm["collapsed"])) for arm in result["arms"]] == [("plain", 2), ("ema", 2)]
     steps = [
         int(step) for step in re.findall(r"^step (\d+)/64  loss", (ema.with_name("seed-42.log")).read_text(), re.M)
     ]
     assert steps.count(1) == 1, "it did not start over"
     assert steps.count(reached) == 1
     assert steps[-1] == 64
-    assert "table.md" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "table.md" in printed
+    for line in ("verdict", "next"):
+        assert f"{line}: {result[line]}" in printed.splitlines()
+        assert result[line] in (output / "table.md").read_text()
     assert "ablation plan" not in (output / "report.html").read_text()
 
     stamps = {path: path.stat().st_mtime_ns for path in output.glob("runs/*/*/metrics.json")}

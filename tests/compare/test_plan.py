@@ -33,15 +33,35 @@ def test_one_off_of_four_slots_has_each_alone_and_each_left_out():
     assert [c.slots for c in left_out] == [(slot,) for slot in plan.over]
 
 
-def test_a_slot_that_is_off_is_that_of_plain_and_nothing_else_changes():
+def test_an_arm_differs_from_plain_in_what_it_is_called_by():
+    """A slot that is off is that of plain; what is not named, label smoothing too, is the same in every arm."""
     plan, plain, stack = planned(), load_recipe("plain"), load_recipe("tough-stack")
+    assert [arm.name for arm in plan.arms][:5] == ["plain", "rdrop", "pgd", "ema", "rdrop+pgd"]
     for arm in plan.arms:
         recipe = plan.recipe_of(arm, 44)
         assert recipe.training.seed == 44
-        for slot in SLOTS:
+        for slot in ("adversary", "average"):
             assert getattr(recipe, slot) == getattr(stack if slot in arm.slots else plain, slot)
+        assert recipe.objective.name == ("rdrop" if "objective" in arm.slots else "cross-entropy")
+        assert recipe.objective.label_smoothing == stack.objective.label_smoothing == 0.1
         assert (recipe.model, recipe.data, recipe.head) == (stack.model, stack.data, stack.head)
     assert plan.seeds == (42, 43, 44)
+
+
+def test_label_smoothing_is_an_arm_of_its_own():
+    plan = planned(over=("objective", "objective.label_smoothing"), recipe="rdrop")
+    found = {
+        arm.name: (recipe.objective.name, recipe.objective.label_smoothing)
+        for arm in plan.arms
+        for recipe in [plan.recipe_of(arm, 1)]
+    }
+    assert found == {
+        "plain": ("cross-entropy", 0.0),
+        "rdrop": ("rdrop", 0.0),
+        "label-smoothing": ("cross-entropy", 0.1),
+        "rdrop+label-smoothing": ("rdrop", 0.1),
+    }
+    assert [c.name for c in plan.contrasts if c.kind == "interaction"] == ["rdrop x label-smoothing"]
 
 
 def test_main_effects_and_interactions_find_what_was_put_in():
@@ -92,8 +112,10 @@ def test_power_is_that_of_independent_runs_and_of_the_strictest_step():
         ({"design": "half"}, "must be one of full, one-off, whole"),
         (
             {"recipe": "smart", "over": ("adversary", "average")},
-            "combination adversary cannot work: .*average: ema",
+            "combination smart cannot work: .*average: ema",
         ),
+        ({"recipe": "rat-stack", "over": ("objective",)}, "--over objective.label_smoothing"),
+        ({"recipe": "plain", "over": ("objective.label_smoothing",)}, "nothing there that plain"),
     ],
 )
 def test_refusals(arguments, says):

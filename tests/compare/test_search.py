@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import ClassVar
 
 import pytest
 
@@ -125,6 +126,41 @@ def test_a_trial_below_the_median_is_stopped(wanted, monkeypatch):
     assert said[0].startswith("trial 5 pruned")
 
 
+def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
+    """Its F1 of .95 comes of one answer to everything: it is not the best, and the search says so."""
+
+    class Training:
+        """Stands in for a process that ends at once, its run finished."""
+
+        scores: ClassVar = [(0.95, True), (0.8, False)]
+
+        def __init__(self, job):
+            value, lost = self.scores.pop(0)
+            job.folder.mkdir(parents=True)
+            simple = {"validation": {"words": {"f1": 0.7}}}
+            content = {"validation": {"f1": value}, "collapsed": lost, "verdict": "it has learnt nothing: it says a."}
+            (job.folder / "metrics.json").write_text(json.dumps(content | {"baselines": simple}))
+
+        def poll(self):
+            return 0
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(module, "Worker", Training)
+    monkeypatch.setattr(module.Job, "finished", True)
+    monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
+    said = []
+    told = module.search(wanted, trials=2, say=said.append)
+    assert [(t["collapsed"], t["value"]) for t in told["trials"]] == [(True, None), (False, 0.8)]
+    assert told["best"]["number"] == 1
+    assert said[0].startswith("trial 0 learnt nothing (it has learnt nothing: it says a)")
+    assert "(TF-IDF + linear model) gets 0.7000" in told["verdict"]
+    assert told["verdict"].endswith("Learnt nothing, so without a score: trial 0.")
+    assert told["next"] == f"toughen train {wanted.folder / 'best.yaml'} --output RUN"
+    assert not told["collapsed"]
+
+
 def test_a_trial_that_fails_counts_and_says_why(wanted, monkeypatch):
     import optuna
 
@@ -132,7 +168,7 @@ def test_a_trial_that_fails_counts_and_says_why(wanted, monkeypatch):
         raise InputError("adversary smart needs average: ema.")
 
     monkeypatch.setattr(module, "Worker", fail)
-    monkeypatch.setattr(module, "_metric", lambda recipe: "f1")
+    monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
     with pytest.raises(InputError, match="no trial could be finished: adversary smart needs"):
         module.search(wanted, trials=2, say=lambda line: None)
     assert json.loads((wanted.folder / "search.json").read_text())["best"] is None

@@ -13,9 +13,10 @@ import pytest
 import toughen
 from toughen import InputError, load_recipe
 from toughen.cli import main
+from toughen.compare.outcome import _winner
 from toughen.compare.paired import Paired, results
 from toughen.compare.tables import try_table
-from toughen.compare.try_recipes import RecipePlan, _summary, _winner
+from toughen.compare.try_recipes import RECIPES, RecipePlan, _loaded, _summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
@@ -24,7 +25,7 @@ NAMES = ("plain", "accuracy", "ema")
 
 def paired(folder, seeds=3):
     recipes = {name: load_recipe(name, {"data": "reviews.csv", "training.seed": 0}) for name in NAMES}
-    return Paired(RecipePlan(recipes, tuple(range(seeds))), folder, count_collapsed=False)
+    return Paired(RecipePlan(recipes, tuple(range(seeds))), folder)
 
 
 def finished(folder, scores, collapsed=()):
@@ -66,14 +67,14 @@ def test_a_collapsed_run_has_no_score_and_its_recipe_is_not_chosen(tmp_path):
     assert (plain["collapsed"], plain["n"]) == ([1], 2)
     assert told["winner"]["name"] == "ema"
     assert next(e for e in told["effects"] if e["name"] == "ema")["seeds"] == [0, 2]
-    assert "collapsed with seed 1" in try_table(told)
+    assert "learnt nothing with seed 1" in try_table(told)
 
 
 def test_where_all_have_learnt_nothing_more_time_is_not_the_advice(tmp_path):
     finished(tmp_path, SCORES, collapsed=list(SCORES))
     told = _summary(paired(tmp_path), 20, {})
     assert told["winner"] is None
-    assert told["sentence"] == "Every run that has finished has learnt nothing, so nothing can be compared."
+    assert told["verdict"] == "Every run that has finished has learnt nothing, so nothing can be compared."
     assert told["next"].startswith("check the labels")
     assert "--minutes" not in told["next"]
     begun = _summary(paired(tmp_path / "new"), 20, {})
@@ -92,15 +93,26 @@ def test_one_seed_promises_nothing(tmp_path):
     finished(tmp_path, {key: value for key, value in SCORES.items() if key[1] == 0})
     told = _summary(paired(tmp_path), 20, {})
     assert told["power"] is None
-    assert "says nothing about other seeds" in told["sentence"]
+    assert "says nothing about other seeds" in told["verdict"]
     assert _summary(paired(tmp_path / "empty"), 20, {})["winner"] is None
 
 
 def test_a_split_that_hides_a_difference_says_what_it_could_show(tmp_path):
     finished(tmp_path, SCORES | {("ema", seed): (0.99, 0.80 + (0.05, -0.02, 0.03)[seed]) for seed in range(3)})
-    sentence = _summary(paired(tmp_path), 20, {})["sentence"]
+    sentence = _summary(paired(tmp_path), 20, {})["verdict"]
     assert "not shown to be better than plain" in sentence
     assert "is found with a chance of 80%" in sentence
+
+
+def test_every_recipe_that_is_tried_differs_from_plain_in_one_thing():
+    loaded = _loaded(RECIPES, {"data": "reviews.csv"})
+    plain = loaded["plain"]
+    slots = ("inputs", "objective", "adversary", "average", "head", "training")
+    for name, recipe in loaded.items():
+        differs = [slot for slot in slots if getattr(recipe, slot) != getattr(plain, slot)]
+        assert len(differs) == (name != "plain"), (name, differs)
+    assert loaded["rdrop"].objective.label_smoothing == 0
+    assert _loaded(RECIPES, {"objective.label_smoothing": 0.2})["rdrop"].objective.label_smoothing == 0.2
 
 
 @pytest.mark.parametrize(
@@ -159,7 +171,7 @@ def test_killed_and_continued(model, data, tmp_path, capsys):
     assert not list(output.glob("runs/*/*/checkpoints"))
     assert "words" in told["baselines"]
     assert (output / told["winner"]["run"] / "model").is_dir()
-    assert told["sentence"] in (output / "table.md").read_text()
+    assert told["verdict"] in (output / "table.md").read_text()
     assert "Differences from plain" in (output / "report.html").read_text()
 
     with pytest.raises(InputError, match="other recipes or settings"):

@@ -28,6 +28,9 @@ class FakeRun:
             "train": {"seconds": 60.0, "units_per_step": 6.0},
             "probe": {"seconds": 2.0},
             "baselines": {"test": {"words": dict.fromkeys(demo.METRICS, 0.75)}},
+            "verdict": f"{recipe}, seed {seed}: learnt.",
+            "next": "toughen evaluate",
+            "collapsed": (recipe, seed) == ("plain", 2),
         }
 
     def predict(self, texts):
@@ -49,6 +52,11 @@ def result(tmp_path, monkeypatch):
 
     monkeypatch.setattr(demo, "_train", train)
     return demo.main(tmp_path / "demo-run")
+
+
+def test_it_ends_in_the_verdict_of_the_default_and_tells_a_run_that_learnt_nothing(result):
+    assert (result["verdict"], result["next"]) == ("accuracy, seed 0: learnt.", "toughen evaluate")
+    assert result["collapsed"]
 
 
 def test_both_recipes_train_on_every_seed(result):

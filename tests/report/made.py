@@ -282,10 +282,22 @@ def run(folder, model="roberta-base", n=200):
         "epochs": 2.0,
         "best_step": 20,
     }
+    simple = {"n": n, "accuracy": 0.7, "f1": 0.69, "mcc": 0.4, "log_loss": 0.6}
+    baselines = {"majority": {**simple, "accuracy": 0.5, "f1": None}, "words": simple, "frozen": simple}
+    told = {
+        "verdict": "test accuracy 0.800; a simple model gets 0.700.",
+        "next": "toughen evaluate",
+        "collapsed": False,
+    }
     write(
         folder / "metrics.json",
-        {"validation": scored, "test": scored, "train": train, "environment": {"toughen": "0", "device": "cpu"}},
+        {"validation": scored, "test": scored, "train": train, "environment": {"toughen": "0", "device": "cpu"}}
+        | {"baselines": {"validation": baselines, "test": baselines}}
+        | told,
     )
+    mistake = {"row": 7, "text": f"{HOSTILE} was fine", "label": LABELS[0], "prediction": LABELS[1], "score": 0.987}
+    counts = {"labels": list(LABELS), "matrix": [[91, 9], [31, 69]]}
+    write(folder / "mistakes.json", {"split": "test", "confusion": counts, "mistakes": [mistake] * 3})
     log = [
         {
             "step": s,

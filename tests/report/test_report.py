@@ -167,6 +167,22 @@ def test_a_run_is_told_by_its_test_split_and_its_curves(pages):
     assert "rdrop" in page
 
 
+def test_a_run_stands_beside_simple_models_with_its_confusions_and_worst_mistakes(tmp_path):
+    made.run(tmp_path / "run")
+    page = words(write_report(tmp_path / "run").read_text())
+    assert "Scores beside simple models on the same texts" in page
+    for name in ("this model, test", "frozen + linear", "TF-IDF + linear", "majority", "this model, validation"):
+        assert name in page
+    assert "160 of 200 stand on the diagonal" in write_report(tmp_path / "run").read_text()
+    assert "The 3 worst" in page
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    lost = {"verdict": "it has learnt nothing: it answers bad to everything.", "collapsed": True}
+    (tmp_path / "run/metrics.json").write_text(json.dumps(metrics | lost))
+    page = words(write_report(tmp_path / "run").read_text())
+    assert "it has learnt nothing" in page
+    assert "correctly" not in page, "no share of right answers praises it"
+
+
 def test_power_beyond_any_score_is_not_quoted(tmp_path):
     assert "5.4" not in words(write_report(made.ablation(tmp_path, single=5.4)).read_text())
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,16 @@ from safetensors.torch import load_file
 import toughen
 from test_run import of_task
 from tiny import reviews, save_tiny_model, write_csv
-from toughen import InputError, Run
+from toughen import InputError, Run, load_recipe
 from toughen.assess.metrics import classification_metrics
-from toughen.cli import main
-from toughen.data import load_labelled, load_texts
+from toughen.cli import main, show
+from toughen.data import load_labelled, load_splits, load_texts
 from toughen.data.divide.overlap import text_hashes
 from toughen.recipe.auto import as_begun
 from toughen.training import folds
+from toughen.training.fold_baselines import fold_baselines
+from toughen.training.fold_plan import make_plan, split_fold
+from toughen.training.probe import words_outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 
@@ -71,9 +75,9 @@ def train_texts(data):
 def test_the_folder_holds_what_it_promises_and_each_fold_is_a_run(run):
     assert {path.name for path in run.path.iterdir()} == {
         "fold-1", "fold-2", "fold-3", "recipe.yaml", "folds.json", "oof.parquet", "submission.csv", "metrics.json",
-        "report.html", "manifest.json",
+        "report.html", "manifest.json", "mistakes.json",
     }  # fmt: skip
-    assert set(run.metrics) == {"out_of_fold", "folds", "mean_sd", "test", "environment"} | VERDICT
+    assert set(run.metrics) == {"out_of_fold", "folds", "mean_sd", "test", "environment", "baselines"} | VERDICT
     assert (run.folds, len(run.members)) == (K, K)
     for member in run.members:
         assert (member.folds, member.members) == (None, (member,))
@@ -103,6 +107,30 @@ def test_copies_of_a_text_share_a_fold(run):
     assert frame[:12].nunique() > 1, "canary: the copies are not simply all in one fold"
 
 
+def test_a_submission_is_read_and_headed_by_the_columns_of_training(model, tmp_path):
+    """Training had its text in `body`; so has the file to submit, whose `text` is another column; ids come first."""
+    rows = reviews(40, 3)
+    frame = pd.DataFrame({"id": range(40), "body": [text for text, _ in rows], "stars": [label for _, label in rows]})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    new = pd.DataFrame({"text": ["aside"] * 3, "body": TEXTS[:3], "key": ["k7", "k3", "k5"]})
+    new.to_csv(tmp_path / "new.csv", index=False)
+    source = {"data.text": "body", "data.label": "stars"}
+    asked = {"folds": 2, "submit": tmp_path / "new.csv", "training": {"epochs": 1}}
+    run = start(tmp_path / "train.csv", model, tmp_path / "run", id_column="key", **asked, **source)
+    found = pd.read_csv(run.path / "submission.csv")
+    assert list(found.columns)[:2] == ["key", "label"]
+    assert list(found["key"]) == ["k7", "k3", "k5"]
+    said = [row["probabilities"]["positive"] for row in run.predict(TEXTS[:3])]
+    assert list(found["probability_positive"]) == pytest.approx(said)
+    run.recipe = replace(run.recipe, data=replace(run.recipe.data, text=None, label=None))  # found, not named
+    later = frame.assign(text="aside", label="negative")
+    assert run.evaluate(later)["log_loss"] == run.evaluate(frame)["log_loss"]
+    with pytest.raises(InputError, match=r"no column 'name' for --id-column; it has 'text', 'body', 'key'"):
+        start(tmp_path / "train.csv", model, tmp_path / "other", id_column="name", **asked, **source)
+    with pytest.raises(InputError, match="--id-column is for --folds"):
+        start(tmp_path / "train.csv", model, tmp_path / "other", id_column="key", **source)
+
+
 def test_a_row_out_of_fold_is_scored_by_its_own_folds_model_alone(run, data):
     frame, texts = table(run), train_texts(data)
     assert list(frame.columns) == ["row", "fold", "label", "probability_negative", "probability_positive"]
@@ -128,6 +156,38 @@ def test_metrics_are_those_of_the_pooled_rows_and_of_each_fold(run):
     accuracies = [metrics["accuracy"] for metrics in run.metrics["folds"]]
     spread = run.metrics["mean_sd"]["accuracy"]
     assert spread == {"mean": pytest.approx(np.mean(accuracies)), "sd": pytest.approx(np.std(accuracies, ddof=1))}
+
+
+def test_the_verdict_names_the_best_simple_model_on_the_same_rows(run, capsys):
+    found = run.metrics["baselines"]
+    assert set(found) == {"out_of_fold", "test"}
+    assert all(set(kinds) == {"majority", "words", "frozen"} for kinds in found.values())
+    assert {kind["n"] for kind in found["out_of_fold"].values()} == {72}
+    assert {kind["n"] for kind in found["test"].values()} == {24}
+    best = max(value["accuracy"] for value in found["test"].values())
+    assert "a simple model on the same rows (" in run.metrics["verdict"]
+    assert f") gets {best:.3f}" in run.metrics["verdict"]
+    show.print_run(run.metrics)
+    assert "out of fold accuracy: " in capsys.readouterr().out
+
+
+def test_simple_models_answer_rows_that_they_have_not_seen(model):
+    """Labels by chance on words of their own: whoever has seen a row knows it, whoever has not guesses."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"text": [f"word{i} thing{i}" for i in range(120)], "label": rng.permutation([0, 1] * 60)})
+    recipe = load_recipe("plain", {"model": str(model), "training.max_length": 16, "head.pooling": "mean"})
+    splits = load_splits(recipe.data, seed=0, data=rows)
+    plan = make_plan(recipe, splits, 4)
+    found = fold_baselines(plan, recipe)
+    assert set(found) == {"out_of_fold"}
+    assert found["out_of_fold"]["words"]["accuracy"] < 0.7
+    known = words_outputs(plan.pool, [plan.pool], splits, 0)[0].argmax(1) == np.asarray(plan.pool["label"][:])
+    assert known.mean() > 0.95, "canary: who has seen them knows them"
+    rates = [np.mean(split_fold(plan, recipe, fold).train["label"][:]) for fold in plan.fold]
+    ones = np.column_stack([1 - np.asarray(rates), rates])
+    expected = classification_metrics(ones, np.asarray(plan.pool["label"][:]), splits.label_names)
+    assert found["out_of_fold"]["majority"] == expected
+    assert fold_baselines(plan, load_recipe(recipe, {"probe": False})) == {}
 
 
 def test_the_submission_and_predictions_are_the_mean_of_all_models(run):

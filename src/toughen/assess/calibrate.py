@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CALIBRATION = "calibration.json"
 _NEAR = 1.001
+_FIGURES = ("log_loss", "ece", "brier")
 
 
 def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
             is the run's own validation split, read again as training read it.
 
     Returns:
-        temperature, n, and log_loss, ece and brier {before, after} on these rows; also written to calibration.json.
+        temperature, n, and log_loss, ece and brier {before, after} on these rows; ``worse``, a sentence, where one of
+        them is higher after; also written to calibration.json.
 
     Raises:
         InputError: if the run is in folds or a regression, or its data have changed or were never in a file.
@@ -49,10 +51,18 @@ def calibrate(run: FinishedRun, data: object = None) -> dict[str, Any]:
     outputs = classifier.outputs(rows, batch_size=run.recipe.training.eval_batch_size)
     labels = rows["label"][:]
     fitted = Temperature(fit_temperature(classifier.task, outputs, labels), thresholds)
-    found = {"temperature": fitted.value, "n": len(rows), "source": None if data is None else str(data)[:200]}
+    found: dict[str, Any] = {
+        "temperature": fitted.value,
+        "n": len(rows),
+        "source": None if data is None else str(data)[:200],
+    }
     found |= _compare_scores(classifier, fitted, outputs, labels)
     if not LEAST * _NEAR < fitted.value < MOST / _NEAR:
         found["warning"] = f"the temperature stands at the edge of {LEAST} to {MOST}; these rows hardly determine it."
+    worse = [name for name in _FIGURES if found[name]["after"] > found[name]["before"]]
+    if worse:
+        what = " and ".join(f"{name} ({found[name]['before']:.4f} to {found[name]['after']:.4f})" for name in worse)
+        found["worse"] = f"{what}: a temperature minimises the log loss of these {len(rows):,} rows and nothing else."
     if "abstention" in noted:
         found["note"] = "what toughen abstain fitted was for the probabilities before, and is gone; fit it again."
     note_in_model(run, "calibrate", {"temperature": fitted.value, "abstention": None}, CALIBRATION, found)

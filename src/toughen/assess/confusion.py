@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,18 @@ def confusion(task: TaskName, data: Scorable) -> dict[str, Any]:
     cells = [number[a] * size + number[b] for a, b in zip(truth, said, strict=True)]
     counts = np.bincount(np.asarray(cells, dtype=np.int64), minlength=size * size).reshape(size, size)
     return {"labels": list(data.names), "matrix": counts.tolist()}
+
+
+def add_confusions(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the counts of several sets together, as `confusion` returns those of one."""
+    first = parts[0]
+    if "matrix" in first:
+        return {"labels": first["labels"], "matrix": np.sum([part["matrix"] for part in parts], axis=0).tolist()}
+    counted = {
+        name: {key: sum(part["per_label"][name][key] for part in parts) for key in counts}
+        for name, counts in first["per_label"].items()
+    }
+    return {"per_label": counted}
 
 
 def _per_label(data: Scorable) -> dict[str, dict[str, int]]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toughen.arrays import Floats
 from toughen.assess.calibration import calibration, decisions
 from toughen.assess.confusion import confusion
@@ -148,7 +146,7 @@ def assess(classifier: Any, rows: Any, questions: Questions, *, batch_size: int)
     intervals = {name: percentile_interval(values) for name, values in drawn.items()}
     known = {name: intervals[name] for name, value in result.items() if name in intervals and value is not None}
     left_out: dict[str, str] = {}
-    scorable = _scorable(classifier, rows, outputs)
+    scorable = Scorable.of(task, names, classifier.thresholds, rows, outputs)
     result["intervals"] = known
     if task == "regression":
         why = "regression predicts a number, without a probability or a class"
@@ -163,27 +161,6 @@ def assess(classifier: Any, rows: Any, questions: Questions, *, batch_size: int)
         left_out["slices_by_label"] = "every text has many tags"
     result["left_out"] = left_out
     return Assessed(scorable, result, drawn)
-
-
-def _scorable(classifier: Any, rows: Any, outputs: Any) -> Scorable:
-    task, names, thresholds = classifier.task, classifier.label_names, classifier.thresholds
-    confidence, labels = None, rows["label"][:]
-    said: list[Any]
-    truth: list[Any]
-    if task == "regression":
-        said, truth = outputs.tolist(), [float(label) for label in labels]
-    elif task == "multi-label":
-        cut = 0.5 if thresholds is None else np.asarray(thresholds)
-        said = [[names[k] for k in np.flatnonzero(row)] for row in outputs >= cut]
-        truth = [[names[k] for k in np.flatnonzero(row)] for row in np.asarray(labels).reshape(outputs.shape)]
-    elif task == "tokens":
-        said = [[names[k] for k in row.argmax(axis=1)] if len(row) else [] for row in outputs]
-        truth = [[names[k] for k in row] for row in labels]
-    else:
-        ids = outputs.argmax(axis=1) if thresholds is None else (outputs[:, 1] >= thresholds[0]).astype(int)
-        said, truth = [names[k] for k in ids], [names[k] for k in labels]
-        confidence = outputs[np.arange(len(ids)), ids]
-    return Scorable(task, tuple(names), thresholds, rows, outputs, said, truth, confidence)
 
 
 def _answer(classifier: Any, main: Assessed, questions: Questions, batch_size: int) -> None:

@@ -28,7 +28,9 @@ def headlines(baselines: Mapping[str, Any], scores: Mapping[str, Any] | None = N
         if metric is None or (own is not None and own.get(metric) is None):
             continue
         said = [f"{words} {found[kind][metric]:.3f}" for kind, words in BASELINES.items() if _has(found, kind, metric)]
-        yield f"{split} {metric}: " + "; ".join(([] if own is None else [f"{own[metric]:.3f}"]) + [", ".join(said)])
+        yield f"{split.replace('_', ' ')} {metric}: " + "; ".join(
+            ([] if own is None else [f"{own[metric]:.3f}"]) + [", ".join(said)]
+        )
 
 
 def _has(found: Mapping[str, Any], kind: str, metric: str) -> bool:

@@ -96,6 +96,7 @@ def _labelled_rows(run: FinishedRun, classifier: Classifier, data: object) -> An
         split="validation",
         task=classifier.task,
         pairs=classifier.pairs,
+        known=classifier.columns,
     )
 
 

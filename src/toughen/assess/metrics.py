@@ -291,6 +291,11 @@ def weights_of(dataset: Any) -> NDArray[np.float64] | None:
 
 def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
     """Score a labelled dataset (``text``, ``label``, maybe ``weight``): its metrics, and how long that took."""
+    return score_outputs(classifier, dataset, batch_size=batch_size)[0]
+
+
+def score_outputs(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> tuple[Metrics, Any]:
+    """Return what `score` does, and the classifier's outputs."""
     start = time.perf_counter()
     outputs = classifier.outputs(dataset, batch_size=batch_size)
     seconds = time.perf_counter() - start
@@ -299,4 +304,4 @@ def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metr
     metrics, constant = task_metrics(*asked, weights=weights_of(dataset)), constant_answer(*asked)
     if constant is not None:
         metrics[CONSTANT] = constant
-    return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}
+    return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}, outputs

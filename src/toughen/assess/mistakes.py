@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from toughen.assess.confusion import add_confusions, confusion
 from toughen.assess.slices import Scorable
 
 
@@ -29,6 +31,27 @@ def worst_mistakes(data: Scorable, most: int) -> list[dict[str, Any]]:
         said = {"label": data.truth[i], "prediction": data.said[i], "score": float(scores[i])}
         found.append({"row": int(data.rows[i]["row"]), **texts, **said, **more[i]})
     return found
+
+
+TOLD = 10
+"""Mistakes that a training keeps, to be read in its report."""
+
+
+def describe_mistakes(split: str, parts: Sequence[Scorable]) -> dict[str, Any]:
+    """Return what a training keeps of its mistakes, as ``mistakes.json`` has it.
+
+    Args:
+        split: on which texts.
+        parts: the scored sets, one, or of a run in folds one per fold.
+
+    Returns:
+        ``split``, ``confusion`` (as :func:`toughen.assess.confusion.confusion` returns it; None of numbers), and
+        ``mistakes``, the worst first.
+    """
+    counts = None if parts[0].task == "regression" else add_confusions([confusion(p.task, p) for p in parts])
+    found = [one for part in parts for one in worst_mistakes(part, TOLD)]
+    worst = sorted(found, key=lambda one: -one["score"])[:TOLD]
+    return {"split": split, "confusion": counts, "mistakes": worst}
 
 
 Ranked = tuple[Any, list[dict[str, Any]]]

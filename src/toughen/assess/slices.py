@@ -52,6 +52,30 @@ class Scorable:
     confidence: Floats | None
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, task: TaskName, names: Sequence[str], thresholds: Sequence[float] | None, rows: Any, outputs: Any
+    ) -> Scorable:
+        """Decide what a classifier's outputs on labelled rows answer."""
+        confidence, labels = None, rows["label"][:]
+        said: list[Any]
+        truth: list[Any]
+        if task == "regression":
+            said, truth = outputs.tolist(), [float(label) for label in labels]
+        elif task == "multi-label":
+            cut = 0.5 if thresholds is None else np.asarray(thresholds)
+            said = [[names[int(k)] for k in np.flatnonzero(row)] for row in outputs >= cut]
+            truth = [[names[int(k)] for k in np.flatnonzero(row)] for row in np.asarray(labels).reshape(outputs.shape)]
+        elif task == "tokens":
+            said = [[names[int(k)] for k in row.argmax(axis=1)] if len(row) else [] for row in outputs]
+            truth = [[names[k] for k in row] for row in labels]
+        else:
+            ids = outputs.argmax(axis=1) if thresholds is None else (outputs[:, 1] >= thresholds[0]).astype(int)
+            said, truth = [names[int(k)] for k in ids], [names[k] for k in labels]
+            confidence = outputs[np.arange(len(ids)), ids]
+        cuts = None if thresholds is None else tuple(thresholds)
+        return cls(task, tuple(names), cuts, rows, outputs, said, truth, confidence)
+
     @property
     def n(self) -> int:
         """Texts."""

@@ -16,7 +16,13 @@ from toughen.tasks import TaskName
 
 CONSTANT = "constant"
 """In a split's metrics the one answer that the model gives to everything, where the true ones differ; else absent."""
-_SPLITS = ("test", "out_of_fold", "validation")
+_SPLITS = ("test", "out_of_fold", "held_out", "validation")
+
+AFTER_COLLAPSE = (
+    "check the labels, then train again with another rate (toughen train --find-lr measures one), more epochs "
+    "(--training.epochs) and no adversary (--adversary none)."
+)
+"""What comes after a run that has learnt nothing."""
 
 
 def constant_answer(
@@ -60,12 +66,16 @@ def verdict(metrics: Mapping[str, Any], run: Path) -> dict[str, Any]:
     """
     split = next((name for name in _SPLITS if metrics.get(name)), None)
     if split is None:
-        return {"verdict": "nothing was scored.", "next": _after(run), "collapsed": False}
+        return {"verdict": "nothing was scored.", "next": after_one_model(run), "collapsed": False}
     scored, simple = metrics[split], (metrics.get("baselines") or {}).get(split) or {}
     lost = _collapse(scored, simple)
     if lost is not None:
-        return {"verdict": f"it has learnt nothing: {lost}", "next": _AFTER_COLLAPSE, "collapsed": True}
-    return {"verdict": _beside(split.replace("_", " "), scored, simple), "next": _after(run), "collapsed": False}
+        return {"verdict": f"it has learnt nothing: {lost}", "next": AFTER_COLLAPSE, "collapsed": True}
+    return {
+        "verdict": _beside(split.replace("_", " "), scored, simple),
+        "next": after_one_model(run),
+        "collapsed": False,
+    }
 
 
 def verdict_of_folds(metrics: Mapping[str, Any], run: Path, lost: Sequence[int]) -> dict[str, Any]:
@@ -75,7 +85,38 @@ def verdict_of_folds(metrics: Mapping[str, Any], run: Path, lost: Sequence[int])
         return found
     which = ", ".join(map(str, lost))
     told = f"{len(lost)} of {len(metrics['folds'])} folds (number {which}) have learnt nothing; {found['verdict']}"
-    return {"verdict": told, "next": _AFTER_COLLAPSE, "collapsed": True}
+    return {"verdict": told, "next": AFTER_COLLAPSE, "collapsed": True}
+
+
+def verdict_of_combination(
+    metrics: Mapping[str, Any], run: Path, members: Sequence[Mapping[str, Any]], *, whole: bool
+) -> dict[str, Any]:
+    """Decide what runs have learnt together, beside what each scores alone.
+
+    Args:
+        metrics: what the combination's ``metrics.json`` holds.
+        run: its folder, for the commands.
+        members: ``metrics.json`` of each run; a split is told where all have it with as many rows.
+        whole: whether the combination is one model, which can be exported as any other.
+    """
+    found = verdict(metrics, run)
+    if not whole and not found["collapsed"]:
+        found["next"] = _after_folds(run)
+    split = next((name for name in _SPLITS if metrics.get(name)), "")
+    metric = next((name for name in HEADLINE if metrics.get(split, {}).get(name) is not None), "")
+    alone = [member.get(split) or {} for member in members]
+    values = [one[metric] for one in alone if one.get(metric) is not None and one.get("n") == metrics[split].get("n")]
+    if values and len(values) == len(members):
+        found["verdict"] += f" Its members alone get {_range(values)}."
+    lost = [str(number) for number, member in enumerate(members, 1) if member.get("collapsed")]
+    if lost:
+        found["verdict"] += f" Number {', '.join(lost)} of its {len(members)} members has learnt nothing by itself."
+    return found
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
 
 
 def _collapse(scored: Mapping[str, Any], simple: Mapping[str, Any]) -> str | None:
@@ -109,7 +150,8 @@ def accuracy_interval(scored: Mapping[str, Any]) -> Interval | None:
     return clopper_pearson(round(accuracy * n), n)
 
 
-def _after(run: Path) -> str:
+def after_one_model(run: Path) -> str:
+    """Return the commands that come after a run with one model."""
     folder = shlex.quote(str(run))
     return f"toughen evaluate {folder} --data SOURCE, then toughen export {folder} --to DIR"
 
@@ -117,9 +159,3 @@ def _after(run: Path) -> str:
 def _after_folds(run: Path) -> str:
     folder = shlex.quote(str(run))
     return f"toughen evaluate {folder} --data SOURCE, then toughen predict {folder} --input TEXTS --output FILE"
-
-
-_AFTER_COLLAPSE = (
-    "check the labels, then train again with another rate (toughen train --find-lr measures one), more epochs "
-    "(--training.epochs) and no adversary (--adversary none)."
-)

@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import IO, Any, Protocol
 from toughen.errors import InputError
 
 Row = dict[str, Any]
+Kinds = Mapping[str, Any]
+"""Arrow types by column."""
 _JOINTS = {"labels": "|", "label_set": "|"}  # words and tags: a space
 _GROUP = 32  # parts of a row group
 
@@ -26,8 +28,11 @@ _GROUP = 32  # parts of a row group
 class Format(Protocol):
     """How answers are written."""
 
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
-        """Return rows of one file, at least one; all have the columns of ``like``, which has no null."""
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
+        """Return rows of one file, at least one; all have the columns of ``like``, in which no answer is null.
+
+        ``kinds`` are the Arrow types of the columns that came with the source; their values are written as they are.
+        """
 
     def join(self, parts: Iterable[Path], target: Path) -> None:
         """Write the file whose parts these are, in their order, holding few of them at a time."""
@@ -39,7 +44,7 @@ class _Text(ABC):
     start, between, end = b"", b"", b""
 
     @abstractmethod
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
         """See :class:`Format`."""
 
     def join(self, parts: Iterable[Path], target: Path) -> None:
@@ -60,13 +65,16 @@ def _append(part: Path, file: IO[bytes]) -> None:
 class _Separated(_Text):
     separator: str
 
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
         written = io.StringIO(newline="")
         # With this end of line both of its characters are quoted in fields: readers would end a row at either.
         writer = csv.writer(_UnixLines(written), delimiter=self.separator, lineterminator="\r\n")
         if first:
             writer.writerow(rows[0])
-        writer.writerows([_join_list(name, value) for name, value in row.items()] for row in rows)
+        writer.writerows(
+            [_as_field(value) if name in kinds else _join_list(name, value) for name, value in row.items()]
+            for row in rows
+        )
         return written.getvalue().encode()
 
 
@@ -76,6 +84,15 @@ class _UnixLines:
 
     def write(self, line: str) -> int:
         return self.inner.write(line.removesuffix("\r\n") + "\n")
+
+
+def _as_field(value: Any) -> Any:
+    """Write a value of the source as text: what a field cannot hold as JSON."""
+    return _json(value) if isinstance(value, (list, dict)) else value
+
+
+def _json(value: Any, **how: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str, **how)  # a date is written as text
 
 
 def _join_list(column: str, value: Any) -> Any:
@@ -93,15 +110,15 @@ def _join_list(column: str, value: Any) -> Any:
 
 
 class _JsonLines(_Text):
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
+        return "".join(_json(row) + "\n" for row in rows).encode()
 
 
 class _Json(_Text):
     start, between, end = b"[\n", b",\n", b"\n]\n"
 
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
-        whole = json.dumps(list(rows), ensure_ascii=False, indent=1)
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
+        whole = _json(list(rows), indent=1)
         return whole.removeprefix("[\n").removesuffix("\n]").encode()
 
 
@@ -116,13 +133,13 @@ def _kind(value: Any) -> Any:
 
 
 class _Parquet:
-    def part(self, rows: Sequence[Row], *, first: bool, like: Row) -> bytes:
+    def part(self, rows: Sequence[Row], *, first: bool, like: Row, kinds: Kinds) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         # Types are told: all lists may be empty, and all values null.
-        kinds = {name: _kind(value) for name, value in like.items()}
-        columns = {name: pa.array([row[name] for row in rows], kinds[name]) for name in like}
+        told = {name: kinds.get(name) or _kind(value) for name, value in like.items()}
+        columns = {name: pa.array([row[name] for row in rows], told[name]) for name in like}
         written = io.BytesIO()
         pq.write_table(pa.table(columns), written)
         return written.getvalue()

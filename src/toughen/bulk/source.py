@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from toughen.bulk.work import Chunk, Counted, Known
 from toughen.data.columns.choice import Columns
+from toughen.data.columns.recall import recalled_texts
 from toughen.data.columns.texts import read_to_answer, text_columns
 from toughen.data.read.raw import Raw
 from toughen.data.stream import Stream, open_stream
+from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 _CHARACTERS = 4 << 20
@@ -29,6 +33,7 @@ class Source:
         task: what the model does with them.
         rows: of a chunk, at most.
         encoding: of a text file; None = UTF-8.
+        kinds: {column: Arrow type} of every column that is kept, in the source's order.
     """
 
     path: str
@@ -36,6 +41,7 @@ class Source:
     task: TaskName
     rows: int
     encoding: str | None = None
+    kinds: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -48,9 +54,12 @@ class Source:
         """
         stream = open_stream(path, encoding)
         head = stream.head()
+        text, text_pair = recalled_texts(head, known.columns, text, text_pair)
         pairs = known.pairs if known.pairs is not None else text is None and "text_pair" in head.columns
         columns = text_columns(head, text, text_pair, pairs=pairs and known.task != "tokens", task=known.task)
-        source = cls(path, columns, known.task, rows, encoding)
+        texts = (columns.text, columns.pair)
+        kinds = {name: _kind(head, name) for name in head.columns if name in texts or name not in head.mixed}
+        source = cls(path, columns, known.task, rows, encoding, kinds)
         source.__dict__["_stream"] = stream  # spares looking at the file again
         return source
 
@@ -97,22 +106,53 @@ class Source:
         index = size = 0
         for piece in pieces:
             read = read_to_answer(piece, self.columns, self.task)
-            for row in zip(*(read[name].to_pylist() for name in names), strict=True):
+            kept = [self._values(piece, name) for name in self._kept()]
+            for row in zip(*(read[name].to_pylist() for name in names), *kept, strict=True):
                 waiting.append(row)
-                size += sum(len(value) for value in row if value is not None)
+                size += sum(len(value) for value in row[: len(names)] if value is not None)
                 if len(waiting) == self.rows or size >= _CHARACTERS:
-                    yield _chunk(index, names, waiting)
+                    yield self._chunk(index, names, waiting)
                     waiting, size, index = [], 0, index + 1
         if waiting:
-            yield _chunk(index, names, waiting)
+            yield self._chunk(index, names, waiting)
+
+    def _chunk(self, index: int, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Chunk:
+        columns, kept = [list(values) for values in zip(*rows, strict=True)], self._kept()
+        parts = dict(zip(self._names(), names, strict=True))
+        texts, others = dict(zip(names, columns, strict=False)), columns[len(names) :]
+        named = {name: parts.get(name) for name in self.kinds} or {name: name for name in names}
+        kinds = {name: self.kinds[name] for name in kept}
+        return Chunk(index, texts, named, dict(zip(kept, others, strict=True)), kinds)
+
+    def _kept(self) -> list[str]:
+        return [name for name in self.kinds if name not in self._names()]
+
+    def _values(self, piece: Raw, name: str) -> list[Any]:
+        """Return a column that is kept; later rows must be of the type that the first ones have.
+
+        Raises:
+            InputError: if they are not.
+        """
+        column, kind = piece.column(name), self.kinds[name]
+        try:
+            values: list[Any] = (column if column.type == kind else column.cast(kind)).to_pylist()
+        except pa.ArrowException:
+            raise InputError(
+                f"column {name!r} of {piece.name} holds {kind} in its first rows, and {column.type} from row "
+                f"{piece.first + 1:,} on; give it one type, or leave it out of the file."
+            ) from None
+        return values
 
     def _names(self) -> tuple[str, ...]:
         columns = self.columns
         return (columns.text,) if columns.pair is None else (columns.text, columns.pair)
 
     def _pieces(self) -> Iterator[Raw]:
-        return self._stream.pieces(list(dict.fromkeys(self._names())))
+        return self._stream.pieces(list(dict.fromkeys([*self._names(), *self._kept()])))
 
 
-def _chunk(index: int, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Chunk:
-    return Chunk(index, {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)})
+def _kind(head: Raw, name: str) -> Any:
+    """Return the type of a column; one without a value in the first rows is text."""
+    kind = head.table[name].type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if pa.types.is_null(kind) else kind

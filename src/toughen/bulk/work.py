@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,10 +35,16 @@ class Chunk:
     Attributes:
         index: of the chunk, from 0.
         columns: text, and text_pair of pairs: lists of N.
+        named: {column of the source: ``text`` or ``text_pair``, or None where it is neither}, in the source's order.
+        kept: {column: N values} of those that are neither, as they were read.
+        kinds: {column: Arrow type} of the same.
     """
 
     index: int
     columns: Mapping[str, Sequence[Any]]
+    named: Mapping[str, str | None] = field(default_factory=lambda: {"text": "text"})
+    kept: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    kinds: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["text"])
@@ -114,11 +120,13 @@ class Known:
         task: what it answers.
         pairs: whether it takes pairs; None is not known.
         many: whether several processes may hold it: not on an accelerator.
+        columns: of its training data; None is not known.
     """
 
     task: TaskName
     pairs: bool | None
     many: bool = True
+    columns: Mapping[str, Any] | None = None
 
 
 class Worker:
@@ -139,7 +147,8 @@ class Worker:
         classifier = getattr(self.model, "classifier", None)
         device = getattr(getattr(classifier, "model", None), "device", None)
         on_cpu = getattr(device, "type", "cpu") == "cpu"
-        return Known(getattr(classifier, "task", "single-label"), getattr(classifier, "pairs", None), on_cpu)
+        task: TaskName = getattr(classifier, "task", "single-label")
+        return Known(task, getattr(classifier, "pairs", None), on_cpu, getattr(classifier, "columns", None))
 
     def part(self, chunk: Chunk) -> bytes:
         """Answer a chunk and return its part of the output file.
@@ -156,7 +165,10 @@ class Worker:
         filled = [_blank(like, entry) if row is None else row for entry, row in zip(entries, rows, strict=True)]
         if self._abstain:
             filled = [row | {"label": None} if row["abstained"] else row for row in filled]
-        return self._format.part(filled, first=chunk.index == 0, like=like)
+        names = _names(chunk, like)
+        rows_out = [_laid_out(chunk, names, row, place) for place, row in enumerate(filled)]
+        kinds = {name: chunk.kinds[column] for column, name in names.items() if column in chunk.kinds}
+        return self._format.part(rows_out, first=chunk.index == 0, like=_laid_out(chunk, names, like, 0), kinds=kinds)
 
     def _answers(self, entries: Sequence[Row]) -> list[Row]:
         texts = [tuple(entry.values()) if len(entry) > 1 else entry["text"] for entry in entries]
@@ -169,6 +181,21 @@ class Worker:
             tokens = self.known().task == "tokens"
             self._shape = self._answers([{name: [_PROBE] if tokens else _PROBE for name in entry}])[0]
         return self._shape
+
+
+def _names(chunk: Chunk, like: Row) -> dict[str, str]:
+    """Return what each column of the source is called in the output: as it was, unless an answer has that name."""
+    answers = set(like) - {"text", "text_pair"}
+    return {column: f"input_{column}" if column in answers else column for column in chunk.named}
+
+
+def _laid_out(chunk: Chunk, names: Mapping[str, str], row: Row, place: int) -> Row:
+    """Return every column of the source in its order, and then the answers."""
+    source = {
+        name: chunk.kept[column][place] if part is None else row.get(part)
+        for (column, part), name in zip(chunk.named.items(), names.values(), strict=True)
+    }
+    return source | {name: value for name, value in row.items() if name not in ("text", "text_pair")}
 
 
 def _blank(like: Row, entry: Row) -> Row:

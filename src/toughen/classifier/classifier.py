@@ -50,6 +50,7 @@ class Classifier(Answering):
         pairs: whether the model was trained on pairs of texts; None is not known.
         temperature: softens the probabilities, where one was fitted; ``thresholds`` are its softened ones then.
         abstention: when no answer is given, where that was fitted; of the softened probabilities.
+        columns: of the training data, by which a source of the same layout is read; None is not known.
     """
 
     model: Any
@@ -63,6 +64,7 @@ class Classifier(Answering):
     pairs: bool | None = field(default=None, kw_only=True)
     temperature: Temperature | None = field(default=None, kw_only=True)
     abstention: Abstention | None = field(default=None, kw_only=True)
+    columns: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @classmethod
     def load(cls, folder: Path, max_length: int | None = None) -> Classifier:
@@ -96,6 +98,7 @@ class Classifier(Answering):
             pairs=noted.get("pairs"),
             temperature=temperature,
             abstention=Abstention.noted(noted),
+            columns=noted.get("columns"),
         )
 
     def outputs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,10 +41,21 @@ TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN",
 Encoding = Annotated[
     str | None, typer.Option("--data.encoding", metavar="NAME", help="Of a text file: gbk, utf-16, ...; default UTF-8.")
 ]
+FailIfCollapsed = Annotated[
+    bool, typer.Option("--fail-if-collapsed", help="Exit status 2 if a model has learnt nothing.")
+]
+COLLAPSED = 2
+"""Exit status of a training that is asked to fail where a model has learnt nothing."""
 PairColumn = Annotated[
     str | None,
     typer.Option("--data.text_pair", metavar="COLUMN", help="Second text of a pair; default: found."),
 ]
+
+
+def fail_on_collapse(asked: bool, result: Mapping[str, Any]) -> None:
+    """End with the exit status that was asked for, where what was made has learnt nothing."""
+    if asked and result.get("collapsed"):
+        raise typer.Exit(COLLAPSED)
 
 
 def _version(wanted: bool) -> None:

@@ -99,7 +99,7 @@ def calibrate(
     lines = [("temperature", f"{found['temperature']:.4f}"), ("validation rows", str(found["n"]))]
     names = ("log_loss", "ece", "brier")
     lines += [(name, f"{found[name]['before']:.4f} before, {found[name]['after']:.4f} after") for name in names]
-    show.print_pairs(lines + [(name, found[name]) for name in ("warning", "note") if name in found])
+    show.print_pairs(lines + [(name, found[name]) for name in ("worse", "warning", "note") if name in found])
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, app
+from toughen.cli.app import AsJson, FailIfCollapsed, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.files import read_json
 from toughen.runs.folder import COMBINATION
@@ -44,6 +44,7 @@ def combine(
     temperature: Heat = None,
     alpha: Alpha = None,
     recipe: Student = None,
+    fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
     """Combine runs: by their outputs, by their weights, or by teaching one model (whose recipe the settings change).
@@ -66,6 +67,7 @@ def combine(
         )
     if show.is_main_process():
         _print(run, as_json)
+    fail_on_collapse(fail_if_collapsed, run.metrics)
 
 
 def _print(run: Run, as_json: bool) -> None:
@@ -87,4 +89,5 @@ def _print(run: Run, as_json: bool) -> None:
     if metrics["combination"]["optimistic"]:
         lines.append(("optimistic", f"{metrics['combination']['rows']}: {metrics['combination']['optimistic']}"))
     show.print_pairs(lines)
+    show.print_verdict(metrics)
     typer.echo(f"The combination is a run folder: {run.path}")

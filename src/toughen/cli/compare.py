@@ -11,7 +11,7 @@ import typer
 import toughen
 from toughen.assess.definition import said_beside
 from toughen.cli import show
-from toughen.cli.app import AsJson, PairColumn, TextColumn, app
+from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
 from toughen.recipe.shipped import DEFAULT
@@ -31,6 +31,7 @@ def try_(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.")] = Path("try-run"),
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Runs of each recipe at most.")] = None,
     metric: Metric = None,
+    fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
     """Find out whether the tricks help on your data: simple models, plain fine-tuning, the default and two others.
@@ -54,6 +55,7 @@ def try_(
         show.say_report(output, typer.echo)
     if as_json:
         show.print_json(result)
+    fail_on_collapse(fail_if_collapsed, result)
 
 
 @app.command()
@@ -86,7 +88,7 @@ def compare(
             typer.echo(difference["sentence"])
         for line in said_beside(result):
             typer.echo(line)
-        for line in tables.seen_lines(result):
+        for line in tables.warnings_of(result):
             typer.echo(line, err=True)
         show.say_report(output, partial(typer.echo, err=True))
     if as_json:
@@ -97,7 +99,9 @@ def compare(
 def ablate(
     ctx: typer.Context,
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Shipped recipe or YAML file.", show_default=False)],
-    over: Annotated[str, typer.Option(metavar="SLOT,...", help="Slots to switch on and off.")],
+    over: Annotated[
+        str, typer.Option(metavar="SLOT,...", help="What to switch: slots, settings like objective.label_smoothing.")
+    ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.")],
     seeds: Annotated[int, typer.Option(metavar="N", help="Runs of each combination, at least 2.")] = 5,
     design: Annotated[
@@ -109,6 +113,7 @@ def ablate(
     ] = None,
     jobs: Jobs = 1,
     plan: Annotated[bool, typer.Option("--plan", help="Print cost and power of the plan and stop.")] = False,
+    fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
     """Switch parts of a recipe on and off over several seeds: what did each of them buy?
@@ -120,6 +125,7 @@ def ablate(
         result = _ablate(_recipe(recipe, ctx), slots, output, seeds, design, metric, sd, jobs, plan)
     if as_json:
         show.print_json(result)
+    fail_on_collapse(fail_if_collapsed, result)
 
 
 def _ablate(
@@ -146,6 +152,7 @@ def _ablate(
         typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
     for line in said_beside(result):
         typer.echo(line)
+    show.print_verdict(result)
     typer.echo(f"The table is in {output / ablation.TABLE}")
     show.say_report(output, typer.echo)
     return result
@@ -177,6 +184,7 @@ def search(
         str | None, typer.Option(metavar="URL", help="Optuna's storage; default SQLite in the output folder.")
     ] = None,
     study: Annotated[str, typer.Option(metavar="NAME", help="Name of the study in the storage.")] = "toughen",
+    fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
     """Search settings of a recipe for the best validation score; the test split stays unread.
@@ -192,12 +200,10 @@ def search(
             base, make_space(base, [*(read_space(space) if space else ()), *(over or ())]), output, storage, study
         )
         result = searches.search(wanted, trials=trials, say=typer.echo)
-        best = result["best"]
-        typer.echo(
-            f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
-        )
         for line in said_beside(result):
             typer.echo(line)
+        show.print_verdict(result)
         show.say_report(output, typer.echo)
     if as_json:
         show.print_json(result)
+    fail_on_collapse(fail_if_collapsed, result)

@@ -126,9 +126,14 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]]) -> None:
 def print_run(metrics: Mapping[str, Any]) -> None:
     """Print what a run scored: validation and test, or out of fold, mean and spread of the folds, and test."""
     _print_scores(metrics)
+    print_verdict(metrics)
+
+
+def print_verdict(result: Mapping[str, Any]) -> None:
+    """Print what was learnt, and what to do now, in a line each."""
     for line in ("verdict", "next"):
-        if metrics.get(line):
-            print(f"{line}: {metrics[line]}")
+        if result.get(line):
+            print(f"{line}: {result[line]}")
 
 
 def _print_scores(metrics: Mapping[str, Any]) -> None:
@@ -146,6 +151,8 @@ def _print_scores(metrics: Mapping[str, Any]) -> None:
         "sd": {name: value["sd"] for name, value in spread.items()},
     }
     print_metrics(columns | ({"test": metrics["test"]} if metrics.get("test") else {}))
+    for line in headlines(metrics.get("baselines") or {}, metrics):
+        print(line)
 
 
 def _is_score(value: object) -> bool:

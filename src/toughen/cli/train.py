@@ -11,7 +11,7 @@ import typer
 import toughen
 import toughen.data
 from toughen.cli import show
-from toughen.cli.app import AsJson, app
+from toughen.cli.app import AsJson, FailIfCollapsed, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
 from toughen.recipe.shipped import DEFAULT, GOALS, shipped_recipes
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
     from toughen.run import Run
 
-COLLAPSED = 2
-"""Exit status of a training that is asked to fail where the model has learnt nothing."""
-
 Folds = Annotated[int | None, typer.Option(metavar="K", help="Train K models, each scored on rows it never saw.")]
 Submit = Annotated[str | None, typer.Option(metavar="SOURCE", help="With --folds: texts to answer with all K models.")]
+IdColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Of the submitted texts, first in submission.csv; default: row.")
+]
 Teacher = Annotated[str | None, typer.Option(metavar="RUN", help="Run that labels the texts of --unlabelled.")]
 Confidence = Annotated[
     float | None, typer.Option(metavar="P", help="Keep a pseudo-label only from probability P on [default: 0.9].")
@@ -44,6 +44,7 @@ def train(
     output: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder for the result.")] = None,
     folds: Folds = None,
     submit: Submit = None,
+    id_column: IdColumn = None,
     pseudo_label: Teacher = None,
     min_confidence: Confidence = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
@@ -51,9 +52,7 @@ def train(
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Measure a learning rate in 100 steps, print it and stop.")
     ] = False,
-    fail_if_collapsed: Annotated[
-        bool, typer.Option("--fail-if-collapsed", help="Exit status 2 if the model has learnt nothing.")
-    ] = False,
+    fail_if_collapsed: FailIfCollapsed = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +79,7 @@ def train(
             output=output,
             folds=folds,
             submit=submit,
+            id_column=id_column,
             pseudo_label=pseudo_label,
             min_confidence=min_confidence,
             resume=resume,
@@ -87,8 +87,7 @@ def train(
         )
     if show.is_main_process():
         _print_run(run, as_json)
-    if fail_if_collapsed and run.metrics.get("collapsed"):
-        raise typer.Exit(COLLAPSED)
+    fail_on_collapse(fail_if_collapsed, run.metrics)
 
 
 def _print_rate(recipe: Recipe, as_json: bool) -> None:
@@ -110,8 +109,12 @@ def _print_run(run: Run, as_json: bool) -> None:
         show.print_json({"run": str(run.path), **metrics})
         return
     show.print_run(metrics)
-    what = "The models of all folds, oof.parquet" if "folds" in metrics else "The model"
-    typer.echo(f"{what}, metrics.json and the TensorBoard log are in {run.path}")
+    if "folds" not in metrics:
+        typer.echo(f"The model, metrics.json and the TensorBoard log are in {run.path}")
+        return
+    files = ("oof.parquet", "submission.csv", "metrics.json", "mistakes.json", "report.html")
+    written = ", ".join(name for name in files if (run.path / name).exists())
+    typer.echo(f"{len(metrics['folds'])} models (fold-1 and so on), {written} are in {run.path}")
 
 
 def _recipe_name(named: str | None, recipe: str | None, goal: str | None) -> str | None:
@@ -144,6 +147,7 @@ def _print_config(recipe: Recipe, as_json: bool) -> None:
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the demo's runs go.")] = Path("demo-run"),
+    fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a small model on the sample corpus, plain and by default, over three seeds, and compare them."""
@@ -153,6 +157,7 @@ def demo(
         result: dict[str, Any] = main(output=output)
     if as_json:
         show.print_json(result)
+    fail_on_collapse(fail_if_collapsed, result)
 
 
 @app.command(name="recipes")

@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from toughen.assess.metrics import score, task_metrics
+from toughen.assess.metrics import score, score_outputs, task_metrics
+from toughen.assess.mistakes import describe_mistakes
+from toughen.assess.slices import Scorable
 from toughen.assess.thresholds import tune_thresholds
 from toughen.classifier.classifier import Classifier
 from toughen.combining import weight_soup
 from toughen.combining.distil import Lesson, teach
-from toughen.combining.evidence import Evidence, digest_of, gather, own_validation, selection_rows, test_rows
+from toughen.combining.evidence import (
+    Evidence,
+    digest_of,
+    gather,
+    own_validation,
+    selection_rows,
+    test_rows,
+)
 from toughen.combining.fitting import fit_stack, fit_weights
 from toughen.combining.interpolation import interpolate
+from toughen.combining.outcome import outcome
 from toughen.data import load_splits
 from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
@@ -32,7 +42,7 @@ from toughen.runs.beginning import start_folder
 from toughen.runs.combination import Combination
 from toughen.runs.ensemble import mean_thresholds
 from toughen.runs.finished import FinishedRun
-from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MODEL, RECIPE
+from toughen.runs.folder import COMBINATION, COMBINATION_FORMAT, HASHES, METRICS, MISTAKES, MODEL, RECIPE
 from toughen.runs.members import (
     DISTIL,
     INTERPOLATION,
@@ -49,12 +59,9 @@ from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from toughen.classifier.classifier import Classifier
-    from toughen.combining.evidence import Evidence, Kind
+    from toughen.combining.evidence import Kind
     from toughen.combining.weight_soup import Soup
     from toughen.recipe.recipe import Recipe
-    from toughen.run import Run
-    from toughen.runs.rules import Rule
 
 T = TypeVar("T")
 
@@ -67,6 +74,7 @@ _LEFT_OUT = (
     "attacks",
     "audits",
     "report.html",
+    "mistakes.json",
     "*.part",
     "training_args.bin",
 )
@@ -284,7 +292,6 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
         {"source": str(run.path.resolve()), "seed": run.recipe.training.seed, "folds": run.folds, "folder": None}
         for run in job.members.runs
     ]
-    fitted = job.how in FITTED
     return {
         "format": COMBINATION_FORMAT,
         "how": job.how,
@@ -292,7 +299,7 @@ def _account(job: _Job, evidence: Evidence | None) -> dict[str, Any]:
         "label_names": list(first.label_names),
         "members": members,
         "selection": None if evidence is None else evidence.note(),
-        "fitted": fitted,
+        "fitted": job.how in FITTED,
         "metrics": {},
     }
 
@@ -316,10 +323,14 @@ def _finish(job: _Job, part: Path, content: dict[str, Any], selected: Any) -> No
     else:
         refuse_seen_test(job.members, rows)
         size = first.recipe.training.eval_batch_size
-        metrics["test"] = dict(score(FinishedRun(part).classifier, rows, batch_size=size))
+        classifier = FinishedRun(part).classifier
+        metrics["test"], outputs = score_outputs(classifier, rows, batch_size=size)
+        scored = Scorable.of(classifier.task, classifier.label_names, classifier.thresholds, rows, outputs)
+        write_json(part / MISTAKES, describe_mistakes("test", [scored]))
     environment = first.members[0].metrics.get("environment", {})
     metrics |= {"train": job.members.train_cost(), "environment": environment, "combination": _short(content)}
-    write_json(part / METRICS, metrics)
+    named, whole = {"data": job.data, "test": job.test}, (part / MODEL).exists()
+    write_json(part / METRICS, metrics | outcome(metrics, content, job.members, job.output, named, whole=whole))
 
 
 def _short(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -356,8 +367,7 @@ def _distil(job: _Job, lesson: Any, recipe: Any, changes: Mapping[str, object]) 
     splits = load_splits(resolved.data, seed=resolved.training.seed, data=memory)
     kind = _check_scored(job, splits)
     classifiers = [run.classifier for run in job.members.runs]
-    alone = classifiers[0]
-    teacher = alone if len(classifiers) == 1 else Combination.by(Rule("mean-probabilities"), classifiers)
+    teacher = classifiers[0] if len(classifiers) == 1 else Combination.by(Rule("mean-probabilities"), classifiers)
     content = _account(job, None) | {"passes": 1, "distil": {"temperature": lesson.temperature, "alpha": lesson.alpha}}
     content["distil"] |= {"teacher_passes": job.members.passes(), "teacher_train": job.members.train_cost()}
     content.pop("metrics")

@@ -184,6 +184,7 @@ def _read_split(run: FinishedRun, source: object, split: str) -> Any:
         split=split,
         task=classifier.task,
         pairs=classifier.pairs,
+        known=classifier.columns,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toughen.compare.ablation_plan import Plan, power_of
+from toughen.compare.outcome import outcome
 from toughen.compare.paired import Paired, measured_by, results
 from toughen.compare.pool import Job, run_jobs
 from toughen.compare.sources import located
@@ -143,10 +144,10 @@ class _Progress:
         count, runs = sum(map(len, done.values())), len(self._ablation.plan.seeds)
         left = sum(units * (runs - len(done[name])) for name, units in self._units.items())
         rest = left * self._spent[0] / self._spent[1] / self._jobs
-        shown = "undefined" if score is None else f"{score:.4f}"
-        lost = f" ({run['verdict'].rstrip('.')})" if run.get("collapsed") else ""
+        shown = f"{split} {metric} " + ("undefined" if score is None else f"{score:.4f}")
+        shown = run["verdict"].rstrip(".") if run.get("collapsed") else shown
         self._say(
-            f"{count} of {runs * len(done)} runs done: {job.name}: {split} {metric} {shown}{lost}, {seconds:.0f} s; "
+            f"{count} of {runs * len(done)} runs done: {job.name}: {shown}, {seconds:.0f} s; "
             f"the rest takes about {rest:.0f} s"
         )
 
@@ -158,4 +159,5 @@ def summarise(ablation: Ablation) -> dict[str, Any]:
     """Read the finished runs into what ``ablation.json`` holds (see ``docs/ablate.md``), without its ``failed``."""
     described = ablation.describe()
     base = {"kind": "ablation"} | {k: described[k] for k in ("recipe", "over", "design", "seeds", "power")}
-    return base | results(ablation)
+    found = results(ablation)
+    return base | found | outcome(ablation, ablation.finished(), found, described["power"])

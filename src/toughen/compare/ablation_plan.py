@@ -23,6 +23,9 @@ Kind = Literal["against plain", "main effect", "interaction", "on top of the oth
 PLAIN = "plain"
 _BASELINE = "plain"  # the shipped recipe whose slots are what "off" means
 _NOT_SLOTS = ("description", "model", "data", "training")
+_OWN = ("label_smoothing", "class_weights", "focal_gamma", "dropout_samples")
+"""Techniques of the objective that stand beside its name, each switched by itself."""
+_OBJECTIVE = "objective."
 _MOST_ARMS = 64
 
 ASSUMED_SD = 0.01
@@ -53,18 +56,20 @@ class Contrast:
 
     Attributes:
         kind: what question it answers; `ablation.json` has the same words.
-        slots: the slots it speaks of.
+        slots: what was switched.
         weights: {arm name: weight}, which sum to 0.
+        labels: what the slots are called; empty is as they are.
     """
 
     kind: Kind
     slots: tuple[str, ...]
     weights: Mapping[str, float]
+    labels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The slots; of an interaction with x between them."""
-        return (" x " if self.kind == "interaction" else "+").join(self.slots)
+        """The labels; of an interaction with x between them."""
+        return (" x " if self.kind == "interaction" else "+").join(self.labels or self.slots)
 
 
 class PairedPlan(Protocol):
@@ -91,8 +96,8 @@ class Plan:
     """The runs of an ablation.
 
     Attributes:
-        recipe: with every slot on.
-        over: the slots that are switched.
+        recipe: with everything on.
+        over: what is switched: slots, and settings such as ``objective.label_smoothing``.
         design: full, every combination; one-off, each alone and each left out; whole, all or none.
         seeds: of the runs; every arm has the same.
     """
@@ -107,24 +112,43 @@ class Plan:
         """The combinations, fewest slots first."""
         k = len(self.over)
         sizes = {"full": range(k + 1), "one-off": (0, 1, k - 1, k), "whole": (0, k)}[self.design]
-        chosen = [slots for size in sorted(set(sizes)) for slots in combinations(self.over, size)]
-        return [Arm(slots) for slots in chosen]
+        return [self.arm(slots) for size in sorted(set(sizes)) for slots in combinations(self.over, size)]
+
+    def arm(self, slots: tuple[str, ...]) -> Arm:
+        """Return the arm in which these are on, called by its techniques."""
+        return Arm(slots, "+".join(self.labels(slots)))
+
+    def labels(self, slots: Sequence[str]) -> tuple[str, ...]:
+        """Return what is switched by the names of its techniques: rdrop, pgd, ema, label-smoothing."""
+        names = {slot: getattr(getattr(self.recipe, slot, None), "name", None) for slot in self.over}
+        return tuple(names[slot] or slot.removeprefix(_OBJECTIVE).replace("_", "-") for slot in slots)
 
     @property
     def contrasts(self) -> list[Contrast]:
         """The differences that these arms can show."""
-        plain = [Contrast("against plain", a.slots, {a.name: 1.0, PLAIN: -1.0}) for a in self.arms if a.slots]
+        plain = [self._contrast("against plain", a.slots, {a.slots: 1.0, (): -1.0}) for a in self.arms if a.slots]
         if len(self.over) == 1:
             return plain
         if len(self.arms) == 2 ** len(self.over):
-            return plain + _factorial(self.over)
-        return plain + (_left_out(self.over) if self.design == "one-off" else [])
+            return plain + [self._contrast(*parts) for parts in _factorial(self.over)]
+        return plain + ([self._contrast(*parts) for parts in _left_out(self.over)] if self.design == "one-off" else [])
+
+    def _contrast(self, kind: Kind, slots: tuple[str, ...], weights: Mapping[tuple[str, ...], float]) -> Contrast:
+        named = {self.arm(arm).name: weight for arm, weight in weights.items()}
+        return Contrast(kind, slots, named, self.labels(slots))
 
     def recipe_of(self, arm: Arm, seed: int) -> Recipe:
-        """Return the recipe of one run: every switched slot that the arm lacks is that of the recipe `plain`."""
-        baseline = load_recipe(_BASELINE)
-        off = {slot: getattr(baseline, slot) for slot in self.over if slot not in arm.slots}
-        return replace(self.recipe, **off, training=replace(self.recipe.training, seed=seed))
+        """Return the recipe of one run: whatever is switched and the arm lacks is that of the recipe `plain`."""
+        baseline, lacks = load_recipe(_BASELINE), [slot for slot in self.over if slot not in arm.slots]
+        off = {slot: getattr(baseline, slot) for slot in lacks if "." not in slot}
+        objective = self.recipe.objective
+        if "objective" in off:  # its name alone: what stands beside it is switched by itself
+            own = {name: getattr(objective, name) for name in (*_OWN, "effective_beta")}
+            objective = replace(baseline.objective, **own)
+        settings = [slot.removeprefix(_OBJECTIVE) for slot in lacks if "." in slot]
+        objective = replace(objective, **{name: getattr(baseline.objective, name) for name in settings})
+        training = replace(self.recipe.training, seed=seed)
+        return replace(self.recipe, **off | {"objective": objective, "training": training})
 
 
 def make_plan(recipe: Recipe, over: Sequence[str], *, design: str, seeds: int) -> Plan:
@@ -157,16 +181,28 @@ def make_plan(recipe: Recipe, over: Sequence[str], *, design: str, seeds: int) -
 
 
 def _check_slot(slot: str, over: Sequence[str], recipe: Recipe, baseline: Recipe) -> None:
-    known = [name for name in hints(Recipe) if name not in _NOT_SLOTS]
+    known = [name for name in hints(Recipe) if name not in _NOT_SLOTS] + [_OBJECTIVE + name for name in _OWN]
     if slot not in known:
-        raise InputError(f"--over {slot}: no slot that can be switched is called so{nearest(slot, known)}")
+        raise InputError(f"--over {slot}: nothing that can be switched is called so{nearest(slot, known)}")
     if list(over).count(slot) > 1:
         raise InputError(f"--over names {slot} twice; name it once.")
-    if getattr(recipe, slot) == getattr(baseline, slot):
+    if _content(recipe, slot) == _content(baseline, slot):
+        own = [name for name in _OWN if getattr(recipe.objective, name) != getattr(baseline.objective, name)]
+        if slot == "objective" and own:
+            raise InputError(
+                f"--over objective: the recipe has {recipe.objective.name} as plain fine-tuning has; switch what it "
+                f"has beside it: --over {','.join(_OBJECTIVE + name for name in own)}."
+            )
         raise InputError(
             f"--over {slot}: the recipe has nothing there that plain fine-tuning has not, so there is nothing to "
             f"switch off; fill it (--{slot} NAME) or leave it out."
         )
+
+
+def _content(recipe: Recipe, slot: str) -> object:
+    if slot.startswith(_OBJECTIVE):
+        return getattr(recipe.objective, slot.removeprefix(_OBJECTIVE))
+    return recipe.objective.name if slot == "objective" else getattr(recipe, slot)
 
 
 def _check_arms(plan: Plan) -> None:
@@ -182,7 +218,11 @@ def _check_arms(plan: Plan) -> None:
 # ---------------------------------------------------------------- differences
 
 
-def _factorial(over: tuple[str, ...]) -> list[Contrast]:
+_Parts = tuple[Kind, tuple[str, ...], Mapping[tuple[str, ...], float]]
+"""A contrast with the arms' slots in place of their names."""
+
+
+def _factorial(over: tuple[str, ...]) -> list[_Parts]:
     """Main effects and interactions of all 2^k combinations.
 
     A main effect is the mean of the arms with the slot minus the mean of those without. An interaction of two is how
@@ -191,10 +231,10 @@ def _factorial(over: tuple[str, ...]) -> list[Contrast]:
     """
     everything = [s for size in range(len(over) + 1) for s in combinations(over, size)]
     return [
-        Contrast(
+        (
             "main effect" if len(slots) == 1 else "interaction",
             slots,
-            {Arm(arm).name: _sign(slots, arm) * 2.0 ** (len(slots) - len(over)) for arm in everything},
+            {arm: _sign(slots, arm) * 2.0 ** (len(slots) - len(over)) for arm in everything},
         )
         for slots in everything
         if slots
@@ -205,15 +245,10 @@ def _sign(slots: tuple[str, ...], arm: tuple[str, ...]) -> int:
     return -1 if sum(slot not in arm for slot in slots) % 2 else 1
 
 
-def _left_out(over: tuple[str, ...]) -> list[Contrast]:
+def _left_out(over: tuple[str, ...]) -> list[_Parts]:
     """What each slot adds where all the others are on."""
-    everything = Arm(over).name
     return [
-        Contrast(
-            "on top of the others",
-            (slot,),
-            {everything: 1.0, Arm(tuple(other for other in over if other != slot)).name: -1.0},
-        )
+        ("on top of the others", (slot,), {over: 1.0, tuple(other for other in over if other != slot): -1.0})
         for slot in over
     ]
 

@@ -156,7 +156,9 @@ class Scoring:
         task, names = classifier.task, tuple(classifier.label_names)
         chosen = chosen_metric(metric, resampled_metrics(task, names), task=task)
         named = {name: columns.get(name) or getattr(run.recipe.data, name) for name in ("text", "label", "text_pair")}
-        rows = load_labelled(data, label_names=names, task=task, pairs=classifier.pairs, **named)
+        rows = load_labelled(
+            data, label_names=names, task=task, pairs=classifier.pairs, known=classifier.columns, **named
+        )
         metrics = (chosen, *(name for name in MAIN_METRICS[task] if name != chosen))
         return cls(rows, run.path, task, names, chosen, metrics, samples, seed)
 
@@ -197,6 +199,7 @@ def _describe_group(group: Group, scores: Mapping[Path, Scores], metrics: Sequen
                 "seed": seed,
                 "metrics": {k: v for k, v in scores[run.path].metrics.items() if k not in NO_NUMBERS},
                 "seen_in_training": scores[run.path].seen,
+                "collapsed": bool(run.metrics.get("collapsed")),
             }
             for run, seed in zip(group.runs, group.seeds, strict=True)
         ],

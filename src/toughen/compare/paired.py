@@ -30,14 +30,12 @@ class Paired:
         folder: holds ``runs/ARM/seed-N/``.
         metric: the score that is compared; None is the task's own.
         sd: standard deviation of that score over seeds, if the user knows it.
-        count_collapsed: whether a run that has learnt nothing has a score too.
     """
 
     plan: PairedPlan
     folder: Path
     metric: str | None = None
     sd: float | None = None
-    count_collapsed: bool = True
 
     def run_folder(self, arm: Arm, seed: int) -> Path:
         """Return the folder of one run."""
@@ -66,12 +64,12 @@ class Paired:
     def scores(
         self, done: Mapping[str, Mapping[int, Mapping[str, Any]]], split: str, metric: str
     ) -> dict[str, dict[int, float]]:
-        """Return {arm: {seed: score}}; a run whose score is undefined has none."""
+        """Return {arm: {seed: score}}; a run that has learnt nothing, or whose score is undefined, has none."""
         return {
             name: {
                 seed: run[split][metric]
                 for seed, run in runs.items()
-                if run[split].get(metric) is not None and (self.count_collapsed or not run.get("collapsed"))
+                if run[split].get(metric) is not None and not run.get("collapsed")
             }
             for name, runs in done.items()
         }

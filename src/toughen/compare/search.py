@@ -17,6 +17,7 @@ import numpy as np
 
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.definition import POSITIVE_CLASS, positive_class
+from toughen.compare.outcome import search_outcome
 from toughen.compare.pool import Job, Worker
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located, splits_without_test
@@ -95,8 +96,9 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
     while tried.finished() + tried.in_work() < trials:
         tried.start()
     result = _summary(optuna, study, wanted, metric) | {POSITIVE_CLASS: positive}
+    result |= search_outcome(result, wanted.folder / BEST, _baselines(wanted, result["best"]))
     write_json(wanted.folder / RESULT, result)
-    if result["best"] is None:
+    if result["best"] is None and not result["collapsed"]:
         reasons = {t["failed"] for t in result["trials"] if t["failed"]}
         raise InputError(
             f"no trial could be finished: {'; '.join(sorted(reasons)) or 'other processes have them all'}."
@@ -234,6 +236,10 @@ class _Trials:
         if status != 0 or not job.finished:
             raise InputError(f"{worker.last_words()} (exit status {status}; see {job.log})")
         self._hopeless(trial, folder)
+        if read_json(folder / METRICS).get("collapsed"):
+            # Without a value it cannot be the best; the sampler ranks it below every finished trial.
+            trial.set_user_attr("collapsed", True)
+            return None, self._states.PRUNED
         return self._value(folder), self._states.COMPLETE
 
     def _hopeless(self, trial: Any, folder: Path) -> bool:
@@ -266,7 +272,9 @@ class _Trials:
     def _report(self, number: int, chosen: Mapping[str, Any], value: float | None, state: Any) -> None:
         settings = ", ".join(f"{key} {_short(v)}" for key, v in chosen.items())
         score = "" if value is None else f" {self._metric} {value:.4f}"
-        self._say(f"trial {number} {state.name.lower()}:{score} ({settings})")
+        lost = read_json(self._wanted.trial_folder(number) / METRICS)
+        told = f"learnt nothing ({lost['verdict'].rstrip('.')})" if lost.get("collapsed") else f"{state.name.lower()}"
+        self._say(f"trial {number} {told}:{score} ({settings})")
         best = _best(self._study)
         if best is not None and best.number == number:
             self._write_best(chosen, number)
@@ -318,6 +326,7 @@ def _summary(optuna: Any, study: Any, wanted: Search, metric: str) -> dict[str, 
             {
                 "number": trial.number,
                 "state": trial.state.name.lower(),
+                "collapsed": bool(trial.user_attrs.get("collapsed")),
                 "value": trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
                 "settings": trial.params,
                 "evaluations": trial.user_attrs.get("evaluations", []),
@@ -327,6 +336,13 @@ def _summary(optuna: Any, study: Any, wanted: Search, metric: str) -> dict[str, 
         ],
         "best": None if best is None else {"number": best.number, "value": best.value, "settings": best.params},
     }
+
+
+def _baselines(wanted: Search, best: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the metrics of the simple models beside the best trial; empty where another folder has it."""
+    file = wanted.trial_folder(-1 if best is None else best["number"]) / METRICS
+    found: Mapping[str, Any] = (read_json(file).get("baselines") or {}).get("validation") or {}
+    return found
 
 
 def _without_password(url: str) -> str:

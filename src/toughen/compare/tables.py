@@ -76,7 +76,8 @@ def ablation_table(result: Mapping[str, Any]) -> str:
             map(_effect, result["effects"]),
         ),
     ]
-    return "\n\n".join([*parts, *_notes(result)]) + "\n"
+    told = [f"Verdict: {result['verdict']}", f"Next: {result['next']}"]
+    return "\n\n".join([*parts, *_notes(result), *told]) + "\n"
 
 
 def _arm(arm: Mapping[str, Any]) -> Row:
@@ -116,8 +117,7 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
         named = "; ".join(f"{name}, seed {seeds}" for name, seeds in lost.items())
         notes.append(
             f"Learnt nothing: {named}. They give one answer to everything or are right no more often than the most "
-            "frequent label, so differences from them say nothing of the parts; lower the learning rate or train for "
-            "longer."
+            "frequent label, so they have no score: means and differences are those of the other seeds."
         )
     if result["split"] == "validation":
         notes.append(ON_VALIDATION)
@@ -125,30 +125,6 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 
 
 # ---------------------------------------------------------------- recipes tried
-
-
-def try_sentence(result: Mapping[str, Any]) -> str:
-    """Say which recipe is chosen, what it gains with the interval, and what could not be shown."""
-    if result["winner"] is None:
-        finished = [arm for arm in result["arms"] if arm["runs"]]
-        if finished and all(len(arm["collapsed"]) == len(arm["runs"]) for arm in finished):
-            return "Every run that has finished has learnt nothing, so nothing can be compared."
-        return (
-            "Nothing can be compared yet: no two recipes have finished a run with the same seed and learnt something."
-        )
-    metric, winner, first = result["metric"], result["winner"], result["arms"][0]["name"]
-    said = f"{winner['name']} has the best validation {metric} ({winner['validation']:.4f})"
-    effects = {effect["name"]: effect for effect in result["effects"]}
-    if winner["name"] in effects:
-        mine = effects.pop(winner["name"])
-        verb = "better" if is_shown(mine) else "not shown to be better"
-        said += f"; on {result['split']} it is {verb} than {first}: {gain(mine)}"
-    hidden = [f"{e['name']} {gain(e)}" for e in effects.values() if e["mean"] is not None and not is_shown(e)]
-    said += f"; no difference from {first} could be shown of {', '.join(hidden)}" if hidden else ""
-    power = result["power"]
-    if power is None:
-        return f"{said}. One seed each says nothing about other seeds; give it more --minutes."
-    return f"{said}. {power_sentence(power, remedy='')}"
 
 
 def gain(effect: Mapping[str, Any]) -> str:
@@ -166,13 +142,14 @@ def is_shown(effect: Mapping[str, Any]) -> bool:
 
 def try_rows(result: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Return header and rows: the simple models, then a row for each recipe."""
-    header = ("what", "seeds", f"{result['split']} {result['metric']}", "95 % interval", "against the first", "a step")
+    score, first = f"{result['split']} {result['metric']}", result["arms"][0]["name"]
+    header = ("what", "seeds", score, "95 % interval", f"minus {first}", "cost of a step")
     rows: list[Row] = [
         (BASELINES.get(name, name), "-", number(value), "-", "-", "-") for name, value in result["baselines"].items()
     ]
     effects = {effect["name"]: effect for effect in result["effects"]}
     for arm in result["arms"]:
-        lost = f"; collapsed with seed {', '.join(map(str, arm['collapsed']))}" if arm["collapsed"] else ""
+        lost = f" (learnt nothing with seed {', '.join(map(str, arm['collapsed']))})" if arm["collapsed"] else ""
         against = gain(effects[arm["name"]]) if arm["name"] in effects else "-"
         between = interval(arm["low"], arm["high"]).replace("+", "")
         cost = times(arm["relative_cost"])
@@ -184,7 +161,7 @@ def try_table(result: Mapping[str, Any]) -> str:
     """Return ``table.md``."""
     if not result["arms"]:
         return "No run has finished yet.\n"
-    parts = [f"# Tried: {', '.join(result['recipes'])}", markdown(*try_rows(result)), result["sentence"]]
+    parts = [f"# Tried: {', '.join(result['recipes'])}", markdown(*try_rows(result)), result["verdict"]]
     if result["split"] == "validation":
         parts.append(ON_VALIDATION)
     parts += said_beside(result)
@@ -238,7 +215,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"## Against {result['baseline']}",
         markdown(("recipe", "score", "difference", f"{result['level']:.0%} interval", "p", "p (Holm)", "cost"), rows),
     ]
-    more = [*said_beside(result), *_mcnemar_table(result["mcnemar"]), *seen_lines(result)]
+    more = [*said_beside(result), *_mcnemar_table(result["mcnemar"]), *warnings_of(result)]
     return "\n\n".join([*parts, *more]) + "\n"
 
 
@@ -257,12 +234,18 @@ def _mcnemar_table(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["## Accuracy: McNemar's exact test, run by run", markdown(header, rows)]
 
 
-def seen_lines(result: Mapping[str, Any]) -> list[str]:
-    """Return a warning for each run that has been trained on some of the texts, or chosen by them."""
-    return [
+def warnings_of(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each run that has seen some of the texts in its training, or has learnt nothing there."""
+    runs = [run for group in result["groups"] for run in group["runs"]]
+    seen = [
         f"{run['path']} has seen {run['seen_in_training']:,} of these {result['n']:,} texts in training or validation: "
         "its score there says nothing about new texts."
-        for group in result["groups"]
-        for run in group["runs"]
+        for run in runs
         if run["seen_in_training"]
     ]
+    lost = [
+        f"{run['path']} has learnt nothing in its training: a difference from it says nothing of its recipe."
+        for run in runs
+        if run["collapsed"]
+    ]
+    return seen + lost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.compare.ablation_plan import PLAIN, Arm, Contrast, power_of
+from toughen.compare.outcome import outcome
 from toughen.compare.paired import RUNS, Paired, results
 from toughen.compare.pool import Job, run_jobs
 from toughen.compare.sources import located
-from toughen.compare.tables import try_sentence, try_table
+from toughen.compare.tables import try_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
 from toughen.files.manifest import MANIFEST, seal
@@ -27,7 +26,10 @@ from toughen.runs.writer import refuse_input_inside, sole_writer
 RESULT, TABLE = "try.json", "table.md"
 RECIPES = (PLAIN, DEFAULT, "ema", "rdrop")
 """What is tried unless others are named: the baseline, the default, and one that costs nothing and one that doubles."""
+ALONE: Mapping[str, Mapping[str, object]] = {"rdrop": {"objective.label_smoothing": 0.0}}
+"""What a shipped recipe has besides the technique that it is named for, switched off: a difference has one cause."""
 MOST_SEEDS = 10
+_GO_ON = "call it again with more --minutes: it goes on where it was left."
 _SLACK = 1.1  # a round is begun if so many times what the last one took is left
 Say = Callable[[str], Any]
 
@@ -102,7 +104,7 @@ def try_recipes(
         raise InputError(f"--minutes and --seeds must be above 0, got {minutes:g} and {seeds}.")
     first = next(iter(loaded.values()))
     folder, start = Path(output), first.training.seed
-    paired = Paired(RecipePlan(loaded, tuple(range(start, start + seeds))), folder, metric, count_collapsed=False)
+    paired = Paired(RecipePlan(loaded, tuple(range(start, start + seeds))), folder, metric)
     _check_folder(folder, loaded)
     refuse_input_inside(folder, paths_of(first))
     with sole_writer(folder, "toughen try"):
@@ -119,7 +121,10 @@ def try_recipes(
 
 def _loaded(recipes: Sequence[str], overrides: Mapping[str, object]) -> dict[str, Recipe]:
     loaded = {
-        Path(name).stem if name.endswith((".yaml", ".yml")) else name: load_recipe(name, overrides) for name in recipes
+        Path(name).stem if name.endswith((".yaml", ".yml")) else name: load_recipe(
+            name, {**ALONE.get(name, {}), **overrides}
+        )
+        for name in recipes
     }
     if len(loaded) < max(2, len(recipes)):
         raise InputError(f"--recipes must name two recipes or more, each once, got {','.join(recipes)}.")
@@ -238,53 +243,4 @@ def _summary(paired: Paired, minutes: float, wall: Mapping[str, float]) -> dict[
     power = None
     if len(begun) > 1:
         power = power_of(replace(plan, seeds=begun), *paired.spread(done))
-    content = head | found | {"power": power, "baselines": _baselines(done, found), "winner": _winner(paired, found)}
-    return content | {"sentence": try_sentence(content), "next": _next(paired, content)}
-
-
-def _baselines(done: Mapping[str, Mapping[int, Mapping[str, Any]]], found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the mean score of each simple model over the seeds of the first recipe that is done."""
-    runs = next((list(runs.values()) for runs in done.values() if runs), [])
-    scored = [run.get("baselines", {}).get(found["split"], {}) for run in runs]
-    names = dict.fromkeys(name for one in scored for name in one)
-    values = {name: [one[name].get(found["metric"]) for one in scored if name in one] for name in names}
-    return {name: sum(v) / len(v) for name, v in values.items() if v and None not in v}
-
-
-def _winner(paired: Paired, found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Choose by the mean validation score over the seeds that all have; of equals the one that costs least.
-
-    The run kept is that of the first seed: where each seed holds out rows of its own, their scores do not compare.
-    """
-    arms = [arm for arm in found["arms"] if arm["n"] and not arm["collapsed"]]
-    if not arms:
-        return None
-    common = set.intersection(*({run["seed"] for run in arm["runs"]} for arm in arms))
-    if not common:
-        return None
-    metric = found["metric"]
-    sign = -1.0 if metric in LESS_IS_BETTER else 1.0
-    means = {
-        arm["name"]: sum(run["validation"][metric] for run in arm["runs"] if run["seed"] in common) / len(common)
-        for arm in sorted(arms, key=lambda arm: arm["units_per_step"])
-    }
-    name = max(means, key=lambda name: sign * means[name])
-    folder = next(a for a in paired.plan.arms if a.name == name)
-    return {
-        "name": name,
-        "validation": means[name],
-        "seeds": sorted(common),
-        "run": str(paired.run_folder(folder, min(common)).relative_to(paired.folder)),
-    }
-
-
-def _next(paired: Paired, content: Mapping[str, Any]) -> str:
-    if content["winner"] is None:
-        if any(arm["collapsed"] for arm in content["arms"]):
-            return (
-                "check the labels, then try again in another --output with another rate (toughen train --find-lr "
-                "measures one) or more epochs (--training.epochs)."
-            )
-        return "call it again with more --minutes: it goes on where it was left."
-    run = shlex.quote(str(paired.folder / content["winner"]["run"]))
-    return f"toughen evaluate {run} --data SOURCE, then toughen export {run} --to DIR"
+    return head | found | {"power": power} | outcome(paired, done, found, power, _GO_ON)

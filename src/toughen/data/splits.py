@@ -18,6 +18,7 @@ from toughen.data.columns.corrections import leave_out, relabel
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import put_last
 from toughen.data.columns.numeric import read_weights
+from toughen.data.columns.recall import noted_columns, recalled_label, recalled_texts
 from toughen.data.columns.spelling import fold_spellings, like_missing, said_positive
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import pick, read_texts, text_columns
@@ -45,6 +46,7 @@ class Splits:
     A label is an int (single-label: position in ``label_names``), a list of K floats 0 or 1 (multi-label), a float
     (regression, whose one label name is the column's) or a list of int, one per word (tokens). ``unlabelled`` has
     ``text``, ``text_pair`` and ``row``. ``held_out`` says that validation was taken from train, none being given.
+    ``columns`` are the names in the source, as `toughen.data.columns.recall.noted_columns` has them.
     """
 
     train: datasets.Dataset
@@ -55,6 +57,7 @@ class Splits:
     summary: Summary
     task: TaskName = "single-label"
     held_out: bool = False
+    columns: Mapping[str, Any] | None = None
 
 
 def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
@@ -84,7 +87,8 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
     held_out = "validation" not in tables
-    return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary, task, held_out)
+    known = noted_columns(columns)
+    return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary, task, held_out, known)
 
 
 def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
@@ -127,6 +131,7 @@ def load_labelled(
     text_pair: str | None = None,
     pairs: bool | None = None,
     encoding: str | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
     """Read labelled texts to score a model on: the asked split, or the whole of undivided data.
 
@@ -140,6 +145,7 @@ def load_labelled(
         text_pair: column of the second text; None = found.
         pairs: whether the model takes pairs; None = whatever is found in the data.
         encoding: of text files; None = UTF-8.
+        known: the columns of the training data; those of them that the source has are taken where none is named.
 
     Returns:
         A dataset with the columns ``text``, ``text_pair`` (of pairs), ``label`` and ``row``, as in :class:`Splits`.
@@ -151,6 +157,8 @@ def load_labelled(
     raw = raws.get(WHOLE) or raws.get(split)
     if raw is None:
         raise InputError(f"The data has no {split} split, only {listed(list(raws))}; give a single file or name one.")
+    text, text_pair = recalled_texts(raw, known, text, text_pair)
+    label = recalled_label(raw, known, label, (text, text_pair))
     config = Data(task=task, text=text, text_pair=text_pair, label=label)
     columns, _ = choose_scored(raw, config, label_names, pairs=pairs)
     texts, target = read_texts(raw, columns, task), TARGETS[task](raw, columns)
@@ -167,6 +175,7 @@ def load_texts(
     text_pair: str | None = None,
     pairs: bool = False,
     task: TaskName = "single-label",
+    known: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
     """Read texts and leave labels alone.
 
@@ -177,6 +186,7 @@ def load_texts(
         text_pair: column of the second text; None = none, or found where ``pairs`` is true.
         pairs: whether every text must have a second one.
         task: tokens reads lists of words; texts that are strings are divided at white space.
+        known: as for :func:`load_labelled`.
 
     Returns:
         A dataset with the columns ``text``, ``text_pair`` (if asked for) and ``row``.
@@ -185,6 +195,7 @@ def load_texts(
         InputError: in one sentence, at the first thing that is wrong.
     """
     raw = pick(source, split)
+    text, text_pair = recalled_texts(raw, known, text, text_pair)
     columns = text_columns(raw, text, text_pair, pairs=pairs, task=task)
     return _dataset(_table(read_texts(raw, columns, task, divide=True), None))
 

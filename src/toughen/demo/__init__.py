@@ -51,7 +51,7 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
     Returns:
         {"model", "training", "typo_rate", "seeds", "baseline": metrics, "runs": {recipe: [metrics of each seed]},
         "differences": {metric: {mean, low, high}}}, the default's minus plain's, paired by seed, Student's 95 %
-        interval.
+        interval; "verdict" and "next" of the default's first run; "collapsed": whether a run has learnt nothing.
 
     Raises:
         InputError: if the encoder is not installed or the folder holds something else than a demo.
@@ -69,6 +69,9 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
     compared = {name: _difference(results, name) for name in (*METRICS, UNDER_TYPOS)}
     _show(baseline, results, compared, console)
     console.print(f"curves: tensorboard --logdir {output}", soft_wrap=True)
+    told = {name: runs[DEFAULT][0].metrics[name] for name in ("verdict", "next")}
+    for name, line in told.items():
+        console.print(f"{name}: {line}", markup=False, soft_wrap=True)
     return {
         "model": NAME,
         "training": dict(TRAINING),
@@ -77,6 +80,8 @@ def main(output: Path = Path("demo-run")) -> dict[str, Any]:
         "baseline": baseline,
         "runs": results,
         "differences": compared,
+        "collapsed": any(run.metrics["collapsed"] for made in runs.values() for run in made),
+        **told,
     }
 
 

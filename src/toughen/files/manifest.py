@@ -23,12 +23,13 @@ _OTHERS = (
     "audits",
     "tensorboard",
     "report.html",
+    "mistakes.json",
     "README.md",
     "*.part",
     "*.log",
     ".*",
 )
-"""What is made, or edited, after a folder is finished: it is no part of it."""
+"""What is made, edited or taken out (texts, say) after a folder is finished: it is no part of it."""
 
 
 def seal(folder: Path) -> None:

@@ -30,6 +30,7 @@ class EngineTrainer(Trainer):
         clock: of the loop.
         stopped: whether the run was stopped early before it was saved.
         cpu_kernels: whether the process changes on a CPU while it trains (`toughen.machine.full_speed`).
+        scores_in_float32: whether validation is computed as the saved model is scored, whatever training computes in.
         restored: the numbers of a checkpoint that wait for the Trainer to zero its own.
     """
 
@@ -43,6 +44,7 @@ class EngineTrainer(Trainer):
     clock: Clock
     stopped: bool
     cpu_kernels: bool
+    scores_in_float32: bool = False
     restored: dict[str, Any] | None
 
     def the_engine(self) -> Engine:

@@ -32,6 +32,7 @@ from toughen.huggingface.engine_trainer import EngineTrainer
 from toughen.huggingface.loaders import check_fillers, on_device, own_loader, sharded_batches
 from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
+from toughen.huggingface.validation import scored_in_float32
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
 from toughen.model.groups import parameter_groups
@@ -341,7 +342,7 @@ class ToughTrainer(EngineTrainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Score the average, if there is one; the raw weights come back afterwards."""
-        with self._scored_weights():
+        with self._scored_weights(), scored_in_float32(self.model, self.scores_in_float32):
             return super().evaluation_loop(*args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from transformers import EvalPrediction
 
 from toughen.assess.metrics import task_metrics
@@ -196,3 +198,20 @@ def label_counts(task: TaskName, labels: Sequence[Any] | NDArray[Any], classes: 
         return hot.sum(0).astype(int).tolist(), len(hot)
     ids = np.concatenate([np.asarray(row) for row in labels]) if task == "tokens" else np.asarray(labels)
     return np.bincount(ids, minlength=classes).tolist(), None
+
+
+@contextmanager
+def scored_in_float32(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Compute inside, if wanted, as a saved model does: without the half precision that accelerate puts on ``forward``.
+
+    So what is logged while training is what the table says at its end, and the weights are chosen by it.
+    """
+    own, wrapped = model.__dict__.get("_original_forward"), model.__dict__.get("forward")
+    if not wanted or own is None or wrapped is None:
+        yield
+        return
+    setattr(model, "forward", own)  # noqa: B010 (a method of the instance, as accelerate sets it)
+    try:
+        yield
+    finally:
+        setattr(model, "forward", wrapped)  # noqa: B010

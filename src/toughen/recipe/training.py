@@ -11,6 +11,7 @@ from toughen.settings import require, setting
 
 Schedule = Literal["cosine", "linear", "constant"]
 Threshold = Literal["fixed", "tuned"]
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,10 @@ class Training:
     threshold: Threshold = setting("fixed", "of two classes: fixed = 0.5; tuned = the best F1 on validation")
     save_steps: int | None = setting(None, "score and checkpoint every so many optimiser steps; null = every epoch")
     save_total_limit: int = setting(2, "checkpoints kept (the best is never dropped)")
-    log_steps: int = setting(50, "optimiser steps between log lines")
+    log_steps: int = setting(50, "optimiser steps between log lines; fewer where a run would have less than 20")
+    report_to: Tracker = setting(
+        "tensorboard", "who is told the log beside the run's own TensorBoard log: tensorboard (nobody), wandb or mlflow"
+    )
     precision: Precision = setting(
         "auto", "auto = bf16 where the hardware is fast at it, fp16 on older GPUs, else fp32"
     )

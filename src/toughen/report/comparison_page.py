@@ -32,6 +32,9 @@ def comparison_page(path: Path) -> Page:
         summary.append(
             f"Not a fair comparison: {', '.join(Path(path).name for path in seen)} learnt from some of these texts."
         )
+    lost = [run["path"] for group in result["groups"] for run in group["runs"] if run.get("collapsed")]
+    if lost:
+        summary.append(f"Learnt nothing in training: {', '.join(Path(path).name for path in lost)}.")
     facts = [
         ("data", source_label(result["data"])),
         ("texts", number(result["n"])),
@@ -176,15 +179,9 @@ def ablation_page(path: Path) -> Page:
     metric, effects = result["metric"], result["effects"]
     main = [one for one in effects if one["kind"] == "against plain"]
     others = [one for one in effects if one["kind"] != "against plain"]
-    summary = [difference(one, metric, "plain", "seeds") for one in main]
+    summary = [*verdict_lines(result), *(difference(one, metric, "plain", "seeds") for one in main)]
     summary += [*said_beside(result), *_power(result.get("power") or {})]
-    if result.get("failed"):
-        summary.append(
-            f"{count(len(result['failed']), 'run')} failed, and is missing here: {', '.join(result['failed'])}."
-        )
-    lost = [f"{arm['name']} (seed {', '.join(map(str, arm['collapsed']))})" for arm in _collapsed(result)]
-    if lost:
-        summary.append(f"Learnt nothing: {', '.join(lost)}. Differences from them say nothing of the parts.")
+    summary += _runs_without_score(result)
     recipe = result.get("recipe") or {}
     facts = [
         ("model", model_name(recipe.get("model"))),
@@ -214,8 +211,18 @@ def ablation_page(path: Path) -> Page:
     return Page("ablation", path.resolve().parent.name, summary, facts, sections)
 
 
-def _collapsed(result: Result) -> list[Result]:
-    return [arm for arm in result["arms"] if arm.get("collapsed")]
+def verdict_lines(result: Result) -> list[str]:
+    """Return what was learnt and what to do now, a line each; none of results of an older version."""
+    return [f"{line.capitalize()}: {result[line]}" for line in ("verdict", "next") if result.get(line)]
+
+
+def _runs_without_score(result: Result) -> Iterator[str]:
+    if result.get("failed"):
+        yield f"{count(len(result['failed']), 'run')} failed, and is missing here: {', '.join(result['failed'])}."
+    arms = [arm for arm in result["arms"] if arm.get("collapsed")]
+    lost = [f"{arm['name']} (seed {', '.join(map(str, arm['collapsed']))})" for arm in arms]
+    if lost:
+        yield f"Learnt nothing: {', '.join(lost)}. They have no score; means and differences leave their seeds out."
 
 
 def _power(power: Result) -> Iterator[str]:
@@ -302,16 +309,12 @@ def search_page(path: Path) -> Page:
     metric, trials = result["metric"], result["trials"]
     done = [trial for trial in trials if trial["value"] is not None]
     best = result.get("best")
-    summary = []
+    summary = verdict_lines(result)
     if best:
         settings = ", ".join(f"{key} = {_setting(value)}" for key, value in best["settings"].items())
         summary.append(
             f"Of {count(len(done), 'trial')}, number {best['number']} scored best: "
             f"{named(metric)} {best['value']:.4f} on validation, with {settings}."
-        )
-        summary.append(
-            "It is the best of many on the same texts and so flatters the settings; train with "
-            "them and report the test score."
         )
     summary += said_beside(result)
     facts = [("study", result["study"]), ("score", f"{named(metric)} on {result['split']}, {result['direction']}d")]
@@ -320,7 +323,7 @@ def search_page(path: Path) -> Page:
     rows = [
         (
             str(trial["number"]),
-            trial["state"],
+            "learnt nothing" if trial.get("collapsed") else trial["state"],
             number(trial["value"], 4),
             *(_setting(trial["settings"].get(key)) for key in keys),
         )

@@ -42,10 +42,10 @@ def evaluation_page(path: Path) -> Page:
     sections = [
         Section("Scores", [_scores(sets), *_further(others)]),
         Section("Calibration", list(_calibration(main))),
-        Section("Confusion", list(_confusion(main))),
+        Section("Confusion", list(confusion_blocks(main))),
         Section("Slices", list(_slices(main))),
         Section("Dropout and other texts", list(_probes(main))),
-        Section("Worst mistakes", list(_mistakes(main))),
+        Section("Worst mistakes", list(mistake_blocks(main))),
     ]
     summary = [
         *_summary(main),
@@ -261,7 +261,8 @@ def _calibration(main: Result) -> Iterator[Block]:
         yield charts.selective(told["risk_coverage"])
 
 
-def _confusion(main: Result) -> Iterator[Block]:
+def confusion_blocks(main: Result) -> Iterator[Block]:
+    """Show what is taken for what: ``confusion`` of an evaluation or of ``mistakes.json``."""
     found: Mapping[str, Any] = main.get("confusion") or {}
     matrix, labels = found.get("matrix"), found.get("labels") or []
     if matrix and len(labels) <= charts.MOST_LABELS:
@@ -320,7 +321,8 @@ def _probes(main: Result) -> Iterator[Block]:
         yield Table(f"AUROC against {ood['n_ood']:,} out-of-distribution texts", ("by", "AUROC"), rows)
 
 
-def _mistakes(main: Result) -> Iterator[Block]:
+def mistake_blocks(main: Result) -> Iterator[Block]:
+    """List the worst mistakes: ``mistakes`` of an evaluation or of ``mistakes.json``."""
     found = main.get("mistakes") or []
     if found:
         rows = [

@@ -22,11 +22,13 @@ class Table:
         caption: what the table holds.
         heads: one per column.
         rows: cells as text.
+        narrow: whether it stands beside another block though it has more than three columns.
     """
 
     caption: str
     heads: Row
     rows: Sequence[Row]
+    narrow: bool = False
     kind: ClassVar[str] = "table"
 
 

@@ -15,10 +15,12 @@ from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
+from toughen.report.evaluation_page import confusion_blocks, mistake_blocks
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
+from toughen.report.run_scores import headline, score_table
 from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
-from toughen.runs.folder import COMBINATION, METRICS, RECIPE
+from toughen.runs.folder import COMBINATION, METRICS, MISTAKES, RECIPE
 
 Log = Sequence[Mapping[str, Any]]
 PREFERRED = ("f1", "f1_micro", "pearson", "accuracy")
@@ -30,7 +32,11 @@ def run_page(folder: Path) -> Page:
     """Tell what a run learned, how, and what it cost."""
     metrics, recipe = read_json(folder / METRICS), _recipe(folder)
     logs = [(name, history(part)) for name, part in _members(folder)]
-    sections = [Section("Scores", [_scores(metrics)])]
+    wrong = read_json(folder / MISTAKES)
+    sections = [
+        Section("Scores", [score_table(metrics), *confusion_blocks(wrong)]),
+        Section("Worst mistakes", list(mistake_blocks(wrong))),
+    ]
     joined = read_json(folder / COMBINATION)
     if joined:
         sections.append(Section("Combination", list(_combination(joined, metrics))))
@@ -96,27 +102,7 @@ def points(log: Log, name: str) -> list[tuple[float, float]]:
     return sorted(found.items())
 
 
-# ---------------------------------------------------------------- scores
-
-
-def headline(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """Return what counts: the test split, else out of fold, else validation; None where nothing was scored."""
-    splits = (("test", "test"), ("out_of_fold", "out-of-fold"), ("held_out", "held-out"), ("validation", "validation"))
-    for key, name in splits:
-        if metrics.get(key):
-            return name, metrics[key]
-    return None
-
-
-def _scores(metrics: Mapping[str, Any]) -> Table:
-    columns = {name: metrics[key] for key, name in _SPLITS.items() if metrics.get(key)}
-    names = dict.fromkeys(name for split in columns.values() for name in scores(split))
-    rows = [(named(name), *(number(split.get(name), 4) for split in columns.values())) for name in names]
-    texts = ("texts", *(number(split.get("n")) for split in columns.values()))
-    return Table("Scores of the saved model", ("score", *columns), [texts, *rows])
-
-
-_SPLITS = {"validation": "validation", "out_of_fold": "out of fold", "held_out": "held out", "test": "test"}
+# ---------------------------------------------------------------- summary
 
 
 def _summary(metrics: Mapping[str, Any], logs: Sequence[tuple[str, Log]]) -> list[str]:
@@ -133,7 +119,9 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"Next: {metrics['next']}"
     split, scored = found
     texts = f"{scored.get('n', 0):,} {split} texts"
-    if scored.get("accuracy") is not None:
+    if metrics.get("collapsed"):
+        pass  # a share of right answers would praise a model that has learnt nothing
+    elif scored.get("accuracy") is not None:
         share = share_with_interval(scored["accuracy"], accuracy_interval(scored))
         yield f"The model answers {share} of {texts} correctly."
     else:
@@ -148,7 +136,7 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     if whose:
         yield f"{whose[:1].upper()}{whose[1:]}."
     for name, reason in (scored.get("undefined") or {}).items():
-        yield f"{named(name)} is undefined: {reason}."
+        yield f"{named(name)[:1].upper()}{named(name)[1:]} is undefined: {reason}."
     yield from few(scored.get("n", FEW))
 
 
@@ -201,9 +189,9 @@ def _curves(log: Log, train: Mapping[str, Any], recipe: Mapping[str, Any]) -> li
     blocks: list[Block] = [
         *_loss(log, best),
         *_terms(log),
-        *_validation(log, recipe, best),
         *_perturbation(log),
         *_optimiser(log),
+        *_validation(log, recipe, best),  # the tallest, for a column of its own
     ]
     return [Section("Learning curves", blocks)]
 
@@ -324,7 +312,8 @@ def _cost(metrics: Mapping[str, Any]) -> Iterator[Block]:
         rows.append(("relative to plain fine-tuning", f"{train['units_per_step'] / _PLAIN_UNITS:.2f}"))
         rows.append(("units in all", f"{train['units_per_step'] * train.get('steps', 0):,.0f}"))
     if rows:
-        yield Table("What training cost", ("", "value"), rows)
+        heads, values = zip(*rows, strict=True)
+        yield Table("What training cost", ("", *heads), [("this run", *values)])
         yield Note("A unit is a forward pass; a backward pass is two, one to the perturbation alone is one.")
 
 

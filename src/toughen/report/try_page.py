@@ -27,7 +27,7 @@ def try_page(path: Path) -> Page:
     ]
     name = path.resolve().parent.name
     if not result["arms"]:
-        return Page("try", name, [result["sentence"]], facts, [Section("Recipes", [Note("No run has finished.")])])
+        return Page("try", name, [result["verdict"]], facts, [Section("Recipes", [Note("No run has finished.")])])
     facts += [
         ("score", f"{named(result['metric'])} on {result['split']}"),
         ("intervals", "95 %, Student's t over seeds; p after Holm"),
@@ -48,7 +48,7 @@ def try_page(path: Path) -> Page:
         Section("Effects", effects),
         Section("Cost and benefit", cost),
     ]
-    found, _, power = result["sentence"].partition(". ")
+    found, _, power = result["verdict"].partition(". ")
     whose = said_beside(result)
     summary = [f"{found.rstrip('.')}.", *([power] if power else []), *whose, f"Next: {result['next']}"]
     return Page("try", name, summary, facts, sections)

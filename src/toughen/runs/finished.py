@@ -135,4 +135,5 @@ class FinishedRun:
             task=self.classifier.task,
             pairs=self.classifier.pairs,
             encoding=columns.get("encoding"),
+            known=self.classifier.columns,
         )

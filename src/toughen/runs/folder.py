@@ -11,6 +11,7 @@ FOLDS, PSEUDO, CHOSEN = "folds.json", "pseudo.json", "pseudo.parquet"
 OUT_OF_FOLD, SUBMISSION = "oof.parquet", "submission.csv"
 COMBINATION, COMBINATION_FORMAT = "combination.json", 1
 PROBE = "probe.json"
+MISTAKES = "mistakes.json"
 ABSTENTION = "abstention.json"
 BEFORE_RECIPE = (FOLDS, PSEUDO, CHOSEN, PROBE, COMBINATION)
 """What may be written before the recipe, with which a run begins."""

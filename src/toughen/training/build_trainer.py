@@ -33,12 +33,16 @@ from toughen.huggingface.pretrained import Prepared
 from toughen.huggingface.progress import ProgressLog
 from toughen.huggingface.schedules import NAMES
 from toughen.huggingface.tensorboard import TensorBoardLog, require_tensorboard
+from toughen.huggingface.trackers import require_tracker, tracker_callbacks
 from toughen.huggingface.trainer import ToughTrainer
 from toughen.huggingface.validation import Choice, Validation, choice, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
 from toughen.training import fresh, noisy
+
+LOGGED = 20
+"""How often a training is logged at least, if it has as many steps."""
 
 
 def check(recipe: Recipe, splits: Splits) -> None:
@@ -48,6 +52,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
         InputError: if TensorBoard is missing, the metric is unknown, or unlabelled texts would have nothing to do.
     """
     require_tensorboard()
+    require_tracker(recipe.training.report_to)
     selecting_metric(recipe.training.metric, splits.task)
     check_trainer(TrainerSetup(recipe))
     resolved_weights(recipe.objective, splits)
@@ -144,7 +149,8 @@ def make_trainer(
     if chosen.said is not None:
         say(chosen.said)
     recipe = replace(recipe, objective=resolved_weights(recipe.objective, splits))
-    args = training_arguments(recipe, folder, chosen.metric)
+    steps = planned_steps(training, len(tokens["train"]) + fresh.slots(recipe, len(tokens["train"])))
+    args = training_arguments(recipe, folder, chosen.metric, steps)
     inputs = [name for name in prepared.tokenizer.model_input_names if name in tokens["validation"].column_names]
     rows, batches = _rows_and_batches(recipe, tokens, args)
     trainer = ToughTrainer(
@@ -160,12 +166,17 @@ def make_trainer(
         data_collator=Collator(prepared.tokenizer, max_length=prepared.max_length),
         processing_class=prepared.tokenizer,
         compute_metrics=_validation(splits, tokens["validation"], chosen),
-        callbacks=[ProgressLog(console), TensorBoardLog(folder / "tensorboard")],
+        callbacks=[
+            ProgressLog(console),
+            TensorBoardLog(folder / "tensorboard"),
+            *tracker_callbacks(training.report_to),
+        ],
     )
     if isinstance(rows, fresh.FreshRows):
         trainer.epoch_hook = fresh.Fresh(recipe, splits, prepared, rows, batches, folder / fresh.FOLDER, say)
     elif isinstance(rows, noisy.NoisyRows):
         trainer.epoch_hook = noisy.Noise(recipe, splits, prepared, rows, batches)
+    trainer.scores_in_float32 = True
     trainer.remove_callback(PrinterCallback)
     _stop_early(trainer, training)
     return trainer
@@ -225,8 +236,15 @@ def _batches(recipe: Recipe, lengths: Any, unlabelled: Any, args: TrainingArgume
     )
 
 
-def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArguments:
-    """Say a recipe's training settings in transformers' words; ``metric`` chooses the best weights."""
+def training_arguments(recipe: Recipe, folder: Path, metric: str, steps: int) -> TrainingArguments:
+    """Say a recipe's training settings in transformers' words.
+
+    Args:
+        recipe: what to do.
+        folder: of the run.
+        metric: chooses the best weights.
+        steps: optimiser steps that are planned; a short run is logged more often, so that it has curves too.
+    """
     training = recipe.training
     when = "epoch" if training.save_steps is None else "steps"
     return TrainingArguments(
@@ -241,7 +259,7 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         max_steps=training.max_steps or -1,
         lr_scheduler_type=NAMES[training.schedule],
         warmup_steps=training.warmup,
-        logging_steps=training.log_steps,
+        logging_steps=min(training.log_steps, max(1, steps // LOGGED)),
         eval_strategy=when,
         save_strategy=when,
         eval_steps=training.save_steps,
@@ -259,6 +277,7 @@ def training_arguments(recipe: Recipe, folder: Path, metric: str) -> TrainingArg
         label_names=["labels"],
         restore_callback_states_from_checkpoint=True,
         report_to=[],
+        run_name=folder.resolve().name,
         disable_tqdm=True,
         **_speed_arguments(training),
     )

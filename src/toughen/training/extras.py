@@ -20,12 +20,14 @@ class Extras:
     Attributes:
         folds: number of folds; None for an ordinary run.
         submit: texts to answer with all folds' models, a path, hub id or object.
+        id_column: column of those texts that stands first in ``submission.csv``, in place of the row numbers.
         pseudo_label: run folder of the teacher that labels the texts without labels.
         min_confidence: least probability with which its label counts, above 1 / labels and at most 1.
     """
 
     folds: int | None = None
     submit: object = None
+    id_column: str | None = None
     pseudo_label: str | None = None
     min_confidence: float | None = None
 
@@ -34,6 +36,10 @@ class Extras:
             raise InputError(f"--folds must be at least 2, got {self.folds}; leave it out for a single model.")
         if self.submit is not None and self.folds is None:
             raise InputError("--submit is for --folds; label texts with one model by toughen predict.")
+        if self.id_column is not None and self.folds is None:
+            raise InputError(
+                "--id-column is for --folds, whose submission.csv it heads; toughen predict keeps all columns."
+            )
         if self.min_confidence is not None and self.pseudo_label is None:
             raise InputError("--min-confidence is for --pseudo-label RUN, the run that labels the texts.")
         if self.min_confidence is not None and not 0 < self.min_confidence <= 1:
@@ -74,6 +80,7 @@ def _read_stored(folder: Path) -> dict[str, Any]:
     return {
         "folds": folds.get("folds"),
         "submit": folds.get("submit"),
+        "id_column": folds.get("id_column"),
         "pseudo_label": pseudo.get("teacher"),
         "min_confidence": pseudo.get("min_confidence"),
     }

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 
 def train_folds(
-    recipe: Recipe, splits: Splits, folder: Path, console: Console, *, resume: bool, extras: Extras, submit: Any
+    recipe: Recipe,
+    splits: Splits,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool,
+    extras: Extras,
+    submit: Any,
+    ids: Mapping[int, Any] | None = None,
 ) -> None:
     """Train one model per fold, then score every row by the model that never saw it.
 
@@ -42,6 +50,7 @@ def train_folds(
         resume: whether to go on at the first fold that has not finished.
         extras: number of folds, source of the submission, teacher.
         submit: dataset of the texts of the submission, or None.
+        ids: what stands first in the submission by row number, under the name of ``extras.id_column``; None = the row.
 
     Raises:
         InputError: if something does not fit together; nothing has been written then.
@@ -58,7 +67,8 @@ def train_folds(
         gc.collect()  # the trainer and its model hold each other
     with main_process_alone() as is_main:
         if is_main:
-            assemble(plan, recipe, folder, submit, work.report)
+            named = None if ids is None else (str(extras.id_column), ids)
+            assemble(plan, recipe, folder, submit, work.report, named)
             complete(folder, console)
 
 
@@ -113,6 +123,7 @@ class _Work:
             "folds": self.plan.folds,
             "seed": self.recipe.training.seed,
             "group": self.recipe.data.group,
+            "id_column": self.extras.id_column,
             "submit": str(submit) if isinstance(submit, (str, Path)) else None,
             "rows": self.plan.rows(),
         }

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.assess.metrics import score, weights_of
+from toughen.assess.metrics import score_outputs, weights_of
+from toughen.assess.mistakes import describe_mistakes
+from toughen.assess.slices import Scorable
 from toughen.assess.thresholds import tune_thresholds
 from toughen.assess.verdict import verdict
 from toughen.classifier.classifier import Classifier
@@ -26,7 +28,7 @@ from toughen.model.base_rates import starting_bias
 from toughen.recipe.auto import as_begun
 from toughen.recipe.recipe import load_recipe
 from toughen.report.write import after_training
-from toughen.runs.folder import HASHES, METRICS, MODEL, PROBE, RECIPE
+from toughen.runs.folder import HASHES, METRICS, MISTAKES, MODEL, PROBE, RECIPE
 from toughen.training import build_trainer, fresh
 from toughen.training.probe import probe
 from toughen.training.prolong import check_prolonged
@@ -151,13 +153,16 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
     classifier = Classifier.load(folder / MODEL, recipe.training.max_length)
     thresholds = _tune_thresholds(classifier, splits, size) if wants_thresholds(recipe, splits) else None
     pairs = "text_pair" in splits.train.column_names
-    _note(folder / MODEL, classifier, {"thresholds": thresholds, "pairs": pairs})
+    _note(folder / MODEL, classifier, {"thresholds": thresholds, "pairs": pairs, "columns": splits.columns})
     seal(folder / MODEL)
     classifier = replace(classifier, thresholds=thresholds, pairs=pairs)
     scored = {"validation": splits.validation, "test": splits.test}
-    content: dict[str, Any] = {
-        name: score(classifier, rows, batch_size=size) for name, rows in scored.items() if rows is not None
-    }
+    content: dict[str, Any] = {}
+    for name, rows in scored.items():  # of the last one the mistakes are kept
+        if rows is not None:
+            content[name], outputs = score_outputs(classifier, rows, batch_size=size)
+            told = Scorable.of(classifier.task, classifier.label_names, thresholds, rows, outputs)
+            write_json(folder / MISTAKES, describe_mistakes(name, [told]))
     content |= {"train": trainer.report(), "environment": environment(trainer.args)}
     content |= fresh.report(folder, recipe) | dict(extra)
     write_json(folder / METRICS, content | verdict(content, folder))

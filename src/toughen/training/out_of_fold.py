@@ -15,12 +15,16 @@ import pyarrow.parquet as pq
 
 from toughen.assess.definition import NO_NUMBERS
 from toughen.assess.metrics import task_metrics, weights_of
+from toughen.assess.mistakes import describe_mistakes
+from toughen.assess.slices import Scorable
 from toughen.assess.verdict import verdict_of_folds
 from toughen.classifier.answers import answers
 from toughen.classifier.classifier import Classifier
 from toughen.files import write_json, write_whole
+from toughen.recipe.recipe import load_recipe
 from toughen.runs.ensemble import mean_outputs, mean_thresholds
-from toughen.runs.folder import METRICS, MODEL, OUT_OF_FOLD, SUBMISSION
+from toughen.runs.folder import METRICS, MISTAKES, MODEL, OUT_OF_FOLD, RECIPE, SUBMISSION
+from toughen.training.fold_baselines import fold_baselines
 from toughen.training.fold_plan import fold_name
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 
 RANKED = ("roc_auc", "average_precision", "log_loss")
 """Metrics that read probabilities, which no threshold moves."""
+Ids = tuple[str, Mapping[int, Any]]
+"""A column's name, and its value by row number."""
 BETWEEN_LABELS = "|"
 """Stands between the labels of a row in ``submission.csv``; between the tags of words stands a space."""
 
@@ -50,7 +56,9 @@ class Answers:
     thresholds: list[tuple[float, ...] | None] = field(default_factory=list)
 
 
-def assemble(plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapping[str, Any]) -> None:
+def assemble(
+    plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapping[str, Any], ids: Ids | None = None
+) -> None:
     """Score every fold's rows, test and the submission, each text once per model; write the files of the whole run.
 
     Args:
@@ -59,6 +67,7 @@ def assemble(plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapp
         folder: of the run, in which every fold has finished.
         submit: dataset of the texts of the submission; None for those of the test split, if there is one.
         taught: what a teacher's labels came to, empty without one.
+        ids: name and values of the first column of the submission; None = the row numbers.
     """
     asked = {"test": plan.splits.test, "submit": submit}
     asked = {name: rows for name, rows in asked.items() if rows is not None}
@@ -66,7 +75,8 @@ def assemble(plan: Plan, recipe: Recipe, folder: Path, submit: Any, taught: Mapp
     _write_out_of_fold(folder / OUT_OF_FOLD, plan, answers.held_out)
     if asked:
         last = list(asked)[-1]  # what is submitted, if anything is, or else test
-        _write_submission(folder / SUBMISSION, plan, asked[last], answers.others[last], answers.thresholds)
+        _write_submission(folder / SUBMISSION, plan, asked[last], answers.others[last], answers.thresholds, ids)
+    write_json(folder / MISTAKES, _mistakes(plan, answers))
     write_json(folder / METRICS, _metrics(plan, folder, answers, taught))
 
 
@@ -81,6 +91,19 @@ def ask(plan: Plan, recipe: Recipe, folder: Path, others: Mapping[str, Any]) -> 
         for name, rows in others.items():
             found.others[name].append(classifier.outputs(rows, batch_size=size))
     return found
+
+
+def _mistakes(plan: Plan, answers: Answers) -> dict[str, Any]:
+    """Describe the mistakes on test, or else on all rows, each decided by its own fold's model."""
+    task, names, test = plan.splits.task, plan.splits.label_names, plan.splits.test
+    if test is not None:
+        mean = mean_outputs(answers.others["test"])
+        return describe_mistakes("test", [Scorable.of(task, names, mean_thresholds(answers.thresholds), test, mean)])
+    parts = [
+        Scorable.of(task, names, answers.thresholds[fold], plan.held_out(fold), outputs)
+        for fold, outputs in enumerate(answers.held_out)
+    ]
+    return describe_mistakes("out_of_fold", parts)
 
 
 def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +124,8 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
         content["test"] = task_metrics(*given, weights=weights_of(test))
     if taught:
         content["pseudo_labels"] = taught
+    baselines = fold_baselines(plan, load_recipe(folder / fold_name(1) / RECIPE))
+    content |= {"baselines": baselines} if baselines else {}
     members = [json.loads((folder / fold_name(fold + 1) / METRICS).read_text()) for fold in range(plan.folds)]
     lost = [fold for fold, member in enumerate(members, 1) if member.get("collapsed")]
     return content | {"environment": members[0]["environment"]} | verdict_of_folds(content, folder, lost)
@@ -194,11 +219,18 @@ def output_columns(task: TaskName, outputs: Any, names: Sequence[str]) -> dict[s
 
 
 def _write_submission(
-    path: Path, plan: Plan, rows: Any, outputs: Sequence[Any], thresholds: Sequence[tuple[float, ...] | None]
+    path: Path,
+    plan: Plan,
+    rows: Any,
+    outputs: Sequence[Any],
+    thresholds: Sequence[tuple[float, ...] | None],
+    ids: Ids | None,
 ) -> None:
     """Write row, label and probabilities, or row and prediction, of texts whose labels nobody need know."""
     task, names, mean = plan.splits.task, plan.splits.label_names, mean_outputs(outputs)
     columns: dict[str, Any] = {"row": rows["row"][:]}
+    if ids is not None:
+        columns = {ids[0]: [ids[1][row] for row in columns["row"]]}
     if task != "regression":
         told = answers(task, rows, mean, names, mean_thresholds(thresholds))
         columns["label"] = [_in_one_field(answer) for answer in told]

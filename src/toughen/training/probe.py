@@ -60,7 +60,7 @@ def probe(recipe: Recipe, splits: Splits, say: Say) -> tuple[Recipe, Account]:
         account: Account = {}
     else:
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        rows = {name: _some(part, ROWS, recipe.training.seed) for name, part in parts.items() if part is not None}
+        rows = {name: sample_rows(part, ROWS, recipe.training.seed) for name, part in parts.items() if part is not None}
         say(probe_line({name: len(part) for name, part in rows.items()}, recipe.training.batch_size))
         began = time.perf_counter()
         done, account = _run_probe(stated, splits, rows)
@@ -80,7 +80,7 @@ def _run_probe(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple
     asked: tuple[Pooling, ...] = CANDIDATES if recipe.head.pooling == AUTO else ("model",)
     prepared = load_frozen(recipe, splits.label_names, task, pairs="text_pair" in splits.train.column_names)
     features = {name: frozen_features(prepared, part, asked, batch_size=size) for name, part in rows.items()}
-    y, classes = _labels(rows["train"], task), len(splits.label_names)
+    y, classes = label_array(rows["train"], task), len(splits.label_names)
     fitted = {pooling: fit_linear(task, x, y, classes, GRID, seed) for pooling, x in features["train"].items()}
     chosen = better(fitted)
     outputs = _without_encoder(splits, {name: part for name, part in rows.items() if name != "train"}, seed)
@@ -88,7 +88,7 @@ def _run_probe(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple
         found |= {} if chosen is None else {"frozen": fitted[chosen].outputs(features[name][chosen])}
     baselines: dict[str, dict[str, Any]] = {name: {} for name in outputs}
     for name, found in outputs.items():
-        labels, weights = _labels(rows[name], task), weights_of(rows[name])
+        labels, weights = label_array(rows[name], task), weights_of(rows[name])
         for k, p in found.items():
             baselines[name][k] = task_metrics(task, p, labels, splits.label_names, weights=weights)
     losses = {name: float(fit.losses.mean()) for name, fit in fitted.items() if len(fit.losses)}
@@ -118,34 +118,35 @@ def better(fitted: Mapping[Pooling, Fitted]) -> Pooling | None:
 def _without_encoder(splits: Splits, scored: Mapping[str, Any], seed: int) -> dict[str, dict[str, Floats]]:
     """Return what the models that need no encoder answer on the rows of each split."""
     task, classes = splits.task, len(splits.label_names)
-    words = _some(splits.train, WORDS_ROWS, seed)
-    every = _labels(splits.train, task)
-    answers = _from_words(words, list(scored.values()), splits, seed)
+    words = sample_rows(splits.train, WORDS_ROWS, seed)
+    every = label_array(splits.train, task)
+    answers = words_outputs(words, list(scored.values()), splits, seed)
     return {
         name: {"majority": majority(task, every, len(part), classes), "words": found}
         for (name, part), found in zip(scored.items(), answers, strict=True)
     }
 
 
-def _from_words(words: Any, others: list[Any], splits: Splits, seed: int) -> list[Floats]:
+def words_outputs(words: Any, others: list[Any], splits: Splits, seed: int) -> list[Floats]:
     """Return what a linear model of TF-IDF answers on each of the others; its penalty is chosen on ``ROWS`` rows."""
     task, classes = splits.task, len(splits.label_names)
     x, found = word_features(words, others)
-    y = _labels(words, task)
+    y = label_array(words, task)
     few = np.sort(np.random.default_rng(seed).permutation(len(y))[:ROWS])
     strength = fit_linear(task, x[few], y[few], classes, WORDS_GRID, seed).strength
     fitted = fit_linear(task, x, y, classes, (strength,), seed)
     return [fitted.outputs(part) for part in found]
 
 
-def _some(rows: Any, most: int, seed: int) -> Any:
+def sample_rows(rows: Any, most: int, seed: int) -> Any:
     """Return at most so many of the rows, drawn without return, in their order."""
     if len(rows) <= most:
         return rows
     return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
 
 
-def _labels(rows: Any, task: TaskName) -> NDArray[Any]:
+def label_array(rows: Any, task: TaskName) -> NDArray[Any]:
+    """Return the labels of rows: class ids [N], 0 and 1 [N, K], or numbers [N]."""
     return np.asarray(rows["label"][:], np.int64 if task == "single-label" else np.float64)
 
 

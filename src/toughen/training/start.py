@@ -11,6 +11,7 @@ from rich.console import Console
 from toughen.data import Splits, augment, load_splits, load_texts
 from toughen.data.config import FRESH, NOISE
 from toughen.data.read.in_memory import WHOLE
+from toughen.data.read.raw import listed
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.recipe.recipe import Recipe
@@ -46,7 +47,27 @@ def start_training(recipe: Recipe, data: object, folder: Path, resume: bool, con
         raise InputError("--augment is not for --folds: what was found on one fold's rows would teach the others'.")
 
     submit = None if extras.submit is None else _texts_of(extras.submit, recipe, splits)
-    train_folds(recipe, splits, folder, console, resume=resume, extras=extras, submit=submit)
+    ids = None if extras.id_column is None else _ids(extras, recipe, data)
+    train_folds(recipe, splits, folder, console, resume=resume, extras=extras, submit=submit, ids=ids)
+
+
+def _ids(extras: Extras, recipe: Recipe, data: object) -> dict[int, Any]:
+    """Return what stands in the id column of the texts to be submitted, by row number.
+
+    Raises:
+        InputError: if there are no such texts, or they have no such column.
+    """
+    own = extras.submit is None
+    source = extras.submit if not own else recipe.data.source if data is None else data
+    raws = read_source(source, lines=True, encoding=recipe.data.encoding, drop=own and recipe.data.bad_rows == "drop")
+    raw = raws.get("test") or (None if own else raws.get(WHOLE))
+    if raw is None:
+        raise InputError("--id-column needs texts to submit: a test split, or those of --submit SOURCE.")
+    if extras.id_column not in raw.columns:
+        raise InputError(
+            f"{raw.name} has no column {extras.id_column!r} for --id-column; it has {listed(raw.columns)}."
+        )
+    return dict(zip(raw.numbers().tolist(), raw.column(extras.id_column).to_pylist(), strict=True))
 
 
 def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, console: Console, extras: Extras) -> None:
@@ -75,4 +96,4 @@ def _texts_of(source: object, recipe: Recipe, splits: Splits) -> Any:
     split = None if WHOLE in read_source(source, lines=True) else "test"
     pairs = "text_pair" in splits.train.column_names
     named = {"text": recipe.data.text, "text_pair": recipe.data.text_pair}
-    return load_texts(source, split=split, pairs=pairs, task=splits.task, **named)
+    return load_texts(source, split=split, pairs=pairs, task=splits.task, known=splits.columns, **named)
