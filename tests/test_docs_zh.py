@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENGLISH_ONLY = {"extend.md", "paper-index.md", "release.md"}
-PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md") if p.name not in ENGLISH_ONLY)]
+PAGES = [
+    "README.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md") if p.name not in ENGLISH_ONLY),
+    *sorted(f"docs/tutorials/{p.name}" for p in ROOT.glob("docs/tutorials/*.md")),
+]
 
 HEADING = re.compile(r"(#{1,6}) (.+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -59,7 +63,7 @@ class Section(NamedTuple):
 
 def twin(page: str) -> str:
     """Return where the translation of an English page lies."""
-    return f"docs/zh/{Path(page).name}"
+    return f"docs/zh/{page.removeprefix('docs/')}"
 
 
 def read(page: str) -> str:
@@ -274,7 +278,7 @@ def test_a_page_and_its_translation_link_to_each_other_at_their_top(page: str) -
 
 
 def test_no_translation_is_left_of_a_page_that_is_gone() -> None:
-    assert {p.name for p in ROOT.glob("docs/zh/*.md")} == {Path(page).name for page in PAGES}
+    assert {str(p.relative_to(ROOT)) for p in ROOT.glob("docs/zh/**/*.md")} == {twin(page) for page in PAGES}
 
 
 # canaries: each check finds its fault in a doctored page
