@@ -1,14 +1,15 @@
-"""`toughen report`: results as one HTML file."""
+"""`toughen report` and `toughen push`: results as one HTML file, and a model with its card on the hub."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, app
+from toughen.cli.app import AsJson, RunFolder, app
 
 
 @app.command()
@@ -36,3 +37,25 @@ def report(
     typer.echo(f"the report is {written}")
     if model_card is not None:
         typer.echo(f"the model card is {model_card}")
+
+
+@app.command()
+def push(
+    run: RunFolder,
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, or a name of your own.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository, where there is none.")] = False,
+    message: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the commit.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a run's model, with its tokenizer and model card, to the Hugging Face hub.
+
+    toughen push runs/reviews me/reviews --private
+    """
+    with show.only_json(as_json):
+        from toughen.report.push import push as upload  # loads numpy
+
+        pushed = upload(run, repository, private=private, message=message)
+    if as_json:
+        show.print_json(asdict(pushed))
+    else:
+        typer.echo(f"{', '.join(pushed.files)} are in {pushed.url}")
