@@ -1,7 +1,4 @@
-"""The same rows through every door: the same labels and weights; and of one model the same answers to texts.
-
-`tests/cpp` holds the program to the answers of the export.
-"""
+"""The same rows through every door: the same labels and weights; and of one model the same answers to texts."""
 
 import csv
 from functools import cache
@@ -13,6 +10,7 @@ import pytest
 import torch
 
 import toughen
+from cpp.conftest import Program, locked
 from serve.fakes import ask
 from serve.folders import save_pretrained
 from toughen.cli import main
@@ -159,6 +157,14 @@ def by_service(run, folder):
     return [{one["label"]: one["score"] for one in answer} for answer in answers]
 
 
+def by_program(_, folder):
+    """The program as users build it, once for all test processes."""
+    answers = Program(locked("cpp") / "toughen-cli").answers(folder / "exported", TEXTS)
+    found = [one["probabilities"] for one in answers]
+    assert [one["label"] for one in answers] == labelled(found)
+    return found
+
+
 OUT = {
     "a plain loop": by_loop,
     "ToughTrainer": by_trainer,
@@ -168,6 +174,7 @@ OUT = {
         one["probabilities"] for one in toughen.load(folder / "exported").predict(TEXTS)
     ],
     "the service": by_service,
+    "the C++ program": by_program,
 }
 
 
