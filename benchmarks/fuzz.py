@@ -1,28 +1,37 @@
-"""Whether the C++ program makes the ids that Hugging Face makes, on deliberately ugly strings.
+"""Whether the C++ program finds in ugly strings what Hugging Face finds: ids, offsets, tokens, decoded text.
 
-    python benchmarks/fuzz.py --strings 100000 --data PATH_TO_DATA
+    python benchmarks/fuzz.py --data PATH_TO_DATA --tokenizer FOLDER
 
 takes the tokenizers in PATH_TO_DATA/tokenizers, those named with --tokenizer, and small ones of each family that are
-trained on the spot (tests/deploy/pipelines.py), and prints how many strings (and pairs of them, cut to 64 tokens) get
-other ids. Exit status 1 if any does. `make cpp` builds the program first.
+trained on the spot (tests/deploy/pipelines.py), and counts the strings of which anything differs (and, of pairs of
+them, cut to 64 tokens, those with other ids). The counts are in results/tokenizers.json, one row per tokenizer, with
+where it comes from (the first line of SOURCE.txt in its folder); what stands there is not run again.
+Exit status 1 if anything differs. `make cpp` builds the program first.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / "build" / "cpp" / "toughen-cli"
+RESULTS = ROOT / "benchmarks" / "results" / "tokenizers.json"
 UNCUT, CUT = 10**9, 64
-BLOCK = 10_000
+BLOCK = 5_000
+TRAINED = "trained here"
+WHAT = ("ids", "offsets", "tokens", "text")
 sys.path[0] = str(ROOT / "tests")  # not beside: deploy.py of this folder would hide tests/deploy
 
 
@@ -35,18 +44,20 @@ def main() -> None:
     args = parser.parse_args()
     if not PROGRAM.exists():
         sys.exit(f"{PROGRAM.relative_to(ROOT)} is not there; make cpp builds it")
-    wrong = 0
-    print("| tokenizer | model | strings | differ | pairs, cut | differ |\n|---|---|---|---|---|---|")
-    for name, make in tokenizers(args).items():
-        tokenizer = make()
-        single, pairs = compare(tokenizer, args.strings, args.seed), compare_pairs(tokenizer, args.strings, args.seed)
-        kind = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"]
-        print(f"| {name} | {kind} | {args.strings:,} | {single} | {args.strings // 5:,} | {pairs} |", flush=True)
-        wrong += single + pairs
-    sys.exit(1 if wrong else 0)
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    asked = {"strings": args.strings, "seed": args.seed}
+    for name, (source, make) in tokenizers(args).items():
+        if any(row["tokenizer"] == name and row.items() >= asked.items() for row in rows):
+            continue
+        row = {"tokenizer": name, "source": source} | asked | measure(make, args.strings, args.seed)
+        rows = sorted([*(old for old in rows if old["tokenizer"] != name), row], key=lambda one: str(one["tokenizer"]))
+        RESULTS.write_text("[\n" + ",\n".join(f"  {json.dumps(one)}" for one in rows) + "\n]\n")
+        print(json.dumps(row), flush=True)
+    sys.exit(1 if any(sum(row.get("differ", {}).values()) for row in rows) else 0)
 
 
-def tokenizers(args: argparse.Namespace) -> dict[str, Callable[[], Any]]:
+def tokenizers(args: argparse.Namespace) -> dict[str, tuple[str, Callable[[], Any]]]:
+    """Return where each comes from and what loads it, by name."""
     from transformers import AutoTokenizer
 
     from deploy.pipelines import PIPELINES
@@ -54,22 +65,55 @@ def tokenizers(args: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     folders = [Path(folder) for folder in args.tokenizer]
     if args.data is not None:
         folders += sorted(path for path in (Path(args.data) / "tokenizers").iterdir() if path.is_dir())
-    real = {path.name: lambda path=path: AutoTokenizer.from_pretrained(path) for path in folders}
-    return real | {f"{name}, trained here": make for name, make in PIPELINES.items()}
+    found: dict[str, tuple[str, Callable[[], Any]]] = {}
+    for path in folders:
+        note = path / "SOURCE.txt"
+        source = note.read_text().partition("\n")[0] if note.exists() else "as published"
+        found[path.name] = source, lambda path=path: AutoTokenizer.from_pretrained(path)
+    return found | {f"{name}, {TRAINED}": (TRAINED, make) for name, make in PIPELINES.items()}
 
 
-def compare(tokenizer: Any, count: int, seed: int) -> int:
-    """Return how many strings get other ids."""
+def measure(make: Callable[[], Any], count: int, seed: int) -> dict[str, Any]:
+    """Return what differs, or the sentence by which the tokenizer is refused, and the CPU seconds of all that."""
+    from toughen.errors import InputError
+
+    start = sum(os.times()[:4])
+    tokenizer = make()
+    row: dict[str, Any] = {"model": json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"]}
+    try:
+        differ = compare(tokenizer, count, seed)
+    except InputError as error:
+        return row | {"refused": str(error)}
+    differ["pairs"] = compare_pairs(tokenizer, count, seed)
+    row |= {"pairs": count // 5, "differ": dict(differ), "cpu_seconds": round(sum(os.times()[:4]) - start)}
+    return row | {"tokenizers": version("tokenizers"), "day": time.strftime("%Y-%m-%d")}
+
+
+def compare(tokenizer: Any, count: int, seed: int) -> Counter[str]:
+    """Return of how many strings each thing differs."""
     from deploy.ugly import ugly_strings
 
-    wrong = 0
+    wrong = Counter(dict.fromkeys(WHAT, 0))
     with tempfile.TemporaryDirectory() as folder:
         write_table(tokenizer, Path(folder), UNCUT)
         for start in range(0, count, BLOCK):
             texts = ugly_strings(min(BLOCK, count - start), seed=seed * 1_000_003 + start)
-            wanted = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
-            wrong += sum([ids] != found for ids, found in zip(wanted, ids_of(folder, texts), strict=True))
+            wanted = tokenizer(texts, truncation=False, padding=False, verbose=False).encodings
+            for text, (row,), encoding in zip(texts, answers(folder, texts, "--tokens"), wanted, strict=True):
+                known = described(tokenizer, text, encoding)
+                wrong.update(what for what in WHAT if row[what] != known[what])
     return wrong
+
+
+def described(tokenizer: Any, text: str, encoding: Any) -> dict[str, Any]:
+    """Return what Hugging Face says, places in bytes."""
+    starts = [0, *itertools.accumulate(len(char.encode()) for char in text)]
+    return {
+        "ids": encoding.ids,
+        "tokens": encoding.tokens,
+        "offsets": [[starts[begin], starts[end]] for begin, end in encoding.offsets],
+        "text": tokenizer.backend_tokenizer.decode(encoding.ids, skip_special_tokens=True),
+    }
 
 
 def compare_pairs(tokenizer: Any, count: int, seed: int) -> int:
@@ -83,7 +127,7 @@ def compare_pairs(tokenizer: Any, count: int, seed: int) -> int:
             size = min(BLOCK, count // 5 - start)
             first, second = (ugly_strings(size, seed=seed * 1_000_003 + start + extra) for extra in (1, 2))
             wanted = tokenizer(first, second, truncation=True, max_length=CUT)["input_ids"]
-            found = ids_of(folder, [list(pair) for pair in zip(first, second, strict=True)])
+            found = answers(folder, [list(pair) for pair in zip(first, second, strict=True)], "--ids")
             wrong += sum([ids] != rows for ids, rows in zip(wanted, found, strict=True))
     return wrong
 
@@ -94,10 +138,10 @@ def write_table(tokenizer: Any, folder: Path, length: int) -> None:
     (folder / "tokenizer.bin").write_bytes(compile_table(tokenizer, Reading(length)))
 
 
-def ids_of(folder: str, texts: list[Any]) -> list[Any]:
+def answers(folder: str, texts: list[Any], what: str) -> list[Any]:
     data = "".join(json.dumps(text) + "\n" for text in texts).encode()
-    ran = subprocess.run([str(PROGRAM), folder, "--json", "--ids"], input=data, capture_output=True, check=True)
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    ran = subprocess.run([str(PROGRAM), folder, "--json", what], input=data, capture_output=True, check=True)
+    return [json.loads(line) for line in ran.stdout.split(b"\n")[:-1]]
 
 
 if __name__ == "__main__":

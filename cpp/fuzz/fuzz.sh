@@ -13,7 +13,7 @@ work=${FUZZ_WORK:-build/fuzz}
 mkdir -p "$work/inputs"
 
 sources=()
-for name in added description lines model normalise rows sha256 split table tokenizer; do sources+=("$here/../src/$name.cpp"); done
+for name in added decoding description lines model normalise rows sha256 split table tokenizer; do sources+=("$here/../src/$name.cpp"); done
 "${CXX:-clang++}" -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all '-DTOUGHEN_VERSION="fuzz"' \
   -I"$here/../include" -I"$here/../src" "$here/fuzz.cpp" "${sources[@]}" -o "$work/fuzz"
 
@@ -22,6 +22,7 @@ for table in "$@"; do
   number=$((number + 1))
   { printf T; tail -c +29 "$table"; } >"$work/inputs/table-$number"  # the header is 28 bytes
 done
+printf 'I\1\0\3\0\4\0\5\0\2\0\303\0\251\0\0\1\1\1' >"$work/inputs/ids"
 printf 'M{"format": 1, "task": "single-label", "activation": "softmax", "temperature": 1.5, "labels": ["no", "yes"], "thresholds": null}' >"$work/inputs/metadata"
 printf 'J"a text"\n["one \\ud83d\\ude00", "other"]\n[]\n' >"$work/inputs/json"
 printf 'L\xef\xbb\xbfa very good film\tdon'"'"'t \xc3\xa9\xcc\x81 \xf0\x9f\x98\x80 \xe4\xb8\xad\xe6\x96\x87\r\n[MASK] <s>\n' >"$work/inputs/lines"

@@ -99,7 +99,32 @@ def model(kind: int) -> bytes:
     return out.finish_bare()
 
 
-def table(normalisers: list[bytes], splitters: list[bytes], bare_model: bytes, truncation: int, words: bool) -> bytes:
+def decoding(kind: int) -> bytes:
+    """Return how places are trimmed and ids decoded: by a decoder of a kind."""
+    out = Writer()
+    out.u32(2 if kind == 2 else 0)
+    out.u8(*((1, 0) if kind == 2 else ()))
+    out.numbers(SPACE)
+    out.u8(kind)
+    if kind == 1:
+        out.blob("##")
+        out.u8(1)
+    elif kind == 3:
+        codes(out, "▁")
+        out.u8(1)
+    elif kind == 4:
+        out.blob("Fuse")
+    out.u32(2, 3)
+    out.blob("[MASK]")
+    out.u32(300)
+    out.blob("▁Ġ é")
+    out.numbers([1, 2, 3])
+    return out.finish_bare()
+
+
+def table(
+    normalisers: list[bytes], splitters: list[bytes], bare_model: bytes, truncation: int, words: bool, decoder: int
+) -> bytes:
     """Return a table of these parts, of at most 16 tokens."""
     out = Writer()
     out.u32(16, 2 if truncation == 3 else 0)
@@ -120,8 +145,8 @@ def table(normalisers: list[bytes], splitters: list[bytes], bare_model: bytes, t
     rest = Writer()
     rest.u32(3, 0, 1, 0, 1, 0, 0, 0, 2, 0)
     rest.u32(5, 0, 1, 0, 1, 0, 0, 0, 2, 0, 2, 0, 1, 0, 2, 1)
-    rest.u32(0)
     payload = b"".join([out.finish_bare(), parts.finish_bare(), *splitters, bare_model, rest.finish_bare()])
+    payload += decoding(decoder) + struct.pack("<I", 0)  # and no test texts
     return struct.pack("<8sIQQ", MAGIC, VERSION, len(payload), checksum(payload)) + payload
 
 
@@ -131,12 +156,12 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     every = steps()
     kinds = {
-        "wordpiece": (every[:3] + every[6:7], [splitter(1)], model(1), 0, False),
-        "windows": (every[:1], [splitter(2), splitter(5)], model(1), 3, False),
-        "bytes": (every[:3], [splitter(4)], model(2), 1, False),
-        "words": ([], [splitter(6), splitter(4)], model(2), 0, True),
-        "unigram": (every[3:7], [splitter(3)], model(3), 2, False),
-        "pieces": (every[3:4] + every[7:], [splitter(3)], model(3), 0, False),
+        "wordpiece": (every[:3] + every[6:7], [splitter(1)], model(1), 0, False, 1),
+        "windows": (every[:1], [splitter(2), splitter(5)], model(1), 3, False, 0),
+        "bytes": (every[:3], [splitter(4)], model(2), 1, False, 2),
+        "words": ([], [splitter(6), splitter(4)], model(2), 0, True, 2),
+        "unigram": (every[3:7], [splitter(3)], model(3), 2, False, 3),
+        "pieces": (every[3:4] + every[7:], [splitter(3)], model(3), 0, False, 4),
     }
     for name, parts in kinds.items():
         (folder / f"{name}.bin").write_bytes(table(*parts))

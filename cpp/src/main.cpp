@@ -21,14 +21,15 @@ constexpr std::size_t chunk = 512;                    // texts that are read, so
 constexpr std::size_t chunk_bytes = 4 * 1024 * 1024;  // or fewer where they are longer than this together
 
 const char* usage =
-    "usage: toughen-cli MODEL_DIR [--model FILE] [--threads N] [--batch N] [--json] [--ids] [--line-buffered]\n"
-    "                   [--ort LIBRARY] < texts > results\n"
+    "usage: toughen-cli MODEL_DIR [--model FILE] [--threads N] [--batch N] [--json] [--ids] [--tokens]\n"
+    "                   [--line-buffered] [--ort LIBRARY] < texts > results\n"
     "  A text per line, of pairs both texts with a tab between them; an answer per line, a JSON object.\n"
     "  --model FILE     another graph of the folder, such as model.int8.onnx\n"
     "  --threads N      of one pass; default: one per core\n"
     "  --batch N        rows per pass; default: 32\n"
     "  --json           a JSON value per line: a string, a list of two strings for a pair, a list of words to be tagged\n"
     "  --ids            print token ids only; needs no ONNX Runtime\n"
+    "  --tokens         print ids, tokens, their places in bytes, and the text that the ids stand for, as JSON\n"
     "  --line-buffered  answer each line before the next is read, for programs that wait for an answer\n"
     "  --ort LIBRARY    ONNX Runtime's shared library; default: $ORT_LIB, else the system's\n"
     "  --help, --version\n"
@@ -38,7 +39,7 @@ const char* usage =
 struct Arguments {
     std::string folder;
     Options options;
-    bool json = false, ids = false, line_buffered = false;
+    bool json = false, ids = false, tokens = false, line_buffered = false;
 };
 
 struct Said {};  // --help or --version
@@ -68,6 +69,7 @@ Arguments parse(int count, char** values) {
         };
         if (name == "--json") made.json = true;
         else if (name == "--ids") made.ids = true;
+        else if (name == "--tokens") made.tokens = true;
         else if (name == "--line-buffered") made.line_buffered = true;
         else if (name == "--help" || name == "-h") throw (std::cout << usage << '\n', Said());
         else if (name == "--version") throw (std::cout << "toughen-cli " << toughen_version() << '\n', Said());
@@ -151,14 +153,24 @@ void stream(const Arguments& arguments, Wanted wanted, Check check, Handle handl
     flush();
 }
 
-void print_ids(const Arguments& arguments) {
+std::string ids_of(const Encoded& row) {
+    return list(row.ids.size(), [&](std::size_t i) { return std::to_string(row.ids[i]); }, "[]");
+}
+
+std::string tokens_of(const Tokenizer& tokenizer, const Encoded& row) {
+    const auto all = [&](const auto& item) { return list(row.ids.size(), item, "[]"); };
+    const auto place = [&](std::size_t i) { return "[" + std::to_string(row.offsets[i].begin) + ", " + std::to_string(row.offsets[i].end) + "]"; };
+    return "{\"ids\": " + ids_of(row) + ", \"tokens\": " + all([&](std::size_t i) { return quoted(row.tokens[i]); }) + ", \"offsets\": " + all(place) +
+           ", \"parts\": " + all([&](std::size_t i) { return std::to_string(row.parts[i]); }) + ", \"text\": " + quoted(tokenizer.decode(row.ids)) + "}";
+}
+
+void print_rows(const Arguments& arguments) {
     const Tokenizer tokenizer(arguments.folder + "/tokenizer.bin");
     const auto print = [&](const std::vector<Text>& texts) {
-        const auto rows = tokenizer.encode(texts);
+        const auto rows = tokenizer.encode(texts, arguments.tokens ? Details::all : Details::ids);
         for (std::size_t row = 0; row < rows.size(); ++row) {
             const bool first = row == 0 || rows[row - 1].text != rows[row].text, last = row + 1 == rows.size() || rows[row + 1].text != rows[row].text;
-            std::cout << (first ? "[" : ", ") << list(rows[row].ids.size(), [&](std::size_t i) { return std::to_string(rows[row].ids[i]); }, "[]")
-                      << (last ? "]\n" : "");
+            std::cout << (first ? "[" : ", ") << (arguments.tokens ? tokens_of(tokenizer, rows[row]) : ids_of(rows[row])) << (last ? "]\n" : "");
         }
     };
     stream(arguments, tokenizer.takes_words() ? Wanted::words : Wanted::texts, [](const Text&) {}, print);
@@ -187,7 +199,7 @@ int main(int count, char** values) {
     std::ios::sync_with_stdio(false);
     try {
         const Arguments arguments = parse(count, values);
-        arguments.ids ? print_ids(arguments) : classify(arguments);
+        arguments.ids || arguments.tokens ? print_rows(arguments) : classify(arguments);
         return 0;
     } catch (const Said&) {
         return 0;

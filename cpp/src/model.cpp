@@ -5,6 +5,7 @@
 #include <queue>
 #include <string>
 
+#include "bytes.hpp"
 #include "vocabulary.hpp"
 
 namespace toughen::core {
@@ -19,11 +20,14 @@ public:
         if (limit_ > longest_word || prefix_.size() > 64) Reader::damaged();
     }
 
-    void tokenise(std::string_view piece, Ids& ids) const override {
-        const std::size_t before = ids.size();
-        if (fits(piece) && pieces(piece, ids)) return;
+    void tokenise(std::string_view piece, Ids& ids, Ranges* ranges) const override {
+        const std::size_t before = ids.size(), ranges_before = ranges ? ranges->size() : 0;
+        if (fits(piece) && pieces(piece, ids, ranges)) return;
         ids.resize(before);
         ids.push_back(unknown_);
+        if (!ranges) return;
+        ranges->resize(ranges_before);
+        ranges->push_back({0, piece.size()});
     }
     std::string_view word(std::uint32_t id) const override { return vocabulary_.word(id); }
 
@@ -34,7 +38,7 @@ private:
         if (piece.size() <= limit_) return true;
         return static_cast<std::size_t>(std::count_if(piece.begin(), piece.end(), begins)) <= limit_;
     }
-    bool pieces(std::string_view piece, Ids& ids) const {
+    bool pieces(std::string_view piece, Ids& ids, Ranges* ranges) const {
         std::vector<std::uint64_t> hashes;  // of the prefixes of what is left
         for (std::size_t start = 0, end; start < piece.size(); start = end) {
             const std::string_view prefix = start ? std::string_view(prefix_) : std::string_view();
@@ -50,6 +54,7 @@ private:
             }
             if (id == Vocabulary::none) return false;
             ids.push_back(id);
+            if (ranges) ranges->push_back({start, end});
         }
         return true;
     }
@@ -66,10 +71,13 @@ public:
         for (int byte = 0; byte < 256; ++byte) bytes_[byte] = vocabulary_.find(std::string(1, static_cast<char>(byte)));
     }
 
-    void tokenise(std::string_view piece, Ids& ids) const override {
+    void tokenise(std::string_view piece, Ids& ids, Ranges* ranges) const override {
         if (whole_words_) {
             const std::uint32_t id = vocabulary_.find(piece);
-            if (id != Vocabulary::none) return ids.push_back(id);
+            if (id != Vocabulary::none) {
+                if (ranges) ranges->push_back({0, piece.size()});
+                return ids.push_back(id);
+            }
         }
         std::vector<std::uint32_t> symbols;
         symbols.reserve(piece.size());
@@ -79,12 +87,30 @@ public:
         }
         symbols.size() <= few ? merge_few(symbols) : merge_many(symbols);
         ids.insert(ids.end(), symbols.begin(), symbols.end());
+        if (ranges) place(piece, symbols, *ranges);
     }
     std::string_view word(std::uint32_t id) const override { return vocabulary_.word(id); }
+    std::string string(std::uint32_t id) const override { return signs_of(word(id)); }
+    using Model::string;
 
 private:
     static constexpr std::size_t few = 48;
     using Rule = Merges::Rule;
+
+    // Where each symbol stands, by the lengths of their words. Bytes that the vocabulary lacks have no symbol, and the tokenizers
+    // library counts on as if they were not there, in bytes of the visible signs: so is it here.
+    void place(std::string_view piece, const std::vector<std::uint32_t>& symbols, Ranges& ranges) const {
+        std::vector<std::size_t> owner;  // of each byte of the signs, which byte of the piece it is
+        for (std::size_t i = 0; i < piece.size(); ++i) owner.insert(owner.end(), sign_size(piece[i]), i);
+        std::size_t at = 0;
+        for (const std::uint32_t symbol : symbols) {
+            const std::size_t begin = at;
+            for (const char byte : vocabulary_.word(symbol)) at += sign_size(byte);
+            if (at > owner.size() || begin == at) Reader::damaged();  // a rule makes a word that is not its two halves
+            ranges.push_back({owner[begin], owner[at - 1] + 1});
+        }
+    }
+    static std::size_t sign_size(char byte) { return byte_signs()[static_cast<unsigned char>(byte)] < 0x80 ? 1 : 2; }
 
     // Looks at all neighbours for every merge: quicker than a queue while they are few.
     void merge_few(std::vector<std::uint32_t>& symbols) const {
@@ -168,15 +194,20 @@ public:
             const std::uint32_t id = in.u32();
             words_.push_back({std::move(word), id, in.f64()});
             if (!std::isfinite(words_[i].score) || (i && words_[i - 1].text >= words_[i].text)) Reader::damaged();
+            by_id_.add(id);
         }
+        by_id_.finish();
         if (!std::isfinite(unknown_score_)) Reader::damaged();
     }
     std::string_view word(std::uint32_t id) const override {
-        const auto found = std::find_if(words_.begin(), words_.end(), [&](const Word& word) { return word.id == id; });
-        return found == words_.end() ? std::string_view() : found->text;
+        const std::size_t place = by_id_.find(id);
+        return place == SIZE_MAX ? std::string_view() : words_[place].text;
     }
+    // Unknown ones too are what stands in the text.
+    std::string string(std::uint32_t, std::string_view found) const override { return std::string(found); }
+    using Model::string;
 
-    void tokenise(std::string_view piece, Ids& ids) const override {
+    void tokenise(std::string_view piece, Ids& ids, Ranges* ranges) const override {
         if (piece.size() >= unset) throw Failure(TOUGHEN_BAD_TEXT, "the text has a word of more than 4 GiB");
         const std::vector<Node> best = paths(piece);
         std::vector<std::string_view> found;
@@ -195,6 +226,8 @@ public:
             const auto known = std::lower_bound(words_.begin(), words_.end(), *word,
                                                 [](const Word& a, std::string_view b) { return a.text < b; });
             ids.push_back(known != words_.end() && known->text == *word ? known->id : unknown_);
+            const auto start = static_cast<std::size_t>(word->data() - piece.data());
+            if (ranges) ranges->push_back({start, start + word->size()});
         }
     }
 
@@ -248,6 +281,7 @@ private:
     std::uint32_t unknown_;
     double unknown_score_;
     std::vector<Word> words_;
+    ById by_id_;
 };
 
 }  // namespace

@@ -24,20 +24,31 @@ public:
             place_.set(code, static_cast<std::uint32_t>(made_.size()));
         }
     }
-    void apply(std::u32string& text, std::size_t most) const override {
+    void apply(Text& text, std::size_t most) const override {
         std::u32string out;
-        out.reserve(text.size());
-        for (const char32_t code : text) {
+        std::vector<Span> from;
+        out.reserve(text.codes.size());
+        for (std::size_t i = 0; i < text.codes.size(); ++i) {
+            const char32_t code = text.codes[i];
+            const std::size_t before = out.size();
             if (const std::uint32_t place = place_[code])
                 out += made_[place - 1];
             else
                 out += code;
             bound(out, most);
+            if (text.traced) trace(text, i, out.size() - before, from);
         }
-        text.swap(out);
+        text.codes.swap(out);
+        if (!text.holds) text.from.swap(from);
     }
 
 private:
+    // What is made of a code point comes from where it came from.
+    static void trace(Text& text, std::size_t i, std::size_t made, std::vector<Span>& from) {
+        if (!text.holds) return void(from.insert(from.end(), made, text.from[i]));
+        for (std::size_t k = 0; k < made; ++k) text.changes.push_back(k > 0);
+    }
+
     Codes place_;
     std::vector<std::u32string> made_;
 };
@@ -52,22 +63,37 @@ Codes read_ranks(Reader& in) {
     return ranks;
 }
 
-// Canonical ordering: runs of combining marks, stably sorted by their class.
+// Canonical ordering: runs of combining marks, stably sorted by their class; each keeps its change.
 class Reorder : public Step {
 public:
     explicit Reorder(Reader& in) : ranks_(read_ranks(in)) {}
-    void apply(std::u32string& text, std::size_t) const override {
-        for (std::size_t i = 0; i < text.size(); ++i) {
+    void apply(Text& text, std::size_t) const override {
+        std::u32string& codes = text.codes;
+        if (text.traced) text.changes.resize(codes.size(), 0);
+        for (std::size_t i = 0; i < codes.size(); ++i) {
             std::size_t end = i;
-            while (end < text.size() && ranks_[text[end]]) ++end;
-            if (end - i > 1)
-                std::stable_sort(text.begin() + static_cast<std::ptrdiff_t>(i), text.begin() + static_cast<std::ptrdiff_t>(end),
-                                 [this](char32_t a, char32_t b) { return ranks_[a] < ranks_[b]; });
+            while (end < codes.size() && ranks_[codes[end]]) ++end;
+            if (end - i > 1) sort(text, i, end);
             i = std::max(i, end);
         }
     }
+    bool joins() const override { return true; }
 
 private:
+    struct Mark {
+        char32_t code;
+        std::int64_t change;
+    };
+    void sort(Text& text, std::size_t start, std::size_t end) const {
+        std::vector<Mark> marks;
+        for (std::size_t i = start; i < end; ++i) marks.push_back({text.codes[i], text.traced ? text.changes[i] : 0});
+        std::stable_sort(marks.begin(), marks.end(), [this](const Mark& a, const Mark& b) { return ranks_[a.code] < ranks_[b.code]; });
+        for (std::size_t i = start; i < end; ++i) {
+            text.codes[i] = marks[i - start].code;
+            if (text.traced) text.changes[i] = marks[i - start].change;
+        }
+    }
+
     Codes ranks_;
 };
 
@@ -81,24 +107,31 @@ public:
             pairs_[key(first, second)] = in.code();
         }
     }
-    void apply(std::u32string& text, std::size_t) const override {
+    void apply(Text& text, std::size_t) const override {
         std::u32string out;
+        std::vector<std::int64_t> changes;
+        if (text.traced) text.changes.resize(text.codes.size(), 0);
         std::size_t starter = std::u32string::npos;
         std::uint32_t last = 0;  // rank of the mark before, if it stayed
-        for (const char32_t code : text) {
+        for (std::size_t i = 0; i < text.codes.size(); ++i) {
+            const char32_t code = text.codes[i];
             const std::uint32_t rank = ranks_[code];
             const bool open = starter != std::u32string::npos && (out.size() == starter + 1 || (last && last < rank));
             const char32_t made = open ? compose(out[starter], code) : 0;
             if (made) {
                 out[starter] = made;
+                if (text.traced) changes[starter] += text.changes[i] - 1;
                 continue;
             }
             if (rank == 0) starter = out.size();
             last = rank;
             out += code;
+            if (text.traced) changes.push_back(text.changes[i]);
         }
-        text.swap(out);
+        text.codes.swap(out);
+        text.changes.swap(changes);
     }
+    bool joins() const override { return true; }
 
 private:
     static std::uint64_t key(char32_t a, char32_t b) { return static_cast<std::uint64_t>(a) << 32 | b; }
@@ -128,9 +161,11 @@ public:
         }
         classes_ = read_ranks(in);
     }
-    void apply(std::u32string& text, std::size_t most) const override {
-        std::u32string out;
-        out.reserve(text.size());
+    void apply(Text& given, std::size_t most) const override {
+        const std::u32string& text = given.codes;
+        Made out;
+        out.codes.reserve(text.size());
+        out.traced = given.traced;
         for (std::size_t i = 0; i < text.size();) {
             std::size_t end = i, bytes = 0;
             do bytes += utf8_size(text[end++]);
@@ -140,23 +175,42 @@ public:
                 continue;
             }
             for (; i < end; ++i)
-                if (!replace(std::u32string_view(text).substr(i, 1), out)) out += text[i];
-            bound(out, most);
+                if (!replace(std::u32string_view(text).substr(i, 1), out)) out.keep(text[i]);
+            bound(out.codes, most);
         }
-        text.swap(out);
+        given.codes.swap(out.codes);
+        given.changes.swap(out.changes);
     }
 
 private:
+    // What is written, with its changes. Of a chunk that becomes shorter the last one written takes the places of the rest,
+    // also where the chunk vanishes; at the beginning there is none, and what follows is a place off, as in the tokenizers library.
+    struct Made {
+        std::u32string codes;
+        std::vector<std::int64_t> changes;
+        bool traced = false;
+
+        void keep(char32_t code) {
+            codes += code;
+            if (traced) changes.push_back(0);
+        }
+        void put(const std::u32string& made, std::size_t before) {
+            codes += made;
+            if (!traced) return;
+            for (std::size_t i = 0; i < made.size(); ++i) changes.push_back(i >= before);
+            if (made.size() < before && !changes.empty()) changes.back() -= static_cast<std::int64_t>(before - made.size());
+        }
+    };
     enum Class : std::uint32_t { other, attached, prepended, control, consonant, linker };
 
-    bool replace(std::u32string_view chunk, std::u32string& out) const {
+    bool replace(std::u32string_view chunk, Made& out) const {
         if (!first_[chunk[0]]) return false;
         std::u32string prefix;
         for (const char32_t code : chunk) {
             prefix += code;
             const auto found = map_.find(prefix);
             if (found == map_.end()) continue;
-            out += found->second;
+            out.put(found->second, chunk.size());
             return true;
         }
         return false;
@@ -197,19 +251,48 @@ private:
     Codes first_, classes_;
 };
 
+// A text that is copied with some parts changed.
+class Copy {
+public:
+    explicit Copy(Text& text) : text_(text) {}
+    void keep(std::size_t start, std::size_t end) {
+        codes.append(text_.codes, start, end - start);
+        if (text_.traced) from_.insert(from_.end(), at(start), at(end));
+    }
+    // What is put in comes from where the code point at a place came from.
+    void put(const std::u32string& made, std::size_t place) {
+        codes += made;
+        if (text_.traced) from_.insert(from_.end(), made.size(), text_.from[place]);
+    }
+    void finish() {
+        text_.codes.swap(codes);
+        text_.from.swap(from_);
+    }
+
+    std::u32string codes;
+
+private:
+    std::vector<Span>::const_iterator at(std::size_t place) const { return text_.from.begin() + static_cast<std::ptrdiff_t>(place); }
+
+    Text& text_;
+    std::vector<Span> from_;
+};
+
 class Replace : public Step {
 public:
     explicit Replace(Reader& in) : from_(in.codes(1024)), to_(in.codes(1024)) {
         if (from_.empty()) Reader::damaged();
     }
-    void apply(std::u32string& text, std::size_t most) const override {
-        std::u32string out;
+    void apply(Text& text, std::size_t most) const override {
+        Copy out(text);
         std::size_t at = 0;
-        for (std::size_t found; (found = text.find(from_, at)) != std::u32string::npos; at = found + from_.size()) {
-            out.append(text, at, found - at).append(to_);
-            bound(out, most);
+        for (std::size_t found; (found = text.codes.find(from_, at)) != std::u32string::npos; at = found + from_.size()) {
+            out.keep(at, found);
+            out.put(to_, found + from_.size() - 1);
+            bound(out.codes, most);
         }
-        text = out.append(text, at, std::u32string::npos);
+        out.keep(at, text.codes.size());
+        out.finish();
     }
     bool spans(char32_t code) const override { return from_.size() > 1 && from_.find(code) != std::u32string::npos; }
 
@@ -225,23 +308,24 @@ public:
         single_.set_all(in.codes(), 1);
         to_ = in.codes();
     }
-    void apply(std::u32string& text, std::size_t most) const override {
-        std::u32string out;
+    void apply(Text& given, std::size_t most) const override {
+        const std::u32string& text = given.codes;
+        Copy out(given);
         for (std::size_t i = 0; i < text.size();) {
             std::size_t end = i;
             while (end < text.size() && set_[text[end]]) ++end;
             if (end > i && end - i >= least_) {
-                out += to_;
+                out.put(to_, end - 1);
                 i = end;
             } else if (single_[text[i]]) {
-                out += to_;
-                ++i;
+                out.put(to_, i++);
             } else {
-                out += text[i++];
+                out.keep(i, i + 1);
+                ++i;
             }
-            bound(out, most);
+            bound(out.codes, most);
         }
-        text.swap(out);
+        out.finish();
     }
 
 private:
@@ -253,11 +337,14 @@ private:
 class Strip : public Step {
 public:
     explicit Strip(Reader& in) : left_(in.flag()), right_(in.flag()) { space_.set_all(in.codes(), 1); }
-    void apply(std::u32string& text, std::size_t) const override {
+    void apply(Text& given, std::size_t) const override {
+        const std::u32string& text = given.codes;
         std::size_t start = 0, end = text.size();
         while (left_ && start < end && space_[text[start]]) ++start;
         while (right_ && end > start && space_[text[end - 1]]) --end;
-        text = text.substr(start, end - start);
+        Copy out(given);
+        out.keep(start, end);
+        out.finish();
     }
 
 private:
@@ -268,8 +355,12 @@ private:
 class Prepend : public Step {
 public:
     explicit Prepend(Reader& in) : what_(in.codes(64)) {}
-    void apply(std::u32string& text, std::size_t) const override {
-        if (!text.empty()) text = what_ + text;
+    void apply(Text& text, std::size_t) const override {
+        if (text.codes.empty()) return;
+        Copy out(text);
+        out.put(what_, 0);
+        out.keep(0, text.codes.size());
+        out.finish();
     }
 
 private:

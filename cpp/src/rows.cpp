@@ -46,69 +46,70 @@ std::size_t Rows::room(const Template& form) const {
 
 std::size_t Rows::wanted() const { return truncation == Truncation::head ? room(single_) : SIZE_MAX; }
 
-Row Rows::fill(const Template& form, const Ids& first, const Ids& second, const std::vector<std::int32_t>& numbers) const {
+Tokens Rows::keep(const Tokens& tokens, const Kept& kept, const Teller* teller) const {
+    Tokens made;
+    made.append(tokens, kept.start, kept.end);
+    made.append(tokens, kept.start2, kept.end2);
+    if (teller) teller->finish(made);
+    return made;
+}
+
+Row Rows::fill(const Template& form, const Tokens& first, const Tokens& second, const Teller* teller) const {
     Row row;
     for (const Part& part : form) {
-        const Ids one{part.id};
-        const Ids& from = part.what == 0 ? one : part.what == 1 ? first : second;
-        row.ids.insert(row.ids.end(), from.begin(), from.end());
-        row.types.insert(row.types.end(), from.size(), part.type);
-        if (!words) continue;
-        if (part.what == 1)
-            row.words.insert(row.words.end(), numbers.begin(), numbers.end());
-        else
-            row.words.insert(row.words.end(), from.size(), -1);
+        Tokens one;
+        if (part.what == 0) {
+            one.ids.assign(1, part.id);
+            if (words) one.words.assign(1, -1);
+            if (teller) {
+                one.spans.emplace_back();
+                one.parts.assign(1, -1);
+                one.strings.push_back(teller->special(part.id));
+            }
+        }
+        const Tokens& from = part.what == 0 ? one : part.what == 1 ? first : second;
+        row.tokens.append(from, 0, from.ids.size());
+        row.types.insert(row.types.end(), from.ids.size(), part.type);
     }
     return row;
 }
 
-// The rows of one text: which ranges of its ids are kept, as toughen.data.tokens.encode.Encoder plans them.
-std::vector<Row> Rows::of(const Ids& ids, const std::vector<std::int32_t>& numbers) const {
-    const std::size_t free = room(single_), size = ids.size();
-    const auto row = [&](std::size_t start, std::size_t end, std::size_t start2, std::size_t end2) {
-        const auto kept = [&](const auto& values) {
-            const auto at = [&](std::size_t i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
-            std::decay_t<decltype(values)> found(at(start), at(end));
-            found.insert(found.end(), at(start2), at(end2));
-            return found;
-        };
-        return fill(single_, kept(ids), {}, words ? kept(numbers) : numbers);
-    };
-    if (size <= free) return {row(0, size, size, size)};
+// The rows of one text: which ranges of its tokens are kept, as toughen.data.tokens.encode.Encoder plans them.
+std::vector<Row> Rows::of(const Tokens& tokens, const Teller* teller) const {
+    const std::size_t free = room(single_), size = tokens.ids.size();
+    const auto row = [&](const Kept& kept) { return fill(single_, keep(tokens, kept, teller), {}, teller); };
+    if (size <= free) return {row({0, size, size, size})};
     switch (truncation) {
-        case Truncation::head: return {row(0, free, size, size)};
-        case Truncation::tail: return {row(size - free, size, size, size)};
-        case Truncation::head_tail: return {row(0, free - free / 2, size - free / 2, size)};
+        case Truncation::head: return {row({0, free, size, size})};
+        case Truncation::tail: return {row({size - free, size, size, size})};
+        case Truncation::head_tail: return {row({0, free - free / 2, size - free / 2, size})};
         case Truncation::windows: break;
     }
     std::vector<Row> made;
     for (std::size_t start = 0; start < size - overlap_; start += free - overlap_)
-        made.push_back(row(start, std::min(start + free, size), size, size));
+        made.push_back(row({start, std::min(start + free, size), size, size}));
     return made;
 }
 
 // Cuts the longer text first, as the tokenizers library does (LongestFirst).
-Row Rows::of_pair(Ids first, Ids second) const {
-    const std::size_t free = room(pair_);
-    if (first.size() + second.size() > free) {
-        std::size_t shorter = std::min(first.size(), second.size());
+Row Rows::of_pair(const Tokens& first, const Tokens& second, const Teller* teller) const {
+    const std::size_t free = room(pair_), one = first.ids.size(), other = second.ids.size();
+    std::size_t left = one, right = other;
+    if (one + other > free) {
+        std::size_t shorter = std::min(one, other);
         std::size_t longer = shorter > free ? shorter : std::max(shorter, free - shorter);
         if (shorter + longer > free) {
             shorter = free / 2;
             longer = shorter + free % 2;
         }
-        const bool swapped = first.size() > second.size();
-        const auto cut = [this](Ids& ids, std::size_t size) {
-            if (ids.size() <= size) return;
-            if (cut_left)
-                ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(size));
-            else
-                ids.resize(size);
-        };
-        cut(first, swapped ? longer : shorter);
-        cut(second, swapped ? shorter : longer);
+        left = std::min(one, one > other ? longer : shorter);
+        right = std::min(other, one > other ? shorter : longer);
     }
-    return fill(pair_, first, second, {});
+    const auto cut = [&](const Tokens& tokens, std::size_t size) {
+        const std::size_t all = tokens.ids.size(), start = cut_left ? all - size : 0;
+        return keep(tokens, {start, start + size, all, all}, teller);
+    };
+    return fill(pair_, cut(first, left), cut(second, right), teller);
 }
 
 }  // namespace toughen::core

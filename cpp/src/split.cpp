@@ -1,12 +1,23 @@
 #include "split.hpp"
 
+#include <string>
+#include <vector>
+
 #include "codes.hpp"
 
 namespace toughen::core {
 namespace {
 
-bool part(std::u32string_view text, bool first, std::size_t start, std::size_t end, const Next& next) {
-    return end == start || next(text.substr(start, end - start), first && start == 0);
+bool part(View text, bool first, std::size_t start, std::size_t end, const Next& next) {
+    return end == start || next(text.part(start, end), first && start == 0);
+}
+
+// The origins of a text before which a code point was put, which has the origin of the first one; null where it is not traced.
+const Span* prefixed(View text, std::vector<Span>& made) {
+    if (!text.from) return nullptr;
+    made.assign(1, text.from[0]);
+    made.insert(made.end(), text.from, text.from + text.codes.size());
+    return made.data();
 }
 
 // Words end at some code points, of which some vanish (1) and some stay as pieces of their own (2).
@@ -16,12 +27,13 @@ public:
         kind_.set_all(in.codes(), 1);
         kind_.set_all(in.codes(), 2);
     }
-    bool split(std::u32string_view text, bool first, const Next& next) const override {
+    bool split(View given, bool first, const Next& next) const override {
+        const std::u32string_view text = given.codes;
         for (std::size_t i = 0; i < text.size();) {
             const std::uint32_t kind = kind_[text[i]];
             std::size_t end = i + 1;
             while ((kind != 2 || runs_) && end < text.size() && kind_[text[end]] == kind) ++end;
-            if (kind != 1 && !part(text, first, i, end, next)) return false;
+            if (kind != 1 && !part(given, first, i, end, next)) return false;
             i = end;
         }
         return true;
@@ -37,20 +49,23 @@ public:
     explicit Metaspace(Reader& in) : mark_(in.codes(1)), scheme_(in.u8()), split_(in.flag()) {
         if (mark_.size() != 1 || scheme_ > 2) Reader::damaged();
     }
-    bool split(std::u32string_view text, bool first, const Next& next) const override {
+    bool split(View given, bool first, const Next& next) const override {
+        const std::u32string_view text = given.codes;
         const char32_t mark = mark_[0];
         const bool prepend = (scheme_ == 0 || (scheme_ == 1 && first)) && !text.empty() && text[0] != mark && text[0] != U' ';
         std::u32string marked;
         marked.reserve(text.size() + 1);
         if (prepend) marked += mark;
         for (const char32_t code : text) marked += code == U' ' ? mark : code;
+        std::vector<Span> from;
+        const View whole{marked, prepend ? prefixed(given, from) : given.from};
         std::size_t start = 0;
         for (std::size_t i = 1; split_ && i < marked.size(); ++i) {
             if (marked[i] != mark) continue;
-            if (!part(marked, first, start, i, next)) return false;
+            if (!part(whole, first, start, i, next)) return false;
             start = i;
         }
-        return part(marked, first, start, marked.size(), next);
+        return part(whole, first, start, marked.size(), next);
     }
 
 private:
@@ -65,12 +80,15 @@ public:
     explicit ByteLevel(Reader& in) : prefix_(in.flag()), split_(in.flag()) {
         for (const std::uint32_t kind : {letter, digit, space}) kind_.set_all(in.codes(), kind);
     }
-    bool split(std::u32string_view text, bool first, const Next& next) const override {
+    bool split(View given, bool first, const Next& next) const override {
         std::u32string spaced;
-        if (prefix_ && !text.empty() && text[0] != U' ') text = spaced.append(1, U' ').append(text);
+        std::vector<Span> from;
+        if (prefix_ && !given.codes.empty() && given.codes[0] != U' ')
+            given = {spaced.append(1, U' ').append(given.codes), prefixed(given, from)};
+        const std::u32string_view text = given.codes;
         for (std::size_t i = 0; i < text.size();) {
             const std::size_t end = split_ ? match(text, i) : text.size();
-            if (!part(text, first, i, end, next)) return false;
+            if (!part(given, first, i, end, next)) return false;
             i = end;
         }
         return true;

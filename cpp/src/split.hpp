@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <string_view>
 
 #include "reader.hpp"
+#include "text.hpp"
 
 namespace toughen::core {
 
@@ -13,19 +13,19 @@ class Next {
 public:
     template <typename Take>
     Next(const Take& take)  // NOLINT: made where it is passed
-        : take_(&take), call_([](const void* take, std::u32string_view text, bool first) { return (*static_cast<const Take*>(take))(text, first); }) {}
-    bool operator()(std::u32string_view text, bool first) const { return call_(take_, text, first); }
+        : take_(&take), call_([](const void* take, View text, bool first) { return (*static_cast<const Take*>(take))(text, first); }) {}
+    bool operator()(View text, bool first) const { return call_(take_, text, first); }
 
 private:
     const void* take_;
-    bool (*call_)(const void*, std::u32string_view, bool);
+    bool (*call_)(const void*, View, bool);
 };
 
 class Splitter {
 public:
     virtual ~Splitter() = default;
     // Returns false where next did.
-    virtual bool split(std::u32string_view text, bool first, const Next& next) const = 0;
+    virtual bool split(View text, bool first, const Next& next) const = 0;
 };
 
 std::unique_ptr<Splitter> read_splitter(Reader& in);

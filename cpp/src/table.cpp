@@ -9,7 +9,7 @@ namespace toughen::core {
 namespace {
 
 constexpr std::string_view magic = "TOUGHTOK";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t newest = 2;
 constexpr std::uint32_t most_steps = 32, longest_added = 1024;
 constexpr std::size_t growth = 64, first_growth = 4096;  // code points that normalising may make of one, and besides
 
@@ -48,8 +48,9 @@ Table::Table(std::string_view file) : sha256_(core::sha256(file)) {
     const auto refuse = [](const std::string& why) { throw Failure(TOUGHEN_BAD_FILE, why); };
     if (file.substr(0, magic.size()) != magic) refuse("it is no tokenizer table");
     Reader head(file.substr(magic.size()));
-    const std::uint32_t found = head.u32();
-    if (found != version) refuse("it is of version " + std::to_string(found) + ", and this program reads version " + std::to_string(version));
+    version_ = head.u32();
+    if (version_ == 0 || version_ > newest)
+        refuse("it is of version " + std::to_string(version_) + ", and this program reads versions 1 to " + std::to_string(newest));
     const std::uint64_t size = head.u64(), sum = head.u64();
     const std::string_view payload = file.substr(magic.size() + 20);
     if (payload.size() != size || checksum(payload) != sum) refuse("it is damaged or cut short");
@@ -63,6 +64,7 @@ void Table::read(Reader in) {
     for (std::uint32_t i = in.count(1, most_steps); i > 0; --i) splitters_.push_back(read_splitter(in));
     model_ = read_model(in);
     rows_.read_templates(in);
+    if (version_ > 1) decoding_.read(in);
     test(in);
     if (!in.done()) Reader::damaged();
     find_cuts();
@@ -81,16 +83,33 @@ void Table::read_added(Reader& in) {
 
 void Table::test(Reader& in) const {
     for (std::uint32_t i = in.count(8); i > 0; --i) {
-        const Ids found = ids(in.blob());
+        const std::string_view text = in.blob();
+        const Ids found = ids(text);
         Ids wanted(in.count(4));
         for (std::int64_t& id : wanted) id = in.u32();
         if (found != wanted) throw Failure(TOUGHEN_BAD_FILE, "this program does not repeat the ids of its test texts");
+        if (version_ > 1) test_decoding(in, text);
     }
 }
 
-// Adds the ids of added tokens, leftmost and longest first, and calls between(start, end) for what stands between.
+void Table::test_decoding(Reader& in, std::string_view text) const {
+    Tokens found = tokens(text);
+    finish(found);
+    bool equal = in.count(8) == found.ids.size();
+    for (std::size_t i = 0; equal && i < found.ids.size(); ++i) {
+        const std::uint32_t begin = in.u32();
+        equal = begin == found.spans[i].begin && in.u32() == found.spans[i].end;
+    }
+    if (!equal) throw Failure(TOUGHEN_BAD_FILE, "this program does not repeat the offsets of its test texts");
+    const std::string_view wanted = in.blob();
+    if (decoding_.known() && decode(found.ids.data(), found.ids.size(), false) != wanted)
+        throw Failure(TOUGHEN_BAD_FILE, "this program does not repeat the decoded ids of its test texts");
+}
+
+// Adds added tokens, leftmost and longest first, and calls between(start, end) for what stands between.
 template <typename Between>
-void Table::find_added(std::u32string_view text, const AddedTokens& tokens, Found& found, Between between) const {
+void Table::find_added(View view, const AddedTokens& tokens, Found& found, Between between) const {
+    const std::u32string_view text = view.codes;
     std::size_t done = 0;
     for (std::size_t at = 0; at < text.size() && !tokens.all().empty();) {
         const Added* token = tokens.longest(text, at);
@@ -104,15 +123,37 @@ void Table::find_added(std::u32string_view text, const AddedTokens& tokens, Foun
         while (token->right && end < text.size() && space_[text[end]]) ++end;
         if (start > done) between(done, start);
         if (found.full()) return;
-        found.ids.push_back(token->id);
+        found.tokens.ids.push_back(token->id);
+        if (found.traced) {
+            found.tokens.spans.push_back(view.part(start, end).span());
+            found.tokens.strings.push_back(to_utf8(text.substr(start, end - start)));
+        }
         done = end;
         at = std::max(at, end);
     }
     if (done < text.size() && !found.full()) between(done, text.size());
 }
 
-Ids Table::ids(std::string_view text, std::size_t wanted) const {
-    Found found{{}, wanted};
+Ids Table::ids(std::string_view text, std::size_t wanted) const { return find(text, wanted, false).ids; }
+
+Tokens Table::tokens(std::string_view text, std::size_t wanted) const {
+    if (text.size() > UINT32_MAX) throw Failure(TOUGHEN_BAD_TEXT, "the text has more than 4 GiB, and offsets end there");
+    Tokens found = find(text, wanted, true);
+    found.parts.assign(found.ids.size(), 0);
+    return found;
+}
+
+std::string Table::decode(const std::int64_t* ids, std::size_t count, bool skip_special) const {
+    return decoding_.decode(*model_, ids, count, skip_special);
+}
+
+void Table::require_decoding() const {
+    if (version_ < 2)
+        throw Failure(TOUGHEN_BAD_FILE, "the tokenizer table is of version 1, which has ids alone; make it again for offsets, token strings and decoding");
+}
+
+Tokens Table::find(std::string_view text, std::size_t wanted, bool traced) const {
+    Found found{{}, wanted, traced};
     // The beginning of a long text decides: cut where what follows changes nothing of the ids before.
     std::size_t size = 256 + 8 * std::min(wanted, text.size());
     if (size < text.size()) each_code(text, [](char32_t, std::size_t) { return true; });  // all of it is UTF-8
@@ -120,36 +161,66 @@ Ids Table::ids(std::string_view text, std::size_t wanted) const {
         const std::size_t end = cut(text, size);
         if (end == 0) continue;
         read_all(text.substr(0, end), found);
-        if (found.full()) return std::move(found.ids);
-        found.ids.clear();
+        if (found.full()) return std::move(found.tokens);
+        found.tokens = {};
     }
     read_all(text, found);
-    return std::move(found.ids);
+    return std::move(found.tokens);
 }
 
 void Table::read_all(std::string_view bytes, Found& found) const {
     const std::u32string text = from_utf8(bytes);
-    find_added(text, given_, found, [&](std::size_t start, std::size_t end) {
-        const std::u32string made = normal(std::u32string_view(text).substr(start, end - start));
-        find_added(made, normalised_, found, [&](std::size_t from, std::size_t to) {
-            pieces(std::u32string_view(made).substr(from, to - from), start == 0 && from == 0, 0, found);
+    std::vector<Span> from;
+    for (std::uint32_t i = 0; found.traced && i < text.size(); ++i) from.push_back({i, i + 1});
+    const View all{text, found.traced ? from.data() : nullptr};
+    find_added(all, given_, found, [&](std::size_t start, std::size_t end) {
+        const Text made = normal(all.part(start, end));
+        const View normalised{made.codes, found.traced ? made.from.data() : nullptr};
+        find_added(normalised, normalised_, found, [&](std::size_t first, std::size_t last) {
+            pieces(normalised.part(first, last), start == 0 && first == 0, 0, found);
         });
     });
 }
 
-std::u32string Table::normal(std::u32string_view text) const {
-    std::u32string made(text);
-    const std::size_t most = growth * text.size() + first_growth;
-    for (const auto& step : steps_) step->apply(made, most);
+Text Table::normal(View text) const {
+    Text made;
+    made.codes = text.codes;
+    made.traced = text.from != nullptr;
+    if (made.traced) made.from.assign(text.from, text.from + text.codes.size());
+    const std::size_t most = growth * text.codes.size() + first_growth;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+        made.holds = i + 1 < steps_.size() && steps_[i + 1]->joins();
+        steps_[i]->apply(made, most);
+        if (!made.holds) made.settle();
+    }
     return made;
 }
 
-void Table::pieces(std::u32string_view text, bool first, std::size_t splitter, Found& found) const {
-    if (splitter == splitters_.size()) return model_->tokenise(to_utf8(text), found.ids);
-    splitters_[splitter]->split(text, first, [&](std::u32string_view piece, bool begins) {
+void Table::pieces(View text, bool first, std::size_t splitter, Found& found) const {
+    if (splitter == splitters_.size()) return tokenise(text, found);
+    splitters_[splitter]->split(text, first, [&](View piece, bool begins) {
         pieces(piece, begins, splitter + 1, found);
         return !found.full();
     });
+}
+
+void Table::tokenise(View piece, Found& found) const {
+    const std::string bytes = to_utf8(piece.codes);
+    Tokens& tokens = found.tokens;
+    if (!found.traced) return model_->tokenise(bytes, tokens.ids, nullptr);
+    Ranges ranges;
+    const std::size_t before = tokens.ids.size();
+    model_->tokenise(bytes, tokens.ids, &ranges);
+    std::vector<std::uint32_t> place;  // of each byte, in code points of the piece
+    for (std::uint32_t i = 0, code = 0; i < bytes.size(); ++i) {
+        code += i > 0 && (static_cast<unsigned char>(bytes[i]) & 0xC0) != 0x80;
+        place.push_back(code);
+    }
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const auto [begin, end] = ranges[i];
+        tokens.spans.push_back({piece.from[place[begin]].begin, piece.from[place[end - 1]].end});
+        tokens.strings.push_back(model_->string(static_cast<std::uint32_t>(tokens.ids[before + i]), std::string_view(bytes).substr(begin, end - begin)));
+    }
 }
 
 // Finds out, by small texts, where this tokenizer never reads across.
@@ -168,15 +239,15 @@ void Table::find_cuts() {
 bool Table::parts(std::u32string_view text, std::size_t first) const {
     const auto read = [&](std::u32string_view given) {
         std::vector<std::u32string> found;
-        const std::u32string made = normal(given);
-        const auto split = [&](const auto& self, std::u32string_view piece, bool begins, std::size_t splitter) -> void {
-            if (splitter == splitters_.size()) return found.emplace_back(piece), void();
-            splitters_[splitter]->split(piece, begins, [&](std::u32string_view part, bool start) {
+        const Text made = normal({given});
+        const auto split = [&](const auto& self, View piece, bool begins, std::size_t splitter) -> void {
+            if (splitter == splitters_.size()) return found.emplace_back(piece.codes), void();
+            splitters_[splitter]->split(piece, begins, [&](View part, bool start) {
                 self(self, part, start, splitter + 1);
                 return true;
             });
         };
-        split(split, made, true, 0);
+        split(split, {made.codes}, true, 0);
         return found;
     };
     const auto whole = read(text), beginning = read(text.substr(0, first));
@@ -191,7 +262,7 @@ bool Table::crossed(char32_t space) const {
             return token.text.find_first_of(codes) != std::u32string::npos && token.text.find_first_not_of(codes) != std::u32string::npos;
         });
     };
-    const std::u32string made = normal(std::u32string{U'a', space, U'a'});
+    const std::u32string given{U'a', space, U'a'}, made = normal({given}).codes;
     const std::size_t start = made.find(U'a'), end = made.rfind(U'a');
     if (start == end) return true;
     const std::u32string_view between = std::u32string_view(made).substr(start + 1, end - start - 1);

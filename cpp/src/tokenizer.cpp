@@ -1,7 +1,7 @@
 // The C interface of the tokenizer.
 #include "toughen/tokenizer.h"
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +9,7 @@
 #include "failure.hpp"
 #include "file.hpp"
 #include "table.hpp"
+#include "utf8.hpp"
 
 using toughen::core::Failure;
 using toughen::core::guarded;
@@ -26,6 +27,11 @@ struct toughen_tokenizer {
 
 struct toughen_encoding {
     std::vector<toughen::core::Row> rows;
+    bool detailed = false;
+};
+
+struct toughen_decoded {
+    std::vector<std::string> texts;
 };
 
 namespace {
@@ -42,46 +48,102 @@ std::string_view view(const toughen_string& text) {
 
 Failure misfit(const char* why) { return Failure(TOUGHEN_BAD_TEXT, why); }
 
-std::vector<Row> encode_words(const Table& table, const toughen_text& text) {
-    const Rows& rows = table.rows();
-    Ids ids;
-    std::vector<std::int32_t> numbers;
-    std::string spaced;
-    for (std::size_t i = 0; i < text.count; ++i) {
-        std::string_view word = view(text.parts[i]);
-        const bool read = ids.size() < rows.wanted();  // what comes after that is cut off, but must be a text
-        if (i && rows.spaced) word = spaced.assign(" ").append(word);
-        const Ids more = table.ids(word, read ? rows.wanted() : 1);
-        if (!read) continue;
-        ids.insert(ids.end(), more.begin(), more.end());
-        numbers.resize(ids.size(), -1);
-        if (!more.empty()) numbers[ids.size() - more.size()] = static_cast<std::int32_t>(i);
-    }
-    return rows.of(ids, numbers);
-}
+// Encodes for one table: ids alone, or with all that is known of them.
+class Encoder {
+public:
+    Encoder(const Table& table, bool detailed) : table_(table), rows_(table.rows()), teller_(detailed ? &table : nullptr) {}
 
-Row encode_pair(const Table& table, std::string_view first, std::string_view second) {
-    const Rows& rows = table.rows();
-    const std::size_t wanted = rows.wanted_of_pair();
-    Ids one = table.ids(first, wanted), other = table.ids(second, wanted);
-    if (rows.uneven_halves() && one.size() >= wanted && other.size() >= wanted) return rows.of_pair(table.ids(first), table.ids(second));
-    return rows.of_pair(std::move(one), std::move(other));
-}
-
-std::vector<Row> encode(const Table& table, const toughen_text& text) {
-    const Rows& rows = table.rows();
-    require(text.parts || !text.count, "a text is a null pointer");
-    if (rows.words != (text.kind == TOUGHEN_WORDS))
-        throw misfit(rows.words ? "the model takes lists of words, and this is a text" : "the model takes texts, and this is a list of words");
-    if (text.kind == TOUGHEN_WORDS) return encode_words(table, text);
-    if (text.kind == TOUGHEN_PAIR) {
-        require(text.count == 2, "a pair has two parts");
-        if (rows.truncation != Truncation::head) throw misfit("the model takes single texts, and this is a pair");
-        return {encode_pair(table, view(text.parts[0]), view(text.parts[1]))};
+    std::vector<Row> encode(const toughen_text& text) const {
+        require(text.parts || !text.count, "a text is a null pointer");
+        if (rows_.words != (text.kind == TOUGHEN_WORDS))
+            throw misfit(rows_.words ? "the model takes lists of words, and this is a text" : "the model takes texts, and this is a list of words");
+        std::vector<Row> made = rows(text);
+        if (teller_)
+            for (Row& row : made) measure(row, text);
+        return made;
     }
-    require(text.kind == TOUGHEN_SINGLE && text.count == 1, "a text has one part, and a kind that is known");
-    return rows.of(table.ids(view(text.parts[0]), rows.wanted()), {});
-}
+    // Without special tokens, uncut.
+    Row whole(const toughen_string& text) const {
+        Row row;
+        row.tokens = read(view(text), SIZE_MAX);
+        row.types.assign(row.tokens.ids.size(), 0);
+        if (!teller_) return row;
+        teller_->finish(row.tokens);
+        measure(row, {TOUGHEN_SINGLE, &text, 1});
+        return row;
+    }
+
+private:
+    std::vector<Row> rows(const toughen_text& text) const {
+        if (text.kind == TOUGHEN_WORDS) return rows_.of(words(text), teller_);
+        if (text.kind == TOUGHEN_PAIR) {
+            require(text.count == 2, "a pair has two parts");
+            if (rows_.truncation != Truncation::head) throw misfit("the model takes single texts, and this is a pair");
+            return {pair(view(text.parts[0]), view(text.parts[1]))};
+        }
+        require(text.kind == TOUGHEN_SINGLE && text.count == 1, "a text has one part, and a kind that is known");
+        return rows_.of(read(view(text.parts[0]), rows_.wanted()), teller_);
+    }
+    Tokens read(std::string_view text, std::size_t wanted) const {
+        if (teller_) return table_.tokens(text, wanted);
+        Tokens made;
+        made.ids = table_.ids(text, wanted);
+        return made;
+    }
+    Tokens words(const toughen_text& text) const {
+        Tokens tokens;
+        std::string spaced;
+        for (std::size_t i = 0; i < text.count; ++i) {
+            std::string_view word = view(text.parts[i]);
+            const bool needed = tokens.ids.size() < rows_.wanted();  // what comes after that is cut off, but must be a text
+            if (prefixed(i)) word = spaced.assign(" ").append(word);
+            Tokens more = read(word, needed ? rows_.wanted() : 1);
+            if (!needed || more.ids.empty()) continue;
+            more.words.assign(more.ids.size(), -1);
+            more.words[0] = static_cast<std::int32_t>(i);
+            if (teller_) more.parts.assign(more.ids.size(), static_cast<std::int32_t>(i));
+            tokens.append(more, 0, more.ids.size());
+        }
+        return tokens;
+    }
+    Row pair(std::string_view first, std::string_view second) const {
+        const std::size_t wanted = rows_.wanted_of_pair();
+        Tokens one = read(first, wanted), other = read(second, wanted);
+        if (rows_.uneven_halves() && one.ids.size() >= wanted && other.ids.size() >= wanted) {
+            one = read(first, SIZE_MAX);
+            other = read(second, SIZE_MAX);
+        }
+        std::fill(other.parts.begin(), other.parts.end(), 1);
+        return rows_.of_pair(one, other, teller_);
+    }
+    bool prefixed(std::size_t word) const { return rows_.spaced && word > 0; }
+
+    // Makes bytes of the part as it was given of the code points of the part as it was read.
+    void measure(Row& row, const toughen_text& text) const {
+        const Tokens& tokens = row.tokens;
+        row.offsets.reserve(2 * tokens.ids.size());
+        std::vector<std::size_t> starts;
+        std::int32_t measured = -1;
+        for (std::size_t i = 0; i < tokens.ids.size(); ++i) {
+            if (tokens.parts[i] < 0) {
+                row.offsets.insert(row.offsets.end(), 2, 0);
+                continue;
+            }
+            const auto part = static_cast<std::size_t>(tokens.parts[i]);
+            if (tokens.parts[i] != measured) {
+                starts.assign(text.kind == TOUGHEN_WORDS && prefixed(part) ? 1 : 0, 0);
+                each_code(view(text.parts[part]), [&](char32_t, std::size_t at) { return starts.push_back(at), true; });
+                starts.push_back(text.parts[part].size);
+                measured = tokens.parts[i];
+            }
+            for (const std::uint32_t place : {tokens.spans[i].begin, tokens.spans[i].end}) row.offsets.push_back(starts[std::min<std::size_t>(place, starts.size() - 1)]);
+        }
+    }
+
+    const Table& table_;
+    const Rows& rows_;
+    const Teller* teller_;
+};
 
 // Runs a body for each text; what it throws gets the text's index.
 template <typename Body>
@@ -93,6 +155,40 @@ void each(std::size_t count, Body body) {
             throw failure.of(i);
         }
     }
+}
+
+toughen_status* encode_all(const toughen_tokenizer* tokenizer, const toughen_text* texts, std::size_t count, toughen_encoding** made, bool detailed) {
+    return guarded([&] {
+        require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
+        *made = nullptr;
+        auto encoding = std::make_unique<toughen_encoding>();
+        encoding->detailed = detailed;
+        if (detailed) tokenizer->table.require_decoding();
+        const Encoder encoder(tokenizer->table, detailed);
+        each(count, [&](std::size_t i) {
+            for (Row& row : encoder.encode(texts[i])) {
+                row.text = i;
+                encoding->rows.push_back(std::move(row));
+            }
+        });
+        *made = encoding.release();
+    });
+}
+
+toughen_status* encode_whole(const toughen_tokenizer* tokenizer, const toughen_string* texts, std::size_t count, toughen_encoding** made, bool detailed) {
+    return guarded([&] {
+        require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
+        *made = nullptr;
+        auto encoding = std::make_unique<toughen_encoding>();
+        encoding->detailed = detailed;
+        if (detailed) tokenizer->table.require_decoding();
+        const Encoder encoder(tokenizer->table, detailed);
+        each(count, [&](std::size_t i) {
+            encoding->rows.push_back(encoder.whole(texts[i]));
+            encoding->rows.back().text = i;
+        });
+        *made = encoding.release();
+    });
 }
 
 toughen_tokenizer* load(std::string_view table, const std::string& name) {
@@ -150,43 +246,59 @@ const char* toughen_tokenizer_token(const toughen_tokenizer* tokenizer, int64_t 
 }
 
 toughen_status* toughen_tokenizer_encode(const toughen_tokenizer* tokenizer, const toughen_text* texts, size_t count, toughen_encoding** made) {
-    return guarded([&] {
-        require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
-        *made = nullptr;
-        auto encoding = std::make_unique<toughen_encoding>();
-        each(count, [&](std::size_t i) {
-            for (Row& row : encode(tokenizer->table, texts[i])) {
-                row.text = i;
-                encoding->rows.push_back(std::move(row));
-            }
-        });
-        *made = encoding.release();
-    });
+    return encode_all(tokenizer, texts, count, made, false);
+}
+toughen_status* toughen_tokenizer_encode_detailed(const toughen_tokenizer* tokenizer, const toughen_text* texts, size_t count, toughen_encoding** made) {
+    return encode_all(tokenizer, texts, count, made, true);
 }
 toughen_status* toughen_tokenizer_ids(const toughen_tokenizer* tokenizer, const toughen_string* texts, size_t count, toughen_encoding** made) {
-    return guarded([&] {
-        require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
-        *made = nullptr;
-        auto encoding = std::make_unique<toughen_encoding>();
-        each(count, [&](std::size_t i) {
-            Row row;
-            row.text = i;
-            row.ids = tokenizer->table.ids(view(texts[i]));
-            row.types.assign(row.ids.size(), 0);
-            encoding->rows.push_back(std::move(row));
-        });
-        *made = encoding.release();
-    });
+    return encode_whole(tokenizer, texts, count, made, false);
+}
+toughen_status* toughen_tokenizer_ids_detailed(const toughen_tokenizer* tokenizer, const toughen_string* texts, size_t count, toughen_encoding** made) {
+    return encode_whole(tokenizer, texts, count, made, true);
 }
 void toughen_encoding_free(toughen_encoding* encoding) { delete encoding; }
 size_t toughen_encoding_rows(const toughen_encoding* encoding) { return encoding->rows.size(); }
-size_t toughen_encoding_size(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].ids.size(); }
+size_t toughen_encoding_size(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].tokens.ids.size(); }
 size_t toughen_encoding_text(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].text; }
-const int64_t* toughen_encoding_ids(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].ids.data(); }
+const int64_t* toughen_encoding_ids(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].tokens.ids.data(); }
 const int64_t* toughen_encoding_types(const toughen_encoding* encoding, size_t row) { return encoding->rows[row].types.data(); }
 const int32_t* toughen_encoding_words(const toughen_encoding* encoding, size_t row) {
-    const auto& words = encoding->rows[row].words;
+    const auto& words = encoding->rows[row].tokens.words;
     return words.empty() ? nullptr : words.data();
 }
+const size_t* toughen_encoding_offsets(const toughen_encoding* encoding, size_t row) {
+    return encoding->detailed ? encoding->rows[row].offsets.data() : nullptr;
+}
+const int32_t* toughen_encoding_parts(const toughen_encoding* encoding, size_t row) {
+    return encoding->detailed ? encoding->rows[row].tokens.parts.data() : nullptr;
+}
+const char* toughen_encoding_token(const toughen_encoding* encoding, size_t row, size_t place, size_t* size) {
+    if (size) *size = 0;
+    if (!encoding->detailed) return nullptr;
+    const std::string& found = encoding->rows[row].tokens.strings[place];
+    if (size) *size = found.size();
+    return found.c_str();
+}
+
+toughen_status* toughen_tokenizer_decode(const toughen_tokenizer* tokenizer, const toughen_ids* rows, size_t count, int skip_special, toughen_decoded** made) {
+    return guarded([&] {
+        require(tokenizer && (rows || !count) && made, "a tokenizer, ids or a place for the texts is missing");
+        *made = nullptr;
+        tokenizer->table.require_decoding();
+        auto decoded = std::make_unique<toughen_decoded>();
+        each(count, [&](std::size_t i) {
+            require(rows[i].data || !rows[i].size, "ids are a null pointer");
+            decoded->texts.push_back(tokenizer->table.decode(rows[i].data, rows[i].size, skip_special != 0));
+        });
+        *made = decoded.release();
+    });
+}
+size_t toughen_decoded_size(const toughen_decoded* decoded) { return decoded->texts.size(); }
+const char* toughen_decoded_text(const toughen_decoded* decoded, size_t text, size_t* size) {
+    if (size) *size = decoded->texts[text].size();
+    return decoded->texts[text].c_str();
+}
+void toughen_decoded_free(toughen_decoded* decoded) { delete decoded; }
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 // The words of a vocabulary with their ids, and the rules by which ids merge: hash tables that are asked without copies.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -18,6 +19,26 @@ inline std::size_t places(std::size_t entries) {
     return made;
 }
 
+// Which entry has an id, of equal ones the first.
+class ById {
+public:
+    void add(std::uint32_t id) { entries_.push_back({id, static_cast<std::uint32_t>(entries_.size())}); }
+    void finish() {
+        std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
+    }
+    // After finish; SIZE_MAX where none has it.
+    std::size_t find(std::uint32_t id) const {
+        const auto found = std::lower_bound(entries_.begin(), entries_.end(), id, [](const Entry& entry, std::uint32_t wanted) { return entry.id < wanted; });
+        return found == entries_.end() || found->id != id ? SIZE_MAX : found->place;
+    }
+
+private:
+    struct Entry {
+        std::uint32_t id, place;
+    };
+    std::vector<Entry> entries_;
+};
+
 class Vocabulary {
 public:
     static constexpr std::uint32_t none = UINT32_MAX;
@@ -32,12 +53,14 @@ public:
             const std::uint64_t sum = hash(word);
             if (bytes_.size() + word.size() > UINT32_MAX || find(sum, {}, word) != none) Reader::damaged();
             words_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(word.size()), id});
+            by_id_.add(id);
             bytes_ += word;
             if (word.size() > longest_) longest_ = word.size();
             std::size_t at = start(sum);
             while (places_[at]) at = (at + 1) & (places_.size() - 1);
             places_[at] = i + 1;
         }
+        by_id_.finish();
     }
 
     // FNV-1a, so that the hash of a longer word goes on from that of its beginning.
@@ -59,9 +82,8 @@ public:
     }
     std::size_t longest() const { return longest_; }  // bytes
     std::string_view word(std::uint32_t id) const {
-        for (const Word& known : words_)
-            if (known.id == id) return text(known);
-        return {};
+        const std::size_t place = by_id_.find(id);
+        return place == SIZE_MAX ? std::string_view() : text(words_[place]);
     }
 
 private:
@@ -78,6 +100,7 @@ private:
 
     std::string bytes_;
     std::vector<Word> words_;
+    ById by_id_;
     std::vector<std::uint32_t> places_;  // of words, from 1
     std::size_t longest_ = 0;
 };

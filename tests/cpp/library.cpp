@@ -1,4 +1,4 @@
-// What the C++ library promises, tried on an exported single-label model: library MODEL_DIR BROKEN_DIR WINDOWS_TABLE
+// What the C++ library promises, tried on an exported single-label model: library MODEL_DIR BROKEN_DIR WINDOWS_TABLE BYTES_TABLE
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -95,6 +95,29 @@ int main(int, char** values) {
     classify = Classifier(folder);
     expect(one(Text::of("a good film")) == wanted, "the same after a move");
     expect(classify.tokenizer().sha256().size() == 64 && classify.tokenizer().token(classify.tokenizer().ids("good")[0]) == "good", "the tokenizer");
+
+    // A table of version 1 has ids alone.
+    refuses(TOUGHEN_BAD_FILE, Error::no_index, "version 1, which has ids alone", [&] { classify.tokenizer().encode({good}, Details::all); });
+    refuses(TOUGHEN_BAD_FILE, Error::no_index, "version 1, which has ids alone", [&] { classify.tokenizer().decode({1}); });
+
+    const Tokenizer windows(values[3]), bytes(values[4]);
+    const std::string text = "a very good film a very good film a very good film a very good film a very good film";
+    const auto rows = windows.encode({good, Text::of(text)}, Details::all);
+    expect(rows.size() == 3 && rows[0].text == 0 && rows[2].text == 1, "windows");
+    for (const Encoded& row : rows) {
+        const std::string& whole = row.text ? text : good.parts()[0];
+        expect(row.offsets.size() == row.ids.size() && row.tokens.size() == row.ids.size() && row.parts.size() == row.ids.size(), "every column");
+        for (std::size_t i = 0; i < row.ids.size(); ++i) {
+            const bool special = row.parts[i] < 0;
+            expect(whole.substr(row.offsets[i].begin, row.offsets[i].end - row.offsets[i].begin) == (special ? "" : row.tokens[i]), "a token's place");
+        }
+    }
+    const auto pair = windows.whole({"good", text}, Details::ids);
+    expect(pair.size() == 2 && pair[1].ids.size() == 20 && pair[1].offsets.empty() && pair[0].ids == windows.ids("good"), "whole texts");
+    expect(windows.decode_batch({rows[0].ids, {}}).size() == 2 && windows.decode(rows[0].ids) == "good", "decoded");
+    expect(windows.decode(rows[0].ids, false) == "[CLS] good [SEP]", "decoded with special tokens");
+    expect(bytes.decode({0xC3, 0xA9, 0xE2, 0x82}) == "\xC3\xA9\xEF\xBF\xBD", "bytes that are no text");
+    refuses(TOUGHEN_BAD_ARGUMENT, 1, "the id -1", [&] { windows.decode_batch({{1}, {-1}}); });
     if (!failed) std::cout << "as promised\n";
     return failed != 0;
 }

@@ -1,6 +1,7 @@
 """The library as others use it: from the installed prefix, in C++ and in C, and beside another ONNX Runtime."""
 
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from cpp.conftest import find_headers, find_library, make
 from cpp.old_export import change, known_answers, unpack
+from deploy.pipelines import PIPELINES
+from deploy.ugly import ugly_strings
+from toughen.deploy.table import Reading, compile_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +91,8 @@ def test_what_the_library_promises(fast_program, exported, tmp_path):
         tmp_path / "library",
     )
     broken = change(unpack(tmp_path / "broken"), bias=float("inf"))
-    assert run(tmp_path / "library", exported, broken) == "as promised\n"
+    tables = ROOT / "tests/cpp/exports/tables-2"
+    assert run(tmp_path / "library", exported, broken, tables / "windows.bin", tables / "bytes.bin") == "as promised\n"
 
 
 def test_no_symbol_of_another_library(fast_program, installed):
@@ -129,6 +134,18 @@ class C:
             ("outputs_chosen", ctypes.POINTER(ctypes.c_size_t)),
             ("classifier_open", ctypes.c_void_p),
             ("classifier_predict", ctypes.c_void_p),
+            ("tokenizer_open", ctypes.c_void_p),
+            ("tokenizer_encode_detailed", ctypes.c_void_p),
+            ("tokenizer_ids_detailed", ctypes.c_void_p),
+            ("tokenizer_decode", ctypes.c_void_p),
+            ("encoding_rows", ctypes.c_size_t),
+            ("encoding_size", ctypes.c_size_t),
+            ("encoding_text", ctypes.c_size_t),
+            ("encoding_ids", ctypes.POINTER(ctypes.c_int64)),
+            ("encoding_parts", ctypes.POINTER(ctypes.c_int32)),
+            ("encoding_offsets", ctypes.POINTER(ctypes.c_size_t)),
+            ("encoding_token", ctypes.c_char_p),
+            ("decoded_text", ctypes.c_char_p),
         ):
             getattr(self.lib, f"toughen_{name}").restype = kind
 
@@ -149,6 +166,77 @@ class C:
         outputs = ctypes.c_void_p()
         said = self.call("classifier_predict", handle, rows, ctypes.c_size_t(len(texts)), None, ctypes.byref(outputs))
         return said, outputs
+
+    def open_tokenizer(self, table):
+        handle = ctypes.c_void_p()
+        assert self.call("tokenizer_open", str(table).encode(), ctypes.byref(handle))[0] == 0
+        return handle
+
+    def rows(self, name, handle, texts):
+        """Return (text, ids, parts, offsets, tokens) of each row of a batch."""
+        strings = given = (String * len(texts))(*(String(text, len(text)) for text in texts))
+        if name == "tokenizer_encode_detailed":
+            step = ctypes.sizeof(String)
+            given = (Text * len(texts))(*(Text(0, ctypes.addressof(strings) + i * step, 1) for i in range(len(texts))))
+        made = ctypes.c_void_p()
+        assert self.call(name, handle, given, ctypes.c_size_t(len(texts)), ctypes.byref(made)) == (0, 2**64 - 1, "")
+        rows = []
+        for row in range(self.lib.toughen_encoding_rows(made)):
+            size, places = self.lib.toughen_encoding_size(made, row), self.lib.toughen_encoding_offsets(made, row)
+            rows.append(
+                (
+                    self.lib.toughen_encoding_text(made, row),
+                    self.lib.toughen_encoding_ids(made, row)[:size],
+                    self.lib.toughen_encoding_parts(made, row)[:size],
+                    [(places[2 * i], places[2 * i + 1]) for i in range(size)],
+                    [self.lib.toughen_encoding_token(made, row, i, None).decode() for i in range(size)],
+                )
+            )
+        self.lib.toughen_encoding_free(made)
+        return rows
+
+    def decode(self, handle, rows, skip_special):
+        """Return ((code, index, message), texts) of a batch."""
+        kept = [(ctypes.c_int64 * len(row))(*row) for row in rows]
+        given = (String * len(rows))(*(String(ctypes.cast(row, ctypes.c_char_p), len(row)) for row in kept))
+        made, count = ctypes.c_void_p(), ctypes.c_size_t(len(rows))
+        said = self.call("tokenizer_decode", handle, given, count, skip_special, ctypes.byref(made))
+        texts = []
+        for i in range(len(rows) if made else 0):
+            size = ctypes.c_size_t()
+            texts.append(self.lib.toughen_decoded_text(made, i, ctypes.byref(size)).decode())
+            assert "\0" in texts[-1] or size.value == len(texts[-1].encode())
+        self.lib.toughen_decoded_free(made)
+        return said, texts
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2-bare", "xlm-r"])
+def test_a_batch_of_tokens_by_the_c_interface(installed, name, tmp_path):
+    """As Hugging Face's: with special tokens and without, decoded with them and without."""
+    if name == "xlm-r":
+        pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    tokenizer = PIPELINES[name]()
+    (tmp_path / "tokenizer.bin").write_bytes(compile_table(tokenizer, Reading(10**6)))
+    c = C(installed)
+    handle = c.open_tokenizer(tmp_path / "tokenizer.bin")
+    texts = ["a good film, isn't it?", "", "[MASK] <s> é 😀 中文 ", *ugly_strings(300, seed=8)]
+    texts = [text.replace("\0", "") for text in texts]
+    for special in (True, False):
+        function = "tokenizer_encode_detailed" if special else "tokenizer_ids_detailed"
+        wanted = tokenizer(texts, add_special_tokens=special, truncation=False, verbose=False).encodings
+        found = c.rows(function, handle, [text.encode() for text in texts])
+        for i, (row, text, one) in enumerate(zip(found, texts, wanted, strict=True)):
+            starts = [0, *itertools.accumulate(len(char.encode()) for char in text)]
+            places = [(starts[begin], starts[end]) for begin, end in one.offsets]
+            parts = [-1 if part is None else part for part in one.sequence_ids]
+            assert row == (i, one.ids, parts, places, one.tokens)
+    rows = [one.ids for one in wanted] + [tokenizer(text)["input_ids"] for text in texts] + [[10**6], []]
+    for skip in (True, False):
+        said, decoded = c.decode(handle, rows, skip)
+        assert said == (0, 2**64 - 1, "")
+        assert decoded == tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=skip)
+    assert c.decode(handle, [[1], [2, -100]], True) == ((1, 1, "the id -100 is none of a tokenizer"), [])
+    c.lib.toughen_tokenizer_free(handle)
 
 
 def test_the_c_interface_from_another_language(installed, exported, monkeypatch):

@@ -80,14 +80,18 @@ def albert():
     return AlbertTokenizer(vocab=[*special, *pieces[3:]], _spm_precompiled_charsmap=charsmap)
 
 
-def gpt2():
-    """Byte-level BPE that composes first and puts a space before, as some of GPT-2's children do."""
-    from tokenizers import ByteLevelBPETokenizer, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+def gpt2(bare=False):
+    """Byte-level BPE that composes first and puts a space before, as some of GPT-2's children do; bare: GPT-2's own."""
+    from tokenizers import ByteLevelBPETokenizer, normalizers, pre_tokenizers, processors
+    from transformers import GPT2TokenizerFast, PreTrainedTokenizerFast
 
     inner = ByteLevelBPETokenizer(add_prefix_space=True)
     inner.train_from_iterator([*corpus(), *ugly_strings(50, seed=9)], 900, special_tokens=["<|endoftext|>"])
     inner = inner._tokenizer
+    if bare:
+        inner.normalizer, inner.pre_tokenizer = None, pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.post_processor = processors.ByteLevel(trim_offsets=True, add_prefix_space=False)
+        return GPT2TokenizerFast(tokenizer_object=inner, pad_token="<|endoftext|>", add_prefix_space=False)
     inner.normalizer = normalizers.NFKC()
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<|endoftext|>", eos_token="<|endoftext|>")
@@ -109,6 +113,7 @@ PIPELINES = {
     "bert": bert,
     "bert-cased": lambda: bert(cased=True),
     "gpt2": gpt2,
+    "gpt2-bare": lambda: gpt2(bare=True),
     "xlm-r": xlm_r,
     "deberta-file": deberta_file,
     "deberta": deberta,

@@ -80,6 +80,12 @@ TOUGHEN_API toughen_status* toughen_tokenizer_encode(const toughen_tokenizer* to
 /* One row per text (no pairs, no words) without special tokens, uncut. */
 TOUGHEN_API toughen_status* toughen_tokenizer_ids(const toughen_tokenizer* tokenizer, const toughen_string* texts,
                                                   size_t count, toughen_encoding** made);
+/* The same two with offsets, parts and token strings of each row. Takes a table of version 2. */
+TOUGHEN_API toughen_status* toughen_tokenizer_encode_detailed(const toughen_tokenizer* tokenizer, const toughen_text* texts,
+                                                              size_t count, toughen_encoding** made);
+TOUGHEN_API toughen_status* toughen_tokenizer_ids_detailed(const toughen_tokenizer* tokenizer,
+                                                           const toughen_string* texts, size_t count,
+                                                           toughen_encoding** made);
 TOUGHEN_API void toughen_encoding_free(toughen_encoding* encoding);
 TOUGHEN_API size_t toughen_encoding_rows(const toughen_encoding* encoding);
 TOUGHEN_API size_t toughen_encoding_size(const toughen_encoding* encoding, size_t row);           /* tokens */
@@ -88,6 +94,31 @@ TOUGHEN_API const int64_t* toughen_encoding_ids(const toughen_encoding* encoding
 TOUGHEN_API const int64_t* toughen_encoding_types(const toughen_encoding* encoding, size_t row);  /* [size] */
 /* The number of a word at its first piece, else -1 [size]; NULL where the text was no list of words. */
 TOUGHEN_API const int32_t* toughen_encoding_words(const toughen_encoding* encoding, size_t row);
+
+/* The following three are NULL unless the encoding is detailed. */
+/* Where each token stands: its first byte and the one behind its last, counted in the UTF-8 of its part; 0, 0 of special
+ * tokens [2 * size]. The tokenizers library counts code points instead: the byte offset is the length in UTF-8 of the
+ * part's first so many code points. A byte-level token of some bytes of a code point has the place of the whole. */
+TOUGHEN_API const size_t* toughen_encoding_offsets(const toughen_encoding* encoding, size_t row);
+/* Which part of the text a token is of: 0, of a pair's second text 1, of words the word; -1 of special tokens [size]. */
+TOUGHEN_API const int32_t* toughen_encoding_parts(const toughen_encoding* encoding, size_t row);
+/* A token as the tokenizers library writes it ("##ing"; of byte-level BPE in its visible signs), ended by a zero. */
+TOUGHEN_API const char* toughen_encoding_token(const toughen_encoding* encoding, size_t row, size_t place, size_t* size);
+
+typedef struct toughen_ids {
+    const int64_t* data;
+    size_t size;
+} toughen_ids;
+
+/* Texts that ids stand for, as the tokenizer's own decoder joins them and cleans up. */
+typedef struct toughen_decoded toughen_decoded;
+/* One text per row; ids that the tokenizer does not have are left out. Takes a table of version 2. */
+TOUGHEN_API toughen_status* toughen_tokenizer_decode(const toughen_tokenizer* tokenizer, const toughen_ids* rows,
+                                                     size_t count, int skip_special, toughen_decoded** made);
+TOUGHEN_API void toughen_decoded_free(toughen_decoded* decoded);
+TOUGHEN_API size_t toughen_decoded_size(const toughen_decoded* decoded);
+/* Ended by a zero, which size does not count. */
+TOUGHEN_API const char* toughen_decoded_text(const toughen_decoded* decoded, size_t text, size_t* size);
 
 #ifdef __cplusplus
 }

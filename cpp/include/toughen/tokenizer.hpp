@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -53,11 +54,23 @@ private:
     std::vector<toughen_text> views_;
 };
 
+// Bytes of a part of a text, from begin to before end; see toughen_encoding_offsets for those of the tokenizers library.
+struct Offset {
+    std::size_t begin = 0, end = 0;
+};
+
+// What an encoding holds of each token: its id, or what takes longer to find besides.
+enum class Details { ids, all };
+
 // One row for the model, special tokens included, not padded.
 struct Encoded {
     std::size_t text = 0;  // whose row it is: a text that is read in windows has several
     std::vector<std::int64_t> ids, types;
     std::vector<std::int32_t> words;  // only of words: the number of the word at its first piece, else -1
+    // Only with Details::all:
+    std::vector<Offset> offsets;       // 0, 0 of special tokens
+    std::vector<std::int32_t> parts;   // which part of the text: 0, of a pair's second 1, of words the word; -1 of special tokens
+    std::vector<std::string> tokens;   // as the tokenizers library writes them
 };
 
 class Tokenizer {
@@ -74,10 +87,20 @@ public:
     }
 
     // Rows of the texts, in their order. Throws Error with the text's index where it is not UTF-8 or does not fit.
-    std::vector<Encoded> encode(const std::vector<Text>& texts) const {
+    std::vector<Encoded> encode(const std::vector<Text>& texts, Details details = Details::ids) const {
         const TextViews views(texts);
         toughen_encoding* made = nullptr;
-        check(toughen_tokenizer_encode(handle_, views.data(), views.size(), &made));
+        const auto encode = details == Details::all ? toughen_tokenizer_encode_detailed : toughen_tokenizer_encode;
+        check(encode(handle_, views.data(), views.size(), &made));
+        return rows(made);
+    }
+    // A row of each text without special tokens, uncut.
+    std::vector<Encoded> whole(const std::vector<std::string>& texts, Details details = Details::ids) const {
+        std::vector<toughen_string> views;
+        for (const std::string& text : texts) views.push_back({text.data(), text.size()});
+        toughen_encoding* made = nullptr;
+        const auto encode = details == Details::all ? toughen_tokenizer_ids_detailed : toughen_tokenizer_ids;
+        check(encode(handle_, views.data(), views.size(), &made));
         return rows(made);
     }
     // Ids of a text without special tokens, uncut.
@@ -86,6 +109,23 @@ public:
         toughen_encoding* made = nullptr;
         check(toughen_tokenizer_ids(handle_, &view, 1, &made));
         return std::move(rows(made)[0].ids);
+    }
+    // The text that each row of ids stands for. Throws Error where the table cannot say, or an id is below 0.
+    std::vector<std::string> decode_batch(const std::vector<std::vector<std::int64_t>>& rows, bool skip_special = true) const {
+        std::vector<toughen_ids> views;
+        for (const auto& row : rows) views.push_back({row.data(), row.size()});
+        toughen_decoded* made = nullptr;
+        check(toughen_tokenizer_decode(handle_, views.data(), views.size(), skip_special, &made));
+        const std::unique_ptr<toughen_decoded, void (*)(toughen_decoded*)> owned(made, toughen_decoded_free);
+        std::vector<std::string> texts;
+        for (std::size_t i = 0, size = 0; i < toughen_decoded_size(made); ++i) {
+            const char* text = toughen_decoded_text(made, i, &size);
+            texts.emplace_back(text, size);
+        }
+        return texts;
+    }
+    std::string decode(const std::vector<std::int64_t>& ids, bool skip_special = true) const {
+        return std::move(decode_batch({ids}, skip_special)[0]);
     }
     // The vocabulary's bytes of an id (of byte-level BPE the bytes themselves); empty where the id has none.
     std::string token(std::int64_t id) const {
@@ -116,8 +156,19 @@ private:
             found[row].ids.assign(ids, ids + size);
             found[row].types.assign(types, types + size);
             if (words) found[row].words.assign(words, words + size);
+            if (toughen_encoding_offsets(made, row)) describe(made, row, found[row]);
         }
         return found;
+    }
+    static void describe(const toughen_encoding* made, std::size_t row, Encoded& found) {
+        const std::size_t* offsets = toughen_encoding_offsets(made, row);
+        const std::int32_t* parts = toughen_encoding_parts(made, row);
+        found.parts.assign(parts, parts + found.ids.size());
+        for (std::size_t i = 0, size = 0; i < found.ids.size(); ++i) {
+            const char* token = toughen_encoding_token(made, row, i, &size);
+            found.offsets.push_back({offsets[2 * i], offsets[2 * i + 1]});
+            found.tokens.emplace_back(token, size);
+        }
     }
 
     toughen_tokenizer* handle_ = nullptr;

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 
 MAGIC = b"TOUGHTOK"
-VERSION = 1
+VERSION = 2
 _HEADER = struct.Struct("<8sIQQ")  # magic, version, payload bytes, checksum of the payload
 
 

@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from toughen.deploy import unicode
 from toughen.deploy.binary import Writer
+from toughen.deploy.decoding import write_decoding
 from toughen.deploy.normalise import Json, NormaliserWriter, refuse
 from toughen.deploy.probes import SELF_TEST
 from toughen.errors import InputError
@@ -55,8 +56,9 @@ def compile_table(tokenizer: Any, reading: Reading) -> bytes:
     _write_added(out, tokenizer, backend["added_tokens"])
     NormaliserWriter(out).write(backend["normalizer"])
     _pre_tokenisers(out, backend["pre_tokenizer"])
-    _model(out, backend)
+    strings = _model(out, backend)
     _templates(out, tokenizer)
+    write_decoding(out, tokenizer, backend, strings)
     _self_test(out, tokenizer)
     return out.finish()
 
@@ -185,7 +187,8 @@ def _byte_level_classes() -> tuple[list[int], ...]:
     return letters, numbers, spaces
 
 
-def _model(out: Writer, backend: Json) -> None:
+def _model(out: Writer, backend: Json) -> dict[int, str]:
+    """Write the model; return the strings of ids that a reader finds in it."""
     model = backend["model"]
     kind = model["type"]
     if kind == "WordPiece":
@@ -193,12 +196,12 @@ def _model(out: Writer, backend: Json) -> None:
         out.blob(model["continuing_subword_prefix"])
         out.u32(model["vocab"][model["unk_token"]], model["max_input_chars_per_word"])
         _vocabulary(out, {token.encode(): i for token, i in model["vocab"].items()})
-    elif kind == "BPE":
-        _bpe(out, model, [step["type"] for step in _flat(backend["pre_tokenizer"])])
-    elif kind == "Unigram":
-        _unigram(out, model)
-    else:
-        raise refuse("model", kind)
+        return {i: token for token, i in model["vocab"].items()}
+    if kind == "BPE":
+        return _bpe(out, model, [step["type"] for step in _flat(backend["pre_tokenizer"])])
+    if kind == "Unigram":
+        return _unigram(out, model)
+    raise refuse("model", kind)
 
 
 def _vocabulary(out: Writer, vocabulary: dict[bytes, int]) -> None:
@@ -208,7 +211,7 @@ def _vocabulary(out: Writer, vocabulary: dict[bytes, int]) -> None:
         out.u32(i)
 
 
-def _bpe(out: Writer, model: Json, before: Sequence[str]) -> None:
+def _bpe(out: Writer, model: Json, before: Sequence[str]) -> dict[int, str]:
     if before[-1:] != ["ByteLevel"]:
         raise refuse("model", "BPE that is not byte-level")
     odd = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
@@ -224,6 +227,7 @@ def _bpe(out: Writer, model: Json, before: Sequence[str]) -> None:
     out.u32(len(pairs))
     for left, right in pairs:
         out.u32(ids[left], ids[right], ids[left + right])
+    return {i: token for token, i in ids.items() if all(c in to_byte for c in token)}
 
 
 def _byte_alphabet() -> dict[int, str]:
@@ -233,7 +237,7 @@ def _byte_alphabet() -> dict[int, str]:
     return {byte: chr(byte) for byte in visible} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
 
 
-def _unigram(out: Writer, model: Json) -> None:
+def _unigram(out: Writer, model: Json) -> dict[int, str]:
     if model.get("byte_fallback"):
         raise refuse("model", "Unigram with byte_fallback")
     if model["unk_id"] is None:
@@ -247,6 +251,7 @@ def _unigram(out: Writer, model: Json) -> None:
         out.blob(token)
         out.u32(i)
         out.f64(score)
+    return {i: token.decode() for token, (i, _) in scores.items()}
 
 
 def _templates(out: Writer, tokenizer: Any) -> None:
@@ -266,8 +271,12 @@ def _templates(out: Writer, tokenizer: Any) -> None:
 
 
 def _self_test(out: Writer, tokenizer: Any) -> None:
-    """Write texts with their ids, which the runtime repeats whenever it loads the table."""
+    """Write texts with ids, offsets and what is decoded, which the runtime repeats whenever it loads the table."""
     out.u32(len(SELF_TEST))
     for text in SELF_TEST:
+        (found,) = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).encodings
         out.blob(text)
-        out.numbers(tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
+        out.numbers(found.ids)
+        out.u32(len(found.ids))
+        out.u32(*(place for offset in found.offsets for place in offset))
+        out.blob(tokenizer.backend_tokenizer.decode(found.ids, skip_special_tokens=False))
