@@ -99,6 +99,22 @@ def test_the_python_of_the_readme_runs(desk, model_folder, capsys):
         assert any(not torch.equal(p, before[name]) for name, p in around["model"].named_parameters())
 
 
+def test_the_calls_for_coding_assistants_run(desk):
+    around = {}
+    for snippet in runnable("docs/assistants.md", "python"):
+        exec(snippet, around)
+    assert set(around["answers"][0]) >= {"label", "probabilities"}
+    assert around["recipe"].adversary == Fgm(radius=0.2)
+    assert {"f1", "accuracy"} <= set(around["scores"])
+    assert "verdict" in around["again"].metrics
+
+
+def test_llms_txt_leads_to_pages():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "llms.txt").read_text())
+    assert len(links) > 15
+    assert all((ROOT / link).exists() for link in links)
+
+
 def test_the_snippets_for_a_loop_of_ones_own_run(model_folder):
     """Read from top to bottom, with the names of the ones before."""
     around = loop(model_folder)
