@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from attack.bow import bag_of_words
+from attack.test_corruptions import corrupt
 from saved_models import save_classifier
 from tiny import save_tiny_model
 from toughen.assess.intervals import metric_intervals, metric_points, resampled_metrics
 from toughen.attack import curve, noise_curve
-from toughen.attack.corruptions import GENERAL, SEVERITIES, corrupt
+from toughen.attack.corruptions import GENERAL, SEVERITIES
 from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
 

@@ -160,13 +160,3 @@ CORRUPTIONS: Mapping[str, Corruption] = {corruption.name: corruption for corrupt
 def misspelling_by(lists: WordLists) -> Corruption:
     """Return the corruption "misspelling" that knows real misspellings: word in lower case -> misspellings of it."""
     return Corruption("misspelling", _WORD, partial(_misspell, lists=lists))
-
-
-def corrupt(texts: Sequence[str], name: str, *, severity: int, seed: int) -> list[str]:
-    """Corrupt N texts by the corruption of that name; see `Corruption`.
-
-    Raises:
-        InputError: if there is no such corruption or severity, or it needs what is not installed.
-    """
-    require(name in CORRUPTIONS, "corruption", name, f"must be one of {', '.join(CORRUPTIONS)}")
-    return [CORRUPTIONS[name](text, severity=severity, seed=seed) for text in texts]

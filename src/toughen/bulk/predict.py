@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from rich.console import Console
 from rich.progress import Progress
@@ -24,9 +24,6 @@ from toughen.bulk.source import Source
 from toughen.bulk.work import Counted, Job, Predictor, Worker
 from toughen.errors import InputError
 from toughen.settings import require
-
-if TYPE_CHECKING:
-    from toughen.bulk.source import Source
 
 EngineName = Literal["local", "ray"]
 CHUNK_ROWS = 512

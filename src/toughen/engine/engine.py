@@ -388,8 +388,3 @@ class Engine:
         average = self.average.weights(self._bare)
         # The average is float32; the model may hold its weights in half precision.
         return self._bare, {name: weight.to(types[name]) for name, weight in average.items()}
-
-    @property
-    def takes_unlabelled(self) -> bool:
-        """Whether some term of the recipe needs no label."""
-        return self.objective.label_free or getattr(self.adversary, "label_free", False)
