@@ -73,6 +73,16 @@ def test_a_setting_is_shown_with_its_default_and_its_help(site):
     assert "setting(" not in text
 
 
+def test_every_page_stands_in_the_navigation():
+    """A new page goes into mkdocs.yml, a new decision into its list too."""
+    listed = re.findall(r"[\w./-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
+    assert set(listed) == pages | {"README.md"}
+    assert len(listed) == len(set(listed))
+    decisions = re.findall(r"\]\((\d{4}-[^)]+)\)", (ROOT / "docs/decisions/README.md").read_text())
+    assert sorted(decisions) == sorted(page.name for page in ROOT.glob("docs/decisions/[0-9]*.md"))
+
+
 def test_the_reference_names_all_that_is_public():
     """Every name that a stub exports has its place, once; no place is for a name that is gone."""
     named = [name for page in ROOT.glob("docs/reference/*.md") for name in DIRECTIVE.findall(page.read_text())]
