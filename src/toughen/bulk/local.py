@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from toughen.bulk.work import Chunk, Job, Known, Worker
 from toughen.errors import InputError
+from toughen.machine.cluster import cores
 
 if TYPE_CHECKING:
     from toughen.bulk.source import Source
@@ -105,11 +106,6 @@ class Pool:
         process = _Process(self._job)
         self._running.append(process)
         return process
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Process:

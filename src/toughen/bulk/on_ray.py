@@ -11,16 +11,16 @@ import os
 import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from toughen.bulk.local import Part, cores, unfinished
+from toughen.bulk.local import Part, unfinished
 from toughen.bulk.source import Source
 from toughen.bulk.work import Job, Known, Worker
 from toughen.errors import InputError
+from toughen.machine.cluster import ray_cluster
 
 _BLOCK = 1 << 20  # bytes after which Ray hands on what the reading task has read
 _REFUSED = -1
@@ -38,24 +38,10 @@ def cluster(job: Job, workers: int | None) -> Iterator[Ray]:
     Raises:
         InputError: if Ray is not installed.
     """
-    if find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray, which is not installed: pip install 'toughen[ray]'.")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # by default Ray reports to its makers
-    import ray
-
-    ours = not ray.is_initialized()
-    if ours:
-        alone = not os.environ.get("RAY_ADDRESS")
-        cpus, dashboard = (workers or cores(), False) if alone else (None, None)
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, num_cpus=cpus, include_dashboard=dashboard)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells every plan, and that there is no second bar
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        most = max(1, int(resources.get("CPU", 1)))  # an actor that no CPU is left for would be waited for
+    with ray_cluster(workers) as most:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells every plan, and that there is no second bar
+        # An actor that no CPU is left for would be waited for.
         yield Ray(job, min(workers or most, most))
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 class Ray:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, get_args
 
 from rich.console import Console
 from rich.progress import Progress
@@ -17,15 +16,15 @@ from rich.progress import Progress
 from toughen import __version__
 from toughen.bulk.formats import FORMATS, Format
 from toughen.bulk.identity import model_hash
-from toughen.bulk.local import Alone, Engine, Pool, cores
+from toughen.bulk.local import Alone, Engine, Pool
 from toughen.bulk.on_ray import cluster
 from toughen.bulk.parts import Parts, opened
 from toughen.bulk.source import Source
 from toughen.bulk.work import Counted, Job, Predictor, Worker
 from toughen.errors import InputError
+from toughen.machine.cluster import EngineName, check_engine, cores
 from toughen.settings import require
 
-EngineName = Literal["local", "ray"]
 CHUNK_ROWS = 512
 
 
@@ -120,9 +119,7 @@ def check_target(output: Path, source: Path) -> Format:
 
 @contextmanager
 def _engine(name: str, job: Job, workers: int | None) -> Iterator[Engine]:
-    if name not in get_args(EngineName):
-        raise InputError(f"--engine must be one of {', '.join(get_args(EngineName))}, got {name!r}.")
-    if name == "ray":
+    if check_engine(name) == "ray":
         with cluster(job, workers) as ray:
             yield ray
     elif (workers or cores()) == 1:

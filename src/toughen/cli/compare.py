@@ -14,9 +14,11 @@ from toughen.cli import show
 from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
+from toughen.machine.cluster import check_engine
 from toughen.recipe.shipped import DEFAULT
 
 Metric = Annotated[str | None, typer.Option(metavar="NAME", help="Score that is compared; default f1, or pearson.")]
+Engine = Annotated[str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.")]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, each in a process of its own.")]
 
 
@@ -112,6 +114,7 @@ def ablate(
         float | None, typer.Option(metavar="X", min=0, help="Standard deviation of the score over seeds, if known.")
     ] = None,
     jobs: Jobs = 1,
+    engine: Engine = "local",
     plan: Annotated[bool, typer.Option("--plan", help="Print cost and power of the plan and stop.")] = False,
     fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
@@ -122,7 +125,7 @@ def ablate(
     """
     slots = [slot.strip() for slot in over.split(",") if slot.strip()]
     with show.only_json(as_json):
-        result = _ablate(_recipe(recipe, ctx), slots, output, seeds, design, metric, sd, jobs, plan)
+        result = _ablate(_recipe(recipe, ctx), slots, output, seeds, design, metric, sd, jobs, plan, engine)
     if as_json:
         show.print_json(result)
     fail_on_collapse(fail_if_collapsed, result)
@@ -138,16 +141,20 @@ def _ablate(
     sd: float | None,
     jobs: int,
     only_plan: bool,
+    engine: str,
 ) -> dict[str, Any]:
     from toughen.compare import ablation, ablation_plan, tables  # load torch
 
+    chosen = check_engine(engine)
     asked = ablation.Ablation(ablation_plan.make_plan(recipe, slots, design=design, seeds=seeds), output, metric, sd)
     described = asked.describe()
     for line in tables.plan_lines(described):
         typer.echo(line)
     if only_plan:
         return described
-    result = ablation.ablate(asked, jobs=jobs, say=typer.echo, planned=lambda: show.say_report(output, typer.echo))
+    result = ablation.ablate(
+        asked, jobs=jobs, say=typer.echo, planned=lambda: show.say_report(output, typer.echo), engine=chosen
+    )
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
     for line in said_beside(result):
@@ -184,6 +191,7 @@ def search(
         str | None, typer.Option(metavar="URL", help="Optuna's storage; default SQLite in the output folder.")
     ] = None,
     study: Annotated[str, typer.Option(metavar="NAME", help="Name of the study in the storage.")] = "toughen",
+    engine: Engine = "local",
     fail_if_collapsed: FailIfCollapsed = False,
     as_json: AsJson = False,
 ) -> None:
@@ -198,6 +206,11 @@ def search(
         base = _recipe(recipe, ctx)
         wanted = searches.Search(
             base, make_space(base, [*(read_space(space) if space else ()), *(over or ())]), output, storage, study
+        )
+        result = searches.search(wanted, trials=trials, say=typer.echo, engine=check_engine(engine))
+        best = result["best"]
+        typer.echo(
+            f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
         )
         result = searches.search(wanted, trials=trials, say=typer.echo)
         for line in said_beside(result):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toughen.compare.ablation_plan import Plan, power_of
+from toughen.compare.on_ray import trainings_on
 from toughen.compare.outcome import outcome
 from toughen.compare.paired import Paired, measured_by, results
 from toughen.compare.pool import Job, run_jobs
@@ -16,6 +17,7 @@ from toughen.compare.tables import ablation_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
 from toughen.files.manifest import MANIFEST, seal
+from toughen.machine.cluster import EngineName
 from toughen.recipe.recipe import as_tree, paths_of
 from toughen.runs.folder import METRICS
 from toughen.runs.writer import refuse_input_inside, sole_writer
@@ -85,7 +87,12 @@ def _setting_name(key: str) -> str:
 
 
 def ablate(
-    ablation: Ablation, *, jobs: int = 1, say: Say = print, planned: Callable[[], object] | None = None
+    ablation: Ablation,
+    *,
+    jobs: int = 1,
+    say: Say = print,
+    planned: Callable[[], object] | None = None,
+    engine: EngineName = "local",
 ) -> dict[str, Any]:
     """Make the runs that are missing and write the table.
 
@@ -93,9 +100,10 @@ def ablate(
 
     Args:
         ablation: what to do, and where.
-        jobs: processes at a time.
+        jobs: trainings at a time.
         say: shown the progress, line by line.
         planned: called when plan.json is written, before the first run.
+        engine: where runs are trained: here, or by Ray on a cluster.
 
     Returns:
         What ``ablation.json`` holds.
@@ -113,7 +121,9 @@ def ablate(
         write_json(ablation.folder / PLAN, described)
         if planned is not None:
             planned()
-        failed = run_jobs(ablation.jobs(), jobs, done=_Progress(ablation, described, jobs, say))
+        with trainings_on(engine, jobs) as start:
+            progress = _Progress(ablation, described, jobs, say)
+            failed = run_jobs(ablation.jobs(), jobs, done=progress, start=start)
         result = summarise(ablation) | {"failed": failed}
         write_json(ablation.folder / RESULT, result)
 

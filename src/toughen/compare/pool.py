@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from toughen.compare.worker import WITHOUT_TEST
 from toughen.errors import InputError
 from toughen.files import write_whole
+from toughen.machine.cluster import cores
 from toughen.runs.folder import is_complete
 
 _POLL_S = 0.2
@@ -49,22 +50,41 @@ class Job:
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
+class Training(Protocol):
+    """A job that is being trained, here or elsewhere.
+
+    Attributes:
+        job: what is trained.
+    """
+
+    job: Job
+
+    @property
+    def seconds(self) -> float:
+        """How long it has worked, or had when it ended."""
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it works."""
+
+    def stop(self) -> None:
+        """End it at once; what it has saved stays."""
+
+
+Start = Callable[[Job, int], Training]
+"""Starts a job; the number says how many share the cores."""
+
+
 class Worker:
-    """A process that trains one job; it dies with this one.
+    """A process on this machine that trains one job; it dies with this one.
 
     Attributes:
         job: what it trains.
-        started: when, in seconds of ``time.monotonic``.
     """
 
     def __init__(self, job: Job, jobs: int = 1) -> None:
         """Start the process; ``jobs`` share the cores."""
-        self.job, self.started = job, time.monotonic()
-        recipe = job.folder.with_name(f"{job.folder.name}.yaml")
-        recipe.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(recipe, lambda part: part.write_text(job.recipe, encoding="utf-8"))
-        command = [sys.executable, "-m", "toughen.compare.worker", str(job.folder), str(recipe)]
-        command += [WITHOUT_TEST] if job.without_test else []
+        self.job, self._started = job, time.monotonic()
+        command = command_of(job)
         with job.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(jobs)
@@ -73,6 +93,11 @@ class Worker:
     def poll(self) -> int | None:
         """Return the exit status, None while it works."""
         return self._process.poll()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it was started."""
+        return time.monotonic() - self._started
 
     @property
     def pid(self) -> int:
@@ -86,28 +111,44 @@ class Worker:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    def last_words(self) -> str:
-        """Return the last line of its log."""
-        lines = self.job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+
+def command_of(job: Job) -> list[str]:
+    """Write the job's recipe beside its folder and return the command that trains it."""
+    recipe = job.folder.with_name(f"{job.folder.name}.yaml")
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(recipe, lambda part: part.write_text(job.recipe, encoding="utf-8"))
+    command = [sys.executable, "-m", "toughen.compare.worker", str(job.folder), str(recipe)]
+    return [*command, WITHOUT_TEST] if job.without_test else command
+
+
+def last_words(job: Job) -> str:
+    """Return the last line of a job's log."""
+    text = job.log.read_text(encoding="utf-8", errors="replace") if job.log.exists() else ""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def _environment(jobs: int) -> dict[str, str]:
     """Divide the cores among the processes, unless the user has said how many threads each gets."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {_THREADS: str(max(1, cores // jobs)), **os.environ}
+    return {_THREADS: str(max(1, cores() // jobs)), **os.environ}
 
 
 def run_jobs(
-    jobs: Sequence[Job], at_once: int, *, done: Callable[[Job, float], Any], until: float = math.inf
+    jobs: Sequence[Job],
+    at_once: int,
+    *,
+    done: Callable[[Job, float], Any],
+    until: float = math.inf,
+    start: Start = Worker,
 ) -> dict[str, str]:
     """Train every job that has not finished.
 
     Args:
         jobs: in the order in which they are started.
-        at_once: processes at a time.
+        at_once: how many at a time.
         done: called with each job that finished and its seconds.
         until: when to stop, in seconds of ``time.monotonic``; what a training has saved by then stays.
+        start: starts one.
 
     Returns:
         {name: last line of the log} of the jobs that failed; the others are not held up.
@@ -117,33 +158,33 @@ def run_jobs(
     """
     waiting = [job for job in jobs if not job.finished]
     failed: dict[str, str] = {}
-    with _workers() as working:
+    with _trainings() as working:
         while (waiting or working) and time.monotonic() < until:
             while waiting and len(working) < at_once:
-                working.append(Worker(waiting.pop(0), min(at_once, len(jobs))))
+                working.append(start(waiting.pop(0), min(at_once, len(jobs))))
             time.sleep(_POLL_S)
-            for worker in [w for w in working if w.poll() is not None]:
-                _settle(worker, failed, done)
-                working.remove(worker)
+            for training in [one for one in working if one.poll() is not None]:
+                _settle(training, failed, done)
+                working.remove(training)
     return failed
 
 
-def _settle(worker: Worker, failed: dict[str, str], done: Callable[[Job, float], Any]) -> None:
-    status, seconds = worker.poll(), time.monotonic() - worker.started
-    worker.stop()
+def _settle(training: Training, failed: dict[str, str], done: Callable[[Job, float], Any]) -> None:
+    job, status, seconds = training.job, training.poll(), training.seconds
+    training.stop()
     if status == 2:
-        raise InputError(f"{worker.job.name}: {worker.last_words()}")
-    if status == 0 and worker.job.finished:
-        done(worker.job, seconds)
+        raise InputError(f"{job.name}: {last_words(job)}")
+    if status == 0 and job.finished:
+        done(job, seconds)
     else:
-        failed[worker.job.name] = f"{worker.last_words()} (exit status {status}; see {worker.job.log})"
+        failed[job.name] = f"{last_words(job)} (exit status {status}; see {job.log})"
 
 
 @contextmanager
-def _workers() -> Iterator[list[Worker]]:
-    working: list[Worker] = []
+def _trainings() -> Iterator[list[Training]]:
+    working: list[Training] = []
     try:
         yield working
     finally:
-        for worker in working:
-            worker.stop()
+        for training in working:
+            training.stop()

@@ -17,14 +17,16 @@ import numpy as np
 
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.definition import POSITIVE_CLASS, positive_class
+from toughen.compare.on_ray import trainings_on
 from toughen.compare.outcome import search_outcome
-from toughen.compare.pool import Job, Worker
+from toughen.compare.pool import Job, Start, last_words
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located, splits_without_test
 from toughen.compare.worker import alone
 from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.machine.cluster import EngineName
 from toughen.recipe.recipe import as_tree, dump, load_recipe, paths_of
 from toughen.runs.folder import METRICS
 from toughen.runs.writer import refuse_input_inside
@@ -66,7 +68,7 @@ class Search:
         return self.folder / TRIALS / f"trial-{number}"
 
 
-def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
+def search(wanted: Search, *, trials: int, say: Say = print, engine: EngineName = "local") -> dict[str, Any]:
     """Try settings until the study has so many finished trials, and write the best recipe.
 
     Trials that an earlier process left unfinished in this folder go on from their last checkpoint. Several processes
@@ -76,12 +78,13 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
         wanted: what to search.
         trials: finished ones in all, those pruned and those that failed among them.
         say: shown the progress, line by line.
+        engine: where trials are trained: here, or by Ray on a cluster.
 
     Returns:
         What ``search.json`` holds; see ``docs/ablate.md``.
 
     Raises:
-        InputError: if Optuna is missing, the study searches something else, or no trial could be finished.
+        InputError: if Optuna or Ray is missing, the study searches something else, or no trial could be finished.
     """
     optuna = _optuna()
     if trials < 1:
@@ -90,11 +93,12 @@ def search(wanted: Search, *, trials: int, say: Say = print) -> dict[str, Any]:
     refuse_input_inside(wanted.folder, paths_of(wanted.recipe))
     wanted.folder.mkdir(parents=True, exist_ok=True)
     study = _study(optuna, wanted, metric)
-    tried = _Trials(optuna, study, wanted, metric, say)
-    for number in tried.abandoned():
-        tried.go_on(number)
-    while tried.finished() + tried.in_work() < trials:
-        tried.start()
+    with trainings_on(engine, 1) as start:
+        tried = _Trials(optuna, study, wanted, metric, say, start)
+        for number in tried.abandoned():
+            tried.go_on(number)
+        while tried.finished() + tried.in_work() < trials:
+            tried.start()
     result = _summary(optuna, study, wanted, metric) | {POSITIVE_CLASS: positive}
     result |= search_outcome(result, wanted.folder / BEST, _baselines(wanted, result["best"]))
     write_json(wanted.folder / RESULT, result)
@@ -155,8 +159,9 @@ def _study(optuna: Any, wanted: Search, metric: str) -> Any:
 class _Trials:
     """The trials of one study that this process makes."""
 
-    def __init__(self, optuna: Any, study: Any, wanted: Search, metric: str, say: Say) -> None:
+    def __init__(self, optuna: Any, study: Any, wanted: Search, metric: str, say: Say, start: Start) -> None:
         self._optuna, self._study, self._wanted, self._metric, self._say = optuna, study, wanted, metric, say
+        self._start_training = start
         self._states = optuna.trial.TrialState
 
     def finished(self) -> int:
@@ -224,17 +229,17 @@ class _Trials:
         """Train, reporting each evaluation; stop where the pruner gives up."""
         folder = self._wanted.trial_folder(trial.number)
         job = Job(f"trial {trial.number}", folder, dump(recipe), without_test=True)
-        worker = Worker(job)
+        training = self._start_training(job, 1)
         try:
-            while worker.poll() is None:
+            while training.poll() is None:
                 time.sleep(_POLL_S)
                 if self._hopeless(trial, folder):
                     return None, self._states.PRUNED
         finally:
-            status = worker.poll()
-            worker.stop()
+            status = training.poll()
+            training.stop()
         if status != 0 or not job.finished:
-            raise InputError(f"{worker.last_words()} (exit status {status}; see {job.log})")
+            raise InputError(f"{last_words(job)} (exit status {status}; see {job.log})")
         self._hopeless(trial, folder)
         if read_json(folder / METRICS).get("collapsed"):
             # Without a value it cannot be the best; the sampler ranks it below every finished trial.
