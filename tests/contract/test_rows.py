@@ -136,6 +136,24 @@ def test_rows_of_weight_0_change_nothing(combination):
     assert distance(bench.gradients(filled), alone) > 1e-4, "canary: with a weight the rows do count"
 
 
+@pytest.mark.parametrize(
+    "combination", [combination for combination in COMBINATIONS if combination.task == "single-label"], ids=str
+)
+def test_probabilities_stand_for_their_classes(combination):
+    """Certain ones give the gradients of class ids; others their own, the same in micro-batches as in one batch."""
+    bench = Bench(*combination)
+    ids = pick(FIRST["single-label"], range(6))
+    certain = ids | {"labels": torch.eye(3, dtype=torch.float64)[ids["labels"]]}
+    hard = bench.gradients(ids)
+    assert distance(bench.gradients(certain), hard) < EXACT
+    unsure = ids | {"labels": 0.7 * certain["labels"] + 0.1}
+    soft = bench.gradients(unsure)
+    assert distance(soft, hard) > 1e-5, "canary: the probabilities matter"
+    if not combination.spans_rows:
+        split = bench.gradients(*cut(unsure, (3, 1, 2)), examples=total(ids), labelled=total(ids))
+        assert distance(split, soft) < EXACT
+
+
 WEIGHTS = torch.tensor([0.5, 3.0, 1.25, 0.1], dtype=torch.float64)
 
 

@@ -27,7 +27,10 @@ def test_a_column_of_labels_trains_as_a_row_of_them(task, labels):
 
 REFUSED = {
     "numbers as classes": ("single-label", torch.tensor([0.0, 1.0]), 2, "regression"),
-    "several as one": ("single-label", torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2, "multi-label"),
+    "several as one": ("single-label", torch.tensor([[0.0, 1.0], [1.0, 1.0]]), 2, "row 1 holds 1, 1, "),
+    "a sum below 1": ("single-label", torch.tensor([[0.3, 0.3], [0.0, 1.0]]), 2, "row 0 holds 0.3, 0.3"),
+    "a negative probability": ("single-label", torch.tensor([[1.5, -0.5]]), 2, "not negative and sum to 1"),
+    "probabilities of other classes": ("single-label", torch.tensor([[0.5, 0.5, 0.0]]), 2, "a probability for each"),
     "two ids per text": ("single-label", torch.tensor([[0, 1], [1, 0]]), 2, "one label per text"),
     "one as several": ("multi-label", torch.tensor([0, 1]), 2, "[B, K]"),
     "another number of labels": ("multi-label", torch.zeros(2, 3), 2, "2 labels"),
@@ -47,7 +50,7 @@ def test_labels_that_do_not_fit_are_refused_by_shape_and_kind(task, labels, clas
 
 def test_what_fits_passes_untouched():
     for task, labels in {
-        "single-label": torch.tensor([0, 1]),
+        "single-label": torch.tensor([[0.2, 0.3, 0.5], [-100.0, -100.0, -100.0]]),
         "multi-label": torch.zeros(2, 3),
         "regression": torch.zeros(2),
         "tokens": torch.zeros(2, 5, dtype=torch.long),

@@ -182,9 +182,10 @@ class Engine:
         """Add the gradient of sum_i w_i loss_i / examples to the parameters' ``.grad``.
 
         Args:
-            batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` ([B] class ids, -100: no label; [B, K]
-                0 or 1, -100: none; [B] numbers, NaN: none; [B, T] class ids, -100: no word), other model inputs, and
-                optionally ``weight`` [B] (0 leaves a row out); or these tensors in the order of ``columns``.
+            batch: ``input_ids`` [B, T], ``attention_mask`` [B, T], ``labels`` ([B] class ids or [B, K]
+                probabilities of the classes, -100: no label; [B, K] 0 or 1 of several labels, -100: none; [B] numbers,
+                NaN: none; [B, T] class ids, -100: no word), other model inputs, and optionally
+                ``weight`` [B] (0 leaves a row out); or these tensors in the order of ``columns``.
             examples: rows (for tokens: labelled words) of the whole optimiser step (all its micro-batches; under DDP
                 the mean over processes); default: those of this batch.
             labelled: those of them with a label; default: the share that has one in this batch.

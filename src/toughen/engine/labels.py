@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from toughen.engine.likelihood import IGNORED
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
+SUM_TOLERANCE = 1e-3
+"""By how much probabilities may miss a sum of 1: those of half precision do."""
 _EXPECTED: dict[TaskName, str] = {
-    "single-label": "[B] class ids, whole numbers",
+    "single-label": "[B] class ids, whole numbers, or [B, K] probabilities of the K classes",
     "multi-label": "[B, K], 0 or 1 for each of the K labels",
     "regression": "[B] numbers, one per text",
     "tokens": "[B, T] class ids, whole numbers, -100 where there is none",
@@ -47,9 +50,10 @@ def with_fitting_labels(batch: Mapping[str, Tensor], task: TaskName, classes: in
 def _misfit(labels: Tensor, task: TaskName, classes: int | None) -> str:
     """Return what to do about labels that do not fit, or nothing."""
     whole = not (labels.is_floating_point() or labels.is_complex())
+    if task == "single-label" and labels.is_floating_point() and labels.ndim == 2:
+        return _misfit_of_probabilities(labels, classes)
     if task in ("single-label", "tokens") and not whole:
-        several = labels.ndim == 2 and task == "single-label"
-        return "name the task: multi-label." if several else "give whole numbers, or name the task: regression."
+        return "give whole numbers, or name the task: regression."
     dimensions = 2 if task in ("multi-label", "tokens") else 1
     if labels.ndim != dimensions:
         if task == "regression" and labels.ndim == 2:
@@ -60,6 +64,23 @@ def _misfit(labels: Tensor, task: TaskName, classes: int | None) -> str:
     if task == "regression" and classes not in (None, 1):
         return f"the model answers with {classes} numbers per text (num_labels); make it with num_labels=1."
     return ""
+
+
+def _misfit_of_probabilities(labels: Tensor, classes: int | None) -> str:
+    if classes is not None and labels.shape[1] != classes:
+        return f"the model has {classes} labels (num_labels); give a probability for each."
+    if labels.device.type != "cpu":  # a GPU would be waited for
+        return ""
+    given = (labels != IGNORED).any(1)
+    wrong = given & ((labels.sum(1) - 1).abs().gt(SUM_TOLERANCE) | labels.lt(0).any(1) | labels.isnan().any(1))
+    if not bool(wrong.any()):
+        return ""
+    row = int(wrong.int().argmax())
+    values = ", ".join(f"{value:.4g}" for value in labels[row, :6].tolist()) + (", ..." if labels.shape[1] > 6 else "")
+    return (
+        f"row {row} holds {values}, and probabilities are not negative and sum to 1: divide votes by their number, or "
+        "name the task: multi-label."
+    )
 
 
 def are_multi_hot(label: Any, classes: int) -> bool:

@@ -97,12 +97,18 @@ class Likelihood:
 
 
 class SingleLabel(Likelihood):
-    """One class per row: soft-max. logits [B, K], labels [B] class ids."""
+    """One class per row: soft-max. logits [B, K], labels [B] class ids or [B, K] probabilities of the classes.
+
+    The loss of a row of probabilities is the mean of the losses of the classes, each weighted by its probability; its
+    class, where one is counted, is the likeliest.
+    """
 
     task = "single-label"
 
     def loss(self, logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
         """See :class:`toughen.engine.objectives.CrossEntropy`."""
+        if labels.dim() == 2:
+            return soft_loss(logits, labels, objective) * self.known(labels)
         smoothing = objective.label_smoothing
         loss = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
         known = labels.clamp(min=0)
@@ -121,16 +127,20 @@ class SingleLabel(Likelihood):
         return symmetric_kl(first, second)
 
     def known(self, labels: Tensor) -> Tensor:
-        """See :class:`Likelihood`."""
-        return labels != IGNORED
+        """See :class:`Likelihood`; a row of probabilities without a label is -100 in every class."""
+        return (labels if labels.dim() == 1 else labels[:, 0]) != IGNORED
 
     def hits(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """See :class:`Likelihood`."""
-        return self.right(logits, labels), labels
+        return self.right(logits, labels), self.classes(labels)
 
     def right(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :class:`Likelihood`."""
-        return logits.argmax(-1) == labels
+        return logits.argmax(-1) == self.classes(labels)
+
+    def classes(self, labels: Tensor) -> Tensor:
+        """Return class ids [B], of probabilities the likeliest; -100 where there is no label."""
+        return labels if labels.dim() == 1 else labels.argmax(-1).masked_fill(~self.known(labels), IGNORED)
 
     def same(self, first: Tensor, second: Tensor) -> Tensor:
         """See :class:`Likelihood`."""
@@ -278,6 +288,22 @@ class Target:
     def symmetric_kl(self, first: Tensor, second: Tensor) -> Tensor:
         """Return KL(first || second) + KL(second || first) of each row, [B]; gradient through both."""
         return self.likelihood.symmetric_kl(first, second, self.labels)
+
+
+def soft_loss(logits: Tensor, labels: Tensor, objective: LossSettings) -> Tensor:
+    """Return the mean of the losses of every class, weighted by the row's probabilities: [B].
+
+    Args:
+        logits: [B, K].
+        labels: [B, K] probabilities.
+        objective: what the loss of one class is.
+    """
+    log_p, smoothing = logits.log_softmax(-1), objective.label_smoothing
+    losses = -((1 - smoothing) * log_p + smoothing * log_p.mean(-1, keepdim=True))
+    if objective.focal_gamma:
+        losses = losses * focus(1 - log_p.exp(), objective.focal_gamma)
+    weights = objective.weights_like(losses)
+    return (labels.to(losses.dtype) * (losses if weights is None else losses * weights)).sum(-1)
 
 
 def focus(wrong: Tensor, gamma: float) -> Tensor:

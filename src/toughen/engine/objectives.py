@@ -22,6 +22,7 @@ class CrossEntropy:
     """Cross-entropy of the task's own likelihood, with label smoothing, class weights, focus and dropout samples.
 
     One class per text or per word: L_i = -w_y (1 - p_y)^gamma sum_c q_c log p_c, with q = (1-s) onehot(y) + s/K.
+    A row that has a probability r_y of each class in place of its class: sum_y r_y L_i(y).
     Several classes per text: binary cross-entropy, mean over classes. A number per text: squared error.
 
     Sources: label smoothing, Szegedy et al., "Rethinking the Inception Architecture" (1512.00567). Focal loss, Lin et
@@ -76,7 +77,7 @@ class CrossEntropy:
 
         Args:
             logits: [B, K], float32 or wider.
-            labels: [B] class ids; ``IGNORED`` rows get exactly 0.
+            labels: [B] class ids, or [B, K] probabilities of the classes; ``IGNORED`` rows get exactly 0.
 
         Returns:
             [B], at least 0.

@@ -11,6 +11,7 @@ from transformers.trainer_utils import TrainOutput
 
 from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
+from toughen.engine.objectives import CrossEntropy
 from toughen.engine.weight_average import WeightAverage
 from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint_soup import Candidates
@@ -61,6 +62,18 @@ class EngineTrainer(Trainer):
         precision: Precision = "bf16" if self.args.bf16 else "fp32"
         with full_speed(precision, self.memory, self.cpu_kernels):
             return super().train(*args, **kwargs)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the loss of an evaluation: the model's own, or of probabilities, which it cannot read, the task's."""
+        labels = inputs.get("labels")
+        soft = labels is not None and labels.dim() == 2 and labels.is_floating_point()
+        if not soft or self.the_engine().likelihood.task != "single-label":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        output = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        loss = CrossEntropy().task(output.logits.float(), labels).mean()
+        return (loss, output) if return_outputs else loss
 
     @property
     def memory(self) -> Memory:

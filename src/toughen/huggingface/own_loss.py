@@ -57,6 +57,8 @@ def compare_losses(trainer: Trainer, engine: Engine, batch: Mapping[str, Tensor]
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if not bool(likelihood.known(labels).all()):
         return
+    if likelihood.task == "single-label" and labels.dim() == 2:
+        labels = batch["labels"] = labels.argmax(-1)  # the model's own loss reads numbers per class as several labels
     training = model.training
     model.eval()
     try:
