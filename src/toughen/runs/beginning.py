@@ -58,6 +58,13 @@ def is_longer(begun: Recipe, asked: Recipe) -> bool:
     return now.epochs == before.epochs and now.max_steps > before.max_steps
 
 
+def is_divided_otherwise(begun: Recipe, asked: Recipe) -> bool:
+    """Whether a recipe differs from another in the size and the number of a step's micro-batches alone."""
+    before, now = begun.training, asked.training
+    alike = replace(now, batch_size=before.batch_size, accumulation=before.accumulation)
+    return asked != begun and replace(asked, training=alike) == begun
+
+
 def _is_prolonged(folder: Path, recipe: Recipe) -> bool:
     """Say whether the run there is to go on for longer than it was begun for.
 
@@ -71,6 +78,8 @@ def _is_prolonged(folder: Path, recipe: Recipe) -> bool:
         if what is not None:
             raise InputError(f"{folder} is {what}, which cannot be prolonged; train a new one in another --output.")
         return True
+    if is_divided_otherwise(begun, asked) and not (folder / METRICS).exists():
+        return False  # its checkpoint says whether the steps keep their rows
     before, now = dump(begun).splitlines(), dump(asked).splitlines()
     changed = [line.strip() for line in now if line not in before]
     if begun != asked:
@@ -99,20 +108,27 @@ def start_folder(
         before: writes the other files that a run begins with.
     """
     if keep and (folder / RECIPE).exists():
-        if is_longer(load_recipe(folder / RECIPE), recipe):
-            _reopen(folder, dump(recipe))
+        begun = load_recipe(folder / RECIPE)
+        if is_longer(begun, recipe):
+            _reopen(folder, recipe)
+        elif is_divided_otherwise(begun, recipe):
+            _write_recipe(folder, recipe)
         return
     folder = cleared(folder)
     if before is not None:
         before(folder)
     if probe:
         write_json(folder / PROBE, probe)
+    _write_recipe(folder, recipe)
+
+
+def _write_recipe(folder: Path, recipe: Recipe) -> None:
     write_whole(folder / RECIPE, lambda part: part.write_text(dump(recipe), encoding="utf-8"))
 
 
-def _reopen(folder: Path, recipe: str) -> None:
+def _reopen(folder: Path, recipe: Recipe) -> None:
     """Make a finished run an unfinished one that goes on: what speaks of its model goes, its checkpoints stay."""
     for name in (MANIFEST, METRICS, ABSTENTION):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / MODEL, ignore_errors=True)
-    write_whole(folder / RECIPE, lambda part: part.write_text(recipe, encoding="utf-8"))
+    _write_recipe(folder, recipe)

@@ -30,8 +30,8 @@ from toughen.recipe.recipe import load_recipe
 from toughen.report.write import after_training
 from toughen.runs.folder import HASHES, METRICS, MISTAKES, MODEL, PROBE, RECIPE
 from toughen.training import build_trainer, fresh
+from toughen.training.going_on import check_going_on
 from toughen.training.probe import probe
-from toughen.training.prolong import check_prolonged
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +73,8 @@ def train_one(
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with quiet_libraries():
         recipe, probed = _continue_recipe(recipe, folder) if resume else (recipe, None)
-        if probed is not None and (prolonged := check_prolonged(recipe, folder)):
-            say(prolonged)
+        if probed is not None and (otherwise := check_going_on(recipe, folder)):
+            say(otherwise)
         if probed is None:
             recipe, probed = from_main_process(partial(probe, recipe, splits, say))
         pairs = "text_pair" in splits.train.column_names

@@ -1,4 +1,4 @@
-"""A finished run goes on for more epochs, from its last checkpoint; what that means is said, or it is refused."""
+"""A run goes on for more epochs, or with a step's rows in other batches; what that means is said, or it is refused."""
 
 import json
 import shutil
@@ -130,3 +130,30 @@ def test_a_prolonged_run_that_is_killed_goes_on(copied, monkeypatch):
     with pytest.raises(InputError, match="has not finished"):
         toughen.Run.open(copied)
     assert toughen.train(output=copied, resume=True, quiet=True).metrics["train"]["epochs"] == 3
+
+
+@pytest.fixture
+def halfway(copied):
+    """The run as it was after its first epoch of two."""
+    newest = max((copied / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    shutil.rmtree(newest)
+    shutil.rmtree(copied / "model")
+    for name in ("metrics.json", "manifest.json"):
+        (copied / name).unlink()
+    return copied
+
+
+def test_a_step_may_be_divided_otherwise(halfway, steady, capsys):
+    """As on half as many processes, each of which then takes two micro-batches a step."""
+    run = toughen.train(output=halfway, resume=True, training={"batch_size": 4, "accumulation": 2})
+    said = " ".join(capsys.readouterr().err.split())
+    assert "goes on with its steps of 8 rows as 4 x 2 x 1 (batch size x accumulation x processes)" in said
+    assert run.metrics["train"]["steps"] == toughen.Run.open(steady).metrics["train"]["steps"]
+    assert (run.recipe.training.batch_size, run.recipe.training.accumulation) == (4, 2)
+
+
+def test_steps_of_other_rows_are_refused_and_a_finished_run_is_divided_no_more(halfway, steady):
+    with pytest.raises(InputError, match=r"steps of 8 rows, and 4 x 1 x 1 .* would make 4; let them be as many"):
+        toughen.train(output=halfway, resume=True, training={"batch_size": 4})
+    with pytest.raises(InputError, match="another recipe"):
+        toughen.train(output=steady, resume=True, training={"batch_size": 4, "accumulation": 2})

@@ -1,7 +1,8 @@
-"""A finished run that goes on for more epochs: whether it can, and what becomes of its schedule."""
+"""A run that goes on otherwise than it was begun: for more epochs, or with other batches that make up a step."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from toughen.engine.averages import Swa
@@ -9,21 +10,24 @@ from toughen.errors import InputError
 from toughen.huggingface.checkpoint import last_complete, read_state
 from toughen.recipe.recipe import Recipe, load_recipe
 from toughen.recipe.training import Training
-from toughen.runs.beginning import is_longer
+from toughen.runs.beginning import is_divided_otherwise, is_longer
 from toughen.runs.folder import METRICS, RECIPE
 
 
-def check_prolonged(recipe: Recipe, folder: Path) -> str | None:
-    """Say how a run goes on for longer than it was begun for; None where it does not.
+def check_going_on(recipe: Recipe, folder: Path) -> str | None:
+    """Say how a run goes on otherwise than it was begun; None where it goes on as it was.
 
     Args:
         recipe: as it is to be now.
         folder: of the run.
 
     Raises:
-        InputError: if there is nothing to go on from, or more epochs would change nothing or mean something else.
+        InputError: if there is nothing to go on from, if more epochs would change nothing or mean something else, or if
+            steps would have another number of rows.
     """
     begun = load_recipe(folder / RECIPE)
+    if is_divided_otherwise(begun, recipe):
+        return _check_rows(recipe.training, folder)
     if not is_longer(begun, recipe):
         return None
     last = last_complete(folder / "checkpoints")
@@ -42,6 +46,23 @@ def check_prolonged(recipe: Recipe, folder: Path) -> str | None:
             "middle of it; train a new one."
         )
     return _how(begun.training, recipe.training)
+
+
+def _check_rows(training: Training, folder: Path) -> str | None:
+    last = last_complete(folder / "checkpoints")
+    if last is None:  # it begins again
+        return None
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    now = training.batch_size * training.accumulation * processes
+    before = (read_state(Path(last)) or {}).get("rows_per_step")
+    divided = f"{training.batch_size} x {training.accumulation} x {processes} (batch size x accumulation x processes)"
+    if now != before:
+        known = "an unknown number of" if before is None else before
+        raise InputError(
+            f"the run in {folder} makes steps of {known} rows, and {divided} would make {now}; let them be as many, or "
+            "choose another --output."
+        )
+    return f"the run goes on with its steps of {now} rows as {divided}; in this epoch some rows may come twice."
 
 
 def _how(begun: Training, now: Training) -> str:
