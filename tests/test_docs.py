@@ -109,6 +109,16 @@ def test_the_calls_for_coding_assistants_run(desk):
     assert "verdict" in around["again"].metrics
 
 
+def test_troubleshooting_quotes_what_is_printed():
+    """Each piece of the first column stands in a message of the source."""
+    printed = "".join(path.read_text() for path in sorted((ROOT / "src/toughen").rglob("*.py")))
+    printed = re.sub(r'"\s*\n\s*f?"', "", printed)
+    rows = table_rows((ROOT / "docs/troubleshooting.md").read_text(), "you see")
+    pieces = [piece for row in rows for piece in re.findall(r"`([^`]+)`", row[0])]
+    assert len(pieces) > 12
+    assert not [piece for piece in pieces if piece not in printed]
+
+
 def test_llms_txt_leads_to_pages():
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "llms.txt").read_text())
     assert len(links) > 15
