@@ -51,7 +51,7 @@ class FakeRun:
 
 def asked(**given) -> dict:
     """Return the arguments of `toughen.train` in a call with nothing but these."""
-    options = ("folds", "submit", "pseudo_label", "min_confidence")
+    options = ("folds", "submit", "id_column", "pseudo_label", "min_confidence")
     return dict.fromkeys(options) | {"resume": False, "overwrite": False} | given
 
 
@@ -138,9 +138,28 @@ def test_resume_goes_on_with_the_runs_own_recipe(calls, tmp_path):
 
 
 def test_folds_and_a_teacher_are_passed_on(calls, tmp_path):
-    flags = ["--folds", "5", "--group", "author", "--submit", "new.csv", "--pseudo-label", "r", "--min-confidence=0.8"]
+    flags = [
+        "--folds",
+        "5",
+        "--group",
+        "author",
+        "--submit",
+        "new.csv",
+        "--id-column",
+        "key",
+        "--pseudo-label",
+        "r",
+        "--min-confidence=0.8",
+    ]
     assert main(["train", "plain", "--data", "d", "--output", str(tmp_path), *flags]) == 0
-    given = {"folds": 5, "submit": "new.csv", "pseudo_label": "r", "min_confidence": 0.8, "output": tmp_path}
+    given = {
+        "folds": 5,
+        "submit": "new.csv",
+        "id_column": "key",
+        "pseudo_label": "r",
+        "min_confidence": 0.8,
+        "output": tmp_path,
+    }
     assert trained(calls) == asked(recipe=load_recipe("plain", {"data": "d", "data.group": "author"}), **given)
 
 
@@ -276,9 +295,10 @@ def test_predict_writes_what_toughen_reads(suffix, tmp_path, calls, predict, cap
     assert json.loads(capsys.readouterr().out) == {"output": str(output), "rows": len(TEXTS)}
     asked = calls[-1][1]
     assert [text.strip() for text in asked] == [text.strip() for text in TEXTS]
-    assert list(load_texts(str(output), text="text")["text"]) == asked
+    assert list(load_texts(str(output), text="review")["text"]) == asked
     rows = read_back(output)
-    assert list(rows[0]) == ["text", "label", "score", "probability_bad", "probability_good"]
+    assert list(rows[0]) == ["id", "review", "label", "score", "probability_bad", "probability_good"]
+    assert [row["id"] for row in rows] == [str(number) for number in range(len(TEXTS))]
     assert {(row["label"], float(row["score"]), float(row["probability_bad"])) for row in rows} == {
         ("good", 0.1 + 0.2, 1 - (0.1 + 0.2))
     }

@@ -71,7 +71,7 @@ class Member:
 
     model = tokenizer = None
     label_names, max_length, truncation, overlap, pairs = ("a", "b"), 8, "head", 0, None
-    temperature = abstention = None
+    temperature = abstention = columns = None
 
     def __init__(self, task, answer, thresholds=None):
         self.task, self.answer, self.thresholds = task, answer, thresholds

@@ -107,6 +107,7 @@ def labelled(
     if not _READY.issubset(getattr(data, "column_names", ())):
         data = load_labelled(
             data,
+            known=getattr(classifier, "columns", None),
             text=columns.get("text"),
             text_pair=columns.get("text_pair"),
             label=columns.get("label"),

@@ -66,7 +66,7 @@ def predict_folder(
         abstain: write no label where the model abstains; the probabilities stay.
 
     Returns:
-        The number of rows; they stand in the source's order, in columns text (and text_pair) and these: single-label
+        The number of rows; they stand in the source's order, with all of its columns and then these: single-label
         label, score (the label's probability) and probability_<label> for each class, before them abstained and
         label_set where `toughen abstain` fitted them; multi-label labels and
         probability_<label>; regression score; tokens tags, one per word of text. Several labels, words and tags are

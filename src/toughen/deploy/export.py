@@ -250,7 +250,8 @@ def _validation(run: FinishedRun, classifier: Classifier, data: object, *, neede
     """Return labelled rows, at most `_MOST_TEXTS`; None where there are none and none are needed."""
     if data is not None:
         names, task, pairs = classifier.label_names, classifier.task, classifier.pairs
-        found = load_labelled(data, split="validation", label_names=names, task=task, pairs=pairs)
+        known = classifier.columns
+        found = load_labelled(data, split="validation", label_names=names, task=task, pairs=pairs, known=known)
     elif not run.recipe.data.source or run.folds is not None:
         found = None
     else:
