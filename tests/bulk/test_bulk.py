@@ -308,7 +308,7 @@ def test_pairs_are_answered(pretrained, tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     predict_folder(folder, tmp_path / "in.jsonl", tmp_path / "out.parquet", workers=1, chunk_rows=16)
     found = read_back(tmp_path / "out.parquet")
-    assert [(row["text"], row["text_pair"]) for row in found] == pairs
+    assert [(row["premise"], row["hypothesis"]) for row in found] == pairs
     expected = toughen.load(folder).predict(pairs)
     assert [row["score"] for row in found] == pytest.approx([answer["score"] for answer in expected], abs=1e-6)
 
