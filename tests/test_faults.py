@@ -5,6 +5,8 @@ files, links in a circle, a name too long, workers that are killed, files of wei
 """
 
 import errno
+import json
+import logging
 import os
 import resource
 import signal
@@ -20,8 +22,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from transformers import BertModel
 
 import toughen.cli
+from tiny import NEGATIVE, NEUTRAL, POSITIVE, SPECIAL, reviews, save_tiny_model, write_csv, write_splits
 from toughen.cli import main
 from toughen.cli.faults import sentence_of
 from toughen.runs.writer import replaced, sole_writer
@@ -101,6 +105,55 @@ def test_memory_is_a_sentence_that_says_what_to_lower():
     assert "accelerator" in sentence_of(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
 
 
+def test_a_training_that_runs_out_of_memory_goes_on_with_fewer_rows_at_a_time(
+    tmp_path, pretrained, monkeypatch, caplog
+):
+    """Every pass of more than 2 rows that keeps a graph fails; where not even 1 fits, it is a sentence and status 3."""
+    forward, most = BertModel.forward, [2]
+
+    def short_of_memory(self, input_ids=None, **named):
+        if torch.is_grad_enabled() and len(input_ids) > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, input_ids=input_ids, **named)
+
+    monkeypatch.setattr(BertModel, "forward", short_of_memory)
+    data = write_splits(tmp_path, train=20, validation=8)
+    command = ["train", "fgm", "--model", str(pretrained), "--data", str(data), "--training.epochs", "1"]
+    command += ["--training.batch_size", "8", "--output"]
+    with caplog.at_level(logging.WARNING, "toughen"):
+        assert main([*command, str(tmp_path / "run")]) == 0
+    assert [r.args for r in caplog.records if "at a time" in r.msg] == [(8, 4), (4, 2)]
+    train = json.loads((tmp_path / "run" / "metrics.json").read_text())["train"]
+    assert (train["micro_batch"], train["steps"]) == (2, 3)
+    most[0] = 0
+    assert main([*command, str(tmp_path / "other")]) == 3
+
+
+@pytest.mark.parametrize(("broken", "status"), [(2, 0), (16, 2)])
+def test_rows_whose_loss_is_no_number_are_left_out_up_to_a_limit(broken, status, tmp_path, capsys):
+    """A word of the model's vocabulary is no number, and stands in so many rows of train, which has 40."""
+    encoder = BertModel.from_pretrained(save_tiny_model(tmp_path / "model"))
+    with torch.no_grad():
+        encoder.embeddings.word_embeddings.weight[-1] = torch.nan
+    encoder.save_pretrained(tmp_path / "model")
+    word = (SPECIAL + POSITIVE + NEGATIVE + NEUTRAL)[-1]
+    rows = [(text.replace(word, "film"), label) for text, label in reviews(40, 0)]
+    rows[:broken] = [(f"{text} {word}", label) for text, label in rows[:broken]]
+    data = tmp_path / "data"
+    data.mkdir()
+    write_csv(data / "train.csv", rows)
+    write_csv(data / "validation.csv", [(text.replace(word, "film"), label) for text, label in reviews(12, 1)])
+    command = ["train", "plain", "--model", str(tmp_path / "model"), "--data", str(data), "--probe", "false"]
+    command += ["--training.epochs", "2", "--training.batch_size", "8", "--output", str(tmp_path / "run")]
+    assert main(command) == status
+    told = " ".join(capsys.readouterr().err.split())
+    if status:
+        assert "rows is not finite, and at most 10 or 1% of the rows are left out: training diverged" in told
+        return
+    assert "4 rows whose loss is not finite were left out of their steps (metrics.json: train)" in told
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["train"]["rows_left_out"] == 4
+
+
 def test_a_dead_worker_is_a_sentence():
     with ProcessPoolExecutor(1) as pool:
         error = caught(pool.submit(_die).result)
@@ -154,8 +207,10 @@ def test_the_command_ends_with_status_3_and_one_line(monkeypatch, capsys):
 def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
     """What is held is let go: a lock, a folder half made."""
     program = textwrap.dedent("""
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         import toughen.cli.train as commands
         from toughen.cli import main
         from toughen.runs.writer import replaced, sole_writer
@@ -164,7 +219,7 @@ def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
             with sole_writer(Path(sys.argv[1]), "a test"), replaced(Path(sys.argv[1])) as part:
                 (part / "half").write_text("x")
                 print("waiting", flush=True)
-                time.sleep(600)
+                time.sleep(60)
 
         commands.shipped_recipes = wait
         sys.exit(main(["recipes"]))
@@ -174,8 +229,8 @@ def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "waiting\n"
             process.send_signal(number)
-            assert process.wait(timeout=60) == status
-            assert process.stderr.read().lstrip("\n") == word
+            told = process.communicate(timeout=50)[1]
+            assert (process.returncode, told.lstrip("\n")) == (status, word)
         assert list(tmp_path.iterdir()) == []
 
 

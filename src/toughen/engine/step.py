@@ -20,7 +20,7 @@ from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange, counted_positions
 from toughen.engine.likelihood import Likelihood, Target
 from toughen.engine.objectives import CrossEntropy
-from toughen.engine.randomness import Noise
+from toughen.engine.randomness import Generators, Noise
 from toughen.engine.recompute import recomputed
 from toughen.engine.site import Site
 from toughen.engine.space import Perturbing, Space
@@ -100,7 +100,7 @@ class Step:
         self.first_logits: Tensor | None = None
         self.before: Tensor | None = None
         self.after: Tensor | None = None
-        self._rng: _Rng | None = None
+        self._rng: Generators | None = None
         self._replaying = False
         self._reference: Tensor | None = None
         self._student: Tensor | None = None
@@ -194,7 +194,7 @@ class Step:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Make every pass inside draw the same dropout (the same in all frozen blocks of the step)."""
-        self._rng = self._rng or _Rng(self._ids.device)
+        self._rng = self._rng or Generators(self._ids.device)
         before, self._replaying = self._replaying, True
         try:
             yield
@@ -348,17 +348,3 @@ def _on_device(ids: tuple[int, ...], device: torch.device) -> Tensor:
 def math_attention() -> AbstractContextManager[Any]:
     """Return the context in which torch's attention can be differentiated twice."""
     return sdpa_kernel(SDPBackend.MATH)
-
-
-class _Rng:
-    """The state of the generators that dropout draws from on one device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._cpu = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def restore(self) -> None:
-        torch.set_rng_state(self._cpu)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state(self._cuda, self._device)

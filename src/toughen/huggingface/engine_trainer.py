@@ -15,6 +15,7 @@ from toughen.engine.objectives import CrossEntropy
 from toughen.engine.weight_average import WeightAverage
 from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint_soup import Candidates
+from toughen.huggingface.micro_batches import MicroBatches
 from toughen.machine.full_speed import full_speed
 from toughen.machine.modes import Memory, Precision
 from toughen.recipe.recipe import Recipe
@@ -29,6 +30,7 @@ class EngineTrainer(Trainer):
         average: of the weights, while it trains.
         soup: the checkpoints that may join one.
         clock: of the loop.
+        micro_batches: how many rows go through the model at a time.
         stopped: whether the run was stopped early before it was saved.
         cpu_kernels: whether the process changes on a CPU while it trains (`toughen.machine.full_speed`).
         scores_in_float32: whether validation is computed as the saved model is scored, whatever training computes in.
@@ -43,6 +45,7 @@ class EngineTrainer(Trainer):
     average: WeightAverage | None
     soup: Candidates | None
     clock: Clock
+    micro_batches: MicroBatches
     stopped: bool
     cpu_kernels: bool
     scores_in_float32: bool = False

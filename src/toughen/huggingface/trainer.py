@@ -30,6 +30,7 @@ from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
 from toughen.huggingface.composition import TrainerSetup, check_trainer, smoothed_once
 from toughen.huggingface.engine_trainer import EngineTrainer
 from toughen.huggingface.loaders import check_fillers, on_device, own_loader, sharded_batches
+from toughen.huggingface.micro_batches import MicroBatches
 from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
 from toughen.huggingface.validation import scored_in_float32
@@ -107,7 +108,7 @@ class ToughTrainer(EngineTrainer):
         self.soup = None
         self.cooked: Cooked | None = None
         self.engine = None
-        self.clock = Clock()
+        self.clock, self.micro_batches = Clock(), MicroBatches()
         self._window: Window | None = None
         self._model_loss, self._compared = model_loss, False
         self.epoch_hook: EpochHook | None = None
@@ -118,9 +119,9 @@ class ToughTrainer(EngineTrainer):
         super().__init__(model, args, *positional, **kwargs)
         # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
         self.model_accepts_loss_kwargs = False
-        deepspeed, noise = bool(self.is_deepspeed_enabled), self.args.neftune_noise_alpha
         own_loss = type(self).compute_loss is not ToughTrainer.compute_loss
-        facts = (deepspeed, self.compute_loss_func, own_loss, noise, self._scores())
+        deepspeed = bool(self.is_deepspeed_enabled)
+        facts = (deepspeed, self.compute_loss_func, own_loss, self.args.neftune_noise_alpha, self._scores())
         check_trainer(TrainerSetup(self.recipe, *facts))
         self.soup = self._candidates()
         self.add_callback(Bridge(self))
@@ -144,7 +145,7 @@ class ToughTrainer(EngineTrainer):
         engine.model = model
         self.clock.rows += len(batch["labels"])
         sync = self.accelerator.gradient_state.sync_gradients
-        return engine.backward(batch, examples=window.examples, labelled=window.labelled, sync=sync)
+        return self.micro_batches.backward(engine, batch, window, sync=sync)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -291,7 +292,7 @@ class ToughTrainer(EngineTrainer):
             resume_from_checkpoint = checkpoint.last_complete(Path(str(self.args.output_dir)))
             if resume_from_checkpoint is None:
                 raise InputError(f"there is no complete checkpoint in {self.args.output_dir} to resume from.")
-        self.stopped, self.average, self.clock = False, None, Clock()
+        self.stopped, self.average, self.clock, self.micro_batches = False, None, Clock(), MicroBatches()
         if self.engine is not None:
             self.engine.restart()
         output = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -329,6 +330,7 @@ class ToughTrainer(EngineTrainer):
             "best_step": self.state.best_global_step or self.state.global_step,
             **engine.left_out.report(),
             **engine.unperturbed.report(),
+            **self.micro_batches.report(),
         }
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

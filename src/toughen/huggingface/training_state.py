@@ -30,6 +30,7 @@ def state_of(trainer: EngineTrainer) -> dict[str, Any]:
         "ascents": engine.ascents,
         "left_out": engine.left_out.state(),
         "unperturbed": mean_over_processes(trainer.accelerator, {"": engine.unperturbed.here()})[""],
+        "micro_batch": trainer.micro_batches.rows,
         # A run that merely reached its last step can be prolonged; one that was stopped early is over.
         "stopped": trainer.control.should_training_stop and trainer.state.global_step < trainer.state.max_steps,
         "unit": engine.site.unit if engine.site else None,
@@ -52,6 +53,7 @@ def take_over(trainer: EngineTrainer, state: dict[str, Any]) -> None:
     if "left_out" in state:  # an older version counted none
         engine.left_out.restore(state["left_out"])
     engine.unperturbed.restore(state.get("unperturbed", 0.0))
+    trainer.micro_batches.rows = state.get("micro_batch")
     if engine.site is not None and state["unit"] is not None:  # None: it was made without an adversary
         engine.site.unit = state["unit"]
     if engine.radius is not None and state.get("radius"):
