@@ -5,7 +5,12 @@ import os
 import shutil
 
 import pytest
+import typer
 
+import toughen
+from tiny import write_splits
+from toughen.cli import main
+from toughen.cli.commands import app
 from toughen.errors import InputError
 from toughen.files.manifest import MANIFEST, newer_version, seal, verify, verify_all
 
@@ -88,3 +93,61 @@ def test_a_folder_of_an_older_version_is_read_and_one_of_a_newer_version_refused
 @pytest.mark.parametrize("version", ["0.1.0", "0.1.99", "0.0", "", "no version", "0.1.0rc1"])
 def test_what_is_not_newer_is_not_refused(version):
     assert newer_version(version) is None
+
+
+# ---- the command
+
+
+@pytest.fixture(scope="module")
+def run(pretrained, tmp_path_factory):
+    """Return a finished run with a byte of its weights changed under an unchanged size and time."""
+    folder = tmp_path_factory.mktemp("run")
+    data = write_splits(folder, train=24, validation=12, test=12)
+    toughen.train(
+        data, model=pretrained, recipe="plain", output=folder / "run", training=SHORT, probe=False, quiet=True
+    )
+    weights = folder / "run" / "model" / "model.safetensors"
+    before, content = weights.stat(), weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.copytree(folder / "run", folder / "other")
+    return folder
+
+
+SHORT = {"epochs": 1, "batch_size": 8, "max_length": 16}
+DATA = ["--data", "test.csv"]
+LOADING = {
+    "evaluate": ["evaluate", "run", *DATA, "--output", "out", "--samples", "20"],
+    "abstain": ["abstain", "run", "--error", "0.9"],
+    "calibrate": ["calibrate", "run"],
+    "attack": ["attack", "run", *DATA, "--noise", "--output", "out"],
+    "compare": ["compare", "run", "other", *DATA, "--output", "out"],
+    "combine": ["combine", "run", "other", "--output", "out"],
+    "export": ["export", "run", "--to", "out"],
+    "predict": ["predict", "run", "--input", "test.csv", "--output", "out.csv", "--workers", "1"],
+    "report": ["report", "run"],
+    "serve": ["serve", "run"],
+    "train": ["train", "plain", "--model", "run", "--data", ".", "--output", "out"],
+}
+
+
+@pytest.mark.parametrize("command", LOADING.values(), ids=LOADING)
+def test_every_command_that_loads_reads_everything_where_it_is_asked_to(command, run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    assert main([*command, "--verify"]) == 2
+    assert "model.safetensors holds other bytes than were written" in capsys.readouterr().err
+    assert not (run / "out").exists()
+
+
+def test_without_it_size_and_time_are_believed(run, monkeypatch):
+    monkeypatch.chdir(run)
+    assert main(["predict", "run", "--input", "test.csv", "--output", "quick.csv", "--workers", "1"]) == 0
+
+
+def test_each_command_that_takes_a_run_has_the_flag():
+    """The table above is whole: no other verb takes a run, an export or a model."""
+    verbs = typer.main.get_command(app).commands
+    having = {name for name, verb in verbs.items() if any("--verify" in one.opts for one in verb.params)}
+    assert having == LOADING.keys()
+    taking = {name for name, verb in verbs.items() if any("RUN" in (one.metavar or "") for one in verb.params)}
+    assert taking <= having

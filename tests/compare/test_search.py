@@ -12,6 +12,7 @@ from toughen.cli import main
 from toughen.compare import search as module
 from toughen.compare.search import Search, evaluations
 from toughen.compare.search_space import make_space
+from toughen.files.manifest import is_sealed, verify_all
 
 pytest.importorskip("optuna", reason="needs the extra search")
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -44,10 +45,14 @@ def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path,
     assert main(command(model, poisoned, output, 2)) == 0
     first = json.loads(capsys.readouterr().out)
     study = optuna.load_study(study_name="toughen", storage=f"sqlite:///{output / 'study.db'}")
-    study.ask()
-    (output / "trials" / "trial-2.owner").touch()  # its process is gone, and holds no lock
+    here = {"folder": str(output.resolve())}
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs=here))
+    verify_all(output)
+    half = output / "trials" / "trial-0" / "checkpoints" / "checkpoint-8"  # of which a kill has left this
+    half.mkdir(parents=True)
 
     assert main(command(model, poisoned, output, 3)) == 0
+    assert not half.exists()
     result = json.loads(capsys.readouterr().out)
 
     assert [(t["number"], t["state"]) for t in result["trials"]] == [(i, "complete") for i in range(3)]
@@ -64,6 +69,12 @@ def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path,
     assert best.training.learning_rate == result["best"]["settings"]["training.learning_rate"]
     run = toughen.train(data, recipe=output / "best.yaml", output=tmp_path / "best", quiet=True)
     assert run.metrics["validation"]["f1"] == result["best"]["value"], "the best recipe repeats its score"
+
+    verify_all(output)
+    assert is_sealed(output)
+    (output / "search.json").write_text("{}")
+    assert main(["report", str(output)]) == 2
+    assert "search.json" in capsys.readouterr().err
 
     changed = command(model, poisoned, output, 3)
     changed[changed.index("training.learning_rate=1e-4:1e-2:log")] = "training.learning_rate=1e-4:1e-3:log"

@@ -4,7 +4,9 @@ import json
 import shutil
 
 import pytest
+from safetensors import safe_open
 
+import toughen
 from huggingface.test_resume import make
 from huggingface.trials import checkpoints, same, weights
 from toughen import Pgd
@@ -85,6 +87,23 @@ def test_a_checkpoint_that_is_asked_for_by_name_is_refused_if_it_is_damaged(copi
     damage(copied / "checkpoint-8" / RAW, "flipped")
     with pytest.raises(InputError, match=RAW):
         make(copied, RECIPE).train(str(copied / "checkpoint-8"))
+
+
+def test_what_a_checkpoint_holds_says_which_version_wrote_it_and_a_newer_one_is_refused(copied):
+    """It is whole: to go on from the one before would throw it away. One of an older version is used."""
+    newest = copied / "checkpoint-8"
+    for name in (RAW, AVERAGE):
+        with safe_open(newest / name, framework="pt") as opened:
+            assert opened.metadata() == {"toughen": toughen.__version__}
+    content = json.loads((newest / MANIFEST).read_text())
+    assert content["toughen"] == json.loads((newest / STATE).read_text())["toughen"] == toughen.__version__
+
+    (newest / MANIFEST).write_text(json.dumps(content | {"toughen": "0.0.1"}))
+    assert last_complete(copied) == str(newest)
+    (newest / MANIFEST).write_text(json.dumps(content | {"toughen": "0.2.0"}))
+    for asked in (True, str(newest)):
+        with pytest.raises(InputError, match=r"checkpoint-8 was written by toughen 0\.2\.0, and this is"):
+            make(copied, RECIPE).train(resume_from_checkpoint=asked)
 
 
 def test_a_checkpoint_whose_best_weights_are_lost_is_not_used(copied):

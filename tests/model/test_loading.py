@@ -50,6 +50,18 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         load(tmp_path)
 
 
+def test_a_model_of_a_newer_version_is_refused_by_name_and_one_of_an_older_one_read(saved):
+    """The folder need have no manifest: a copy of the model's own files says it too."""
+    folder = saved("single-label")
+    config = json.loads((folder / "config.json").read_text())
+    for version in ("0.0.1", "0.1.99", None):
+        (folder / "config.json").write_text(json.dumps(config | {"toughen": {"version": version}}))
+        load(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"toughen": {"version": "0.2.0"}}))
+    with pytest.raises(InputError, match=r"the model in .* was written by toughen 0\.2\.0"):
+        load(folder)
+
+
 def test_a_head_of_our_own_loads_by_its_model_type(pretrained, tmp_path):
     """The architecture is unknown to transformers until the module that defines it is imported: in a new process."""
     from toughen.model.head import Head, pooled

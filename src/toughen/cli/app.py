@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import toughen
+from toughen.files.manifest import everything_read
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -35,7 +36,20 @@ app = typer.Typer(
     context_settings=HELP_NAMES,
 )
 
+
+def _verify(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        ctx.with_resource(everything_read())
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", callback=_verify, help="Read every byte of the runs and models loaded; else sizes and times."
+    ),
+]
+"""Acts by itself, for the time of the command."""
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a training wrote.", show_default=False)]
 TextColumn = Annotated[str | None, typer.Option("--data.text", metavar="COLUMN", help="Text column; default: found.")]
 Encoding = Annotated[

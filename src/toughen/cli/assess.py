@@ -11,7 +11,7 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.cli.evaluation import print_evaluation
 from toughen.errors import InputError
 
@@ -52,6 +52,7 @@ def evaluate(
     label: LabelColumn = None,
     text_pair: PairColumn = None,
     encoding: Encoding = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained model on labelled texts: metrics with intervals, calibration, slices, mistakes."""
@@ -88,6 +89,7 @@ def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
 def calibrate(
     run: RunFolder,
     data: HeldOut = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit a temperature on validation rows and save it with the model; no answer changes, only probabilities."""
@@ -113,6 +115,7 @@ def abstain(
         float | None, typer.Option(metavar="SHARE", help="Texts whose set of labels holds the right one, 0 to 1.")
     ] = None,
     data: HeldOut = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit when the model gives no answer, and sets of labels that may be right; saved with the model."""

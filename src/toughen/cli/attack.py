@@ -11,7 +11,7 @@ import typer
 import toughen
 import toughen.attack
 from toughen.cli import show
-from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.cli.assess import LabelColumn
 from toughen.errors import InputError
 from toughen.runs.writer import refuse_input_inside, sole_writer
@@ -146,6 +146,7 @@ def attack(
     text: TextColumn = None,
     label: LabelColumn = None,
     text_pair: PairColumn = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Attack a trained model, by one of --attack NAME, --noise, --standard and --certify."""

@@ -9,7 +9,7 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, app, fail_on_collapse
+from toughen.cli.app import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.files import read_json
 from toughen.runs.folder import COMBINATION
@@ -45,6 +45,7 @@ def combine(
     alpha: Alpha = None,
     recipe: Student = None,
     fail_if_collapsed: FailIfCollapsed = False,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Combine runs: by their outputs, by their weights, or by teaching one model (whose recipe the settings change).

@@ -11,7 +11,7 @@ import typer
 import toughen
 from toughen.assess.definition import said_beside
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, app, fail_on_collapse
+from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
 from toughen.machine.cluster import check_engine
@@ -75,6 +75,7 @@ def compare(
         str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
     ] = None,
     text_pair: PairColumn = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Score runs on the same texts: which differences are real, and what do they cost?"""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, app
+from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.errors import InputError
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
@@ -31,6 +31,7 @@ def export(
     data: Source = None,
     max_changed_labels: Share = 0.02,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Pack a trained model as ONNX with its tokenizer, if it answers as the run does.
@@ -71,6 +72,7 @@ def predict(
     ] = 512,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what a killed start has finished.")] = False,
     abstain: Annotated[bool, typer.Option("--abstain", help="Write no label where the model abstains.")] = False,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Label a file of texts of any size: label, score and one probability per class.

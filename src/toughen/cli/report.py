@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, RunFolder, app
+from toughen.cli.app import AsJson, RunFolder, Verify, app
 
 
 @app.command()
@@ -23,6 +23,7 @@ def report(
         ),
     ],
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: report.html in the folder.")] = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Write results as one HTML file with figures, a plain summary and tables; of a run, the model card too."""
@@ -45,6 +46,7 @@ def push(
     repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, or a name of your own.")],
     private: Annotated[bool, typer.Option("--private", help="Make a private repository, where there is none.")] = False,
     message: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the commit.")] = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload a run's model, with its tokenizer and model card, to the Hugging Face hub.

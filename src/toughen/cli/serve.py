@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from toughen.cli.app import app
+from toughen.cli.app import Verify, app
 from toughen.serve.limits import Limits
 
 TOKEN = "TOUGHEN_TOKEN"
@@ -60,6 +60,7 @@ def serve(
         int | None, _option(metavar="PORT", help="Show /metrics at this port, and not at the service's.")
     ] = None,
     json_logs: Annotated[bool, _option("--json-logs", help="Log JSON, a line for every request.")] = False,
+    verify: Verify = False,
 ) -> None:
     """Answer over HTTP, with a demo page."""
     from toughen.serve.start import serve as start  # loads asyncio and what answers texts

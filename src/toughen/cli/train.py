@@ -11,7 +11,7 @@ import typer
 import toughen
 import toughen.data
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, app, fail_on_collapse
+from toughen.cli.app import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
 from toughen.errors import InputError
 from toughen.recipe.shipped import DEFAULT, GOALS, shipped_recipes
@@ -54,6 +54,7 @@ def train(
     ] = False,
     fail_if_collapsed: FailIfCollapsed = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a model by a recipe and score the result.

@@ -112,9 +112,9 @@ def ablate(
         InputError: if the folder holds something else, is being worked on, or a training refuses its input.
         RuntimeError: if a training failed for another reason; the table holds what the others say.
     """
-    ablation.check_folder()
     refuse_input_inside(ablation.folder, paths_of(ablation.plan.recipe))
     with sole_writer(ablation.folder, "toughen ablate"):
+        ablation.check_folder()
         (ablation.folder / MANIFEST).unlink(missing_ok=True)
         ablation.folder.mkdir(exist_ok=True)
         described = ablation.describe()

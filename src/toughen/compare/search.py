@@ -22,20 +22,21 @@ from toughen.compare.outcome import search_outcome
 from toughen.compare.pool import Job, Start, last_words
 from toughen.compare.search_space import Space
 from toughen.compare.sources import located, splits_without_test
-from toughen.compare.worker import alone
 from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
+from toughen.files.manifest import MANIFEST, seal
 from toughen.machine.cluster import EngineName
 from toughen.recipe.recipe import as_tree, dump, load_recipe, paths_of
 from toughen.runs.folder import METRICS
-from toughen.runs.writer import refuse_input_inside
+from toughen.runs.writer import refuse_input_inside, sole_writer
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
 
 RESULT, BEST, TRIALS, STORAGE = "search.json", "best.yaml", "trials", "study.db"
 _NOTE = "toughen"  # the study's attribute that says what it searches
+_FOLDER = "folder"  # a trial's attribute that says where it is made
 _POLL_S = 0.5
 Say = Callable[[str], Any]
 
@@ -72,7 +73,7 @@ def search(wanted: Search, *, trials: int, say: Say = print, engine: EngineName 
     """Try settings until the study has so many finished trials, and write the best recipe.
 
     Trials that an earlier process left unfinished in this folder go on from their last checkpoint. Several processes
-    may share a storage, each with a folder of its own or with the same one.
+    may share a storage, each with a folder of its own.
 
     Args:
         wanted: what to search.
@@ -84,28 +85,28 @@ def search(wanted: Search, *, trials: int, say: Say = print, engine: EngineName 
         What ``search.json`` holds; see ``docs/ablate.md``.
 
     Raises:
-        InputError: if Optuna or Ray is missing, the study searches something else, or no trial could be finished.
+        InputError: if Optuna or Ray is missing, another process writes the folder, the study searches something else,
+            or no trial could be finished.
     """
     optuna = _optuna()
     if trials < 1:
         raise InputError(f"--trials must be at least 1, got {trials}.")
     metric, positive = _metric(wanted.recipe)
     refuse_input_inside(wanted.folder, paths_of(wanted.recipe))
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    study = _study(optuna, wanted, metric)
-    with trainings_on(engine, 1) as start:
-        tried = _Trials(optuna, study, wanted, metric, say, start)
-        for number in tried.abandoned():
-            tried.go_on(number)
-        while tried.finished() + tried.in_work() < trials:
-            tried.start()
-    result = _summary(optuna, study, wanted, metric) | {POSITIVE_CLASS: positive}
-    result |= search_outcome(result, wanted.folder / BEST, _baselines(wanted, result["best"]))
-    write_json(wanted.folder / RESULT, result)
+    with sole_writer(wanted.folder, "toughen search"):
+        wanted.folder.mkdir(exist_ok=True)
+        study = _study(optuna, wanted, metric)
+        (wanted.folder / MANIFEST).unlink(missing_ok=True)
+        with trainings_on(engine, 1) as start:
+            _Trials(optuna, study, wanted, metric, say, start).run(trials)
+        result = _summary(optuna, study, wanted, metric) | {POSITIVE_CLASS: positive}
+        result |= search_outcome(result, wanted.folder / BEST, _baselines(wanted, result["best"]))
+        write_json(wanted.folder / RESULT, result)
+        seal(wanted.folder)
     if result["best"] is None and not result["collapsed"]:
         reasons = {t["failed"] for t in result["trials"] if t["failed"]}
         raise InputError(
-            f"no trial could be finished: {'; '.join(sorted(reasons)) or 'other processes have them all'}."
+            f"no trial could be finished: {'; '.join(sorted(reasons)) or 'other processes have had them all'}."
         )
     return result
 
@@ -163,49 +164,42 @@ class _Trials:
         self._optuna, self._study, self._wanted, self._metric, self._say = optuna, study, wanted, metric, say
         self._start_training = start
         self._states = optuna.trial.TrialState
+        self._here = str(wanted.folder.resolve())
 
     def finished(self) -> int:
         """Count the trials that ended, in all processes."""
         return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
 
-    def in_work(self) -> int:
-        """Count the trials in this folder that another process is working on."""
-        return sum(not self._is_free(number) for number in self._running())
-
-    def abandoned(self) -> list[int]:
-        """Return the trials in this folder that nobody works on any more."""
-        return [number for number in self._running() if self._is_free(number)]
-
-    def _running(self) -> list[int]:
+    def unfinished(self) -> list[Any]:
+        """Return the trials begun in this folder, which has one writer: of a shared storage, others have their own."""
         trials = self._study.get_trials(deepcopy=False, states=(self._states.RUNNING,))
-        return [trial.number for trial in trials if self._owner(trial.number).exists()]
+        return [trial for trial in trials if trial.user_attrs.get(_FOLDER) == self._here]
 
-    def _owner(self, number: int) -> Path:
-        return self._wanted.trial_folder(number).with_suffix(".owner")
+    def run(self, trials: int) -> None:
+        """Go on with the trials begun here, then try settings until the study has so many finished ones."""
+        self.drop_checkpoints()
+        for begun in self.unfinished():
+            self.go_on(begun)
+        while self.finished() < trials:
+            self.start()
 
-    def _is_free(self, number: int) -> bool:
-        try:
-            with alone(self._owner(number), refusal="taken"):
-                return True
-        except InputError:
-            return False
-
-    def go_on(self, number: int) -> None:
-        """Take over a trial, unless another process was faster."""
-        if self._is_free(number):
-            with alone(self._owner(number)):
-                self._try_unless_finished(number)
+    def drop_checkpoints(self) -> None:
+        """Delete what a kill has left of the checkpoints of trials that had ended."""
+        begun = {trial.number for trial in self.unfinished()}
+        for path in (self._wanted.folder / TRIALS).glob("trial-*/checkpoints"):
+            if path.parent not in map(self._wanted.trial_folder, begun):
+                shutil.rmtree(path)
 
     def start(self) -> None:
-        """Ask for new settings and try them."""
-        number = self._study.ask().number
-        with alone(self._owner(number)):
-            self._try_unless_finished(number)
+        """Add a trial to the study and try it."""
+        # Not study.ask: a trial whose folder is noted later would be nobody's after a kill in between.
+        new = self._optuna.trial.create_trial(state=self._states.RUNNING, user_attrs={_FOLDER: self._here})
+        self._study.add_trial(new)
+        self.go_on(*self.unfinished())
 
-    def _try_unless_finished(self, number: int) -> None:
-        frozen = self._study.get_trials(deepcopy=False)[number]
-        if not frozen.state.is_finished():
-            self._try(self._optuna.trial.Trial(self._study, frozen._trial_id))
+    def go_on(self, begun: Any) -> None:
+        """Choose the settings of a trial and try them, with what is there of its run."""
+        self._try(self._optuna.trial.Trial(self._study, begun._trial_id))
 
     def _try(self, trial: Any) -> None:
         # Seeded by the trial's number: one history gives one proposal, and processes do not repeat each other.

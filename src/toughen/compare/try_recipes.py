@@ -105,9 +105,9 @@ def try_recipes(
     first = next(iter(loaded.values()))
     folder, start = Path(output), first.training.seed
     paired = Paired(RecipePlan(loaded, tuple(range(start, start + seeds))), folder, metric)
-    _check_folder(folder, loaded)
     refuse_input_inside(folder, paths_of(first))
     with sole_writer(folder, "toughen try"):
+        _check_folder(folder, loaded)
         (folder / MANIFEST).unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)
         rounds = _Rounds(paired, minutes, say)

@@ -67,22 +67,14 @@ def _wait_for_parent() -> None:
 
 
 @contextmanager
-def alone(path: Path, *, refusal: str | None = None) -> Iterator[None]:
-    """Hold a lock file inside the block; the system lets go of it when the process ends, however it ends.
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock file, which stays, inside the block, once no other process holds it.
 
-    Args:
-        path: of the lock file, which stays.
-        refusal: what to say if another process holds it; None waits for that process.
-
-    Raises:
-        InputError: with ``refusal``, if another process holds it.
+    The system lets go of it when the process ends, however it ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError:
-            raise InputError(refusal or "") from None
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ _OTHERS = (
     "*.part",
     "*.log",
     ".*",
+    "study.db*",  # other searches may share it
 )
 """What is made, edited or taken out (texts, say) after a folder is finished: it is no part of it."""
 
@@ -50,6 +53,19 @@ def seal(folder: Path) -> None:
     sync(folder)
 
 
+_everything = ContextVar("everything", default=False)
+
+
+@contextmanager
+def everything_read() -> Iterator[None]:
+    """Make `verify` and `fault` read every byte of every folder they are asked about, for the time of the block."""
+    before = _everything.set(True)
+    try:
+        yield
+    finally:
+        _everything.reset(before)
+
+
 def is_sealed(folder: Path) -> bool:
     """Whether a folder has a manifest: it was finished, by a version that writes one."""
     return (folder / MANIFEST).is_file()
@@ -60,8 +76,8 @@ def verify(folder: Path, *, full: bool = False) -> None:
 
     Args:
         folder: a model, a run, a checkpoint, an export or results.
-        full: whether to read every byte; else a file of the noted size and time counts as unchanged, and one of another
-            time (a copy) is read.
+        full: whether to read every byte, of the folders in it too (always inside `everything_read`); else a file of the
+            noted size and time counts as unchanged, and one of another time (a copy) is read.
 
     Raises:
         InputError: naming the file that is missing or damaged, or the newer version that wrote the folder.
@@ -90,14 +106,26 @@ def fault(folder: Path, *, full: bool = False) -> str | None:
     newer = newer_version(writer)
     if newer is not None:
         return f"{folder} {newer}"
+    full = full or _everything.get()
     for name, entry in entries.items():
         wrong = _find_fault(folder / name, entry, full=full)
         if wrong is not None:
             return f"{folder / name} {wrong}, so {folder} is damaged; {_REMEDY}"
-    return None
+    inner = [(folder / name).parent for name in entries if full and Path(name).name == MANIFEST]
+    return next((found for found in (fault(one, full=True) for one in inner) if found is not None), None)
 
 
 _REMEDY = "put back a whole copy, or make it again."
+
+
+def newer_writer(folder: Path) -> str | None:
+    """Return how to refuse a folder that a newer version of toughen has sealed; None of any other."""
+    try:
+        writer = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["toughen"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    newer = newer_version(writer)
+    return None if newer is None else f"{folder} {newer}"
 
 
 def newer_version(writer: object) -> str | None:

@@ -19,7 +19,7 @@ from toughen import __version__
 from toughen.engine.averages import Average, CheckpointSoup
 from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
-from toughen.files.manifest import fault, is_sealed
+from toughen.files.manifest import fault, is_sealed, newer_writer
 
 STATE, RAW, AVERAGE = "toughen_state.json", "toughen_raw.safetensors", "toughen_average.safetensors"
 ANY = "ema or swa"
@@ -94,11 +94,17 @@ def last_complete(folder: Path, say: Callable[[str], object] = warnings.warn) ->
     Args:
         folder: of the checkpoints.
         say: told which newer checkpoints are damaged, and how.
+
+    Raises:
+        InputError: if a newer version of toughen wrote one that comes before it.
     """
     steps = {path.name.rpartition("-")[2]: path for path in folder.glob("checkpoint-*")}
     newest_first = [steps[str(step)] for step in sorted((int(s) for s in steps if s.isdecimal()), reverse=True)]
     sealed = any(map(is_sealed, newest_first))
     for checkpoint in newest_first:
+        newer = newer_writer(checkpoint)
+        if newer is not None:  # not damaged: going on before it would throw it away
+            raise InputError(newer)
         wrong = _fault(checkpoint, sealed=sealed)
         wrong = _fault_of_best(checkpoint, sealed=sealed) if wrong is None else wrong
         if wrong is None:
