@@ -16,6 +16,7 @@ from huggingface.trials import make_rows, trainer, weights
 from toughen import Fgm
 from toughen.data.batches import LengthBuckets
 from toughen.engine.engine import Engine
+from toughen.engine.randomness import torch_noise
 from toughen.engine.weight_average import make_average
 from toughen.huggingface.trainer import ToughTrainer
 from toughen.recipe.recipe import Recipe
@@ -185,6 +186,31 @@ def run_resumed(folder):
     return ends
 
 
+class Watched(ToughTrainer):
+    """ToughTrainer that keeps what dropout will draw first, and what a random start is at first."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        if self.state.global_step == 0:
+            before = torch.get_rng_state()
+            mask, start = torch.nn.functional.dropout(torch.ones(64)), torch_noise("normal", torch.ones(64))
+            self.drawn = {"mask": mask, "start": start}
+            torch.set_rng_state(before)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+
+def run_drawing(folder, world=2):
+    """Train with dropout, random starts and a pooled head; return the weights before and after, and the first draws."""
+    torch.manual_seed(5)
+    model = tiny("bert", dtype=torch.float32, dropout=0.1)
+    recipe = Recipe(adversary=ADVERSARIES["pgd-random"], objective=OBJECTIVES["rdrop"], inputs=INPUTS["neftune"])
+    made = trainer(
+        folder, cls=Watched, model=model, rows=ROWS, keep={"recipe": recipe}, ddp_backend="gloo" if world > 1 else None
+    )
+    made.train()
+    made.engine.close()
+    return {name: {name: value} for name, value in made.drawn.items()} | {"drawing": weights(made.model)}
+
+
 def spread(state):
     """Return the largest difference between the two ranks' states."""
     names = sorted(state)
@@ -211,6 +237,7 @@ def work(rank, folder):
     states["broken rows"] = run_broken(rank)
     states["few labels"] = run_engine(Combination("rdrop", "vat"), rank, labelled=6)
     states["few labels, trainer"] = run_trainer(folder / "few", TRIALS["vat+swa"], 2, world=2, rows=FEW_LABELS)
+    states |= run_drawing(folder / "drawing")
     states["whole"], states["continued"] = run_resumed(folder)
     apart = {name: spread(state) for name, state in states.items()}
     if rank == 0:

@@ -110,6 +110,18 @@ def test_two_processes_resume_as_if_uninterrupted(results):
         assert distance({name: whole[name]}, {name: continued[name]}) <= (1e-6 if name in logged else 0), name
 
 
+@pytest.mark.parametrize("what", ["mask", "start"])
+def test_each_process_draws_its_own(results, tmp_path, what):
+    """Dropout masks and random starts of the first step; the first process draws what one alone would."""
+    assert results["apart"][what] > 0.5
+    alone = pair.run_drawing(tmp_path, world=1)
+    assert distance(results["states"][what], alone[what]) == 0.0
+
+
+def test_processes_that_draw_their_own_hold_the_same_weights(results):
+    assert results["apart"]["drawing"] == 0.0
+
+
 def test_nothing_is_left_of_the_environment():
     """The pair's variables stay with the pair."""
     assert "RANK" not in os.environ

@@ -4,14 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from engine.models import checkpointing, tiny
+from huggingface.trials import arguments, trainer
+from tiny import write_splits
 from toughen import Awp, CrossEntropy, Fgm, GradientPenalty, InputError, Pgd, Rat, RDrop, Recipe, Smart, load_recipe
+from toughen.cli import main
 from toughen.engine.averages import CheckpointSoup, Swa
 from toughen.engine.compose import RULES, Setup
 from toughen.engine.engine import Engine
 from toughen.engine.inputs import Mixup, Neftune
 from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup, check_trainer, smoothed_once
+from toughen.huggingface.trainer import ToughTrainer
 
 
 def setup(*, model=None, objective=None, adversary=None, inputs=None, task="single-label", **facts):
@@ -79,8 +86,7 @@ FINE = {
 TRAINERS = {
     "compute_loss_func and ToughTrainer": TrainerSetup(None, loss_function=lambda *_: 0.0),
     "compute_loss of a subclass and ToughTrainer": TrainerSetup(None, overrides_loss=True),
-    "adversary {adversary} and DeepSpeed": TrainerSetup(load_recipe("freelb"), deepspeed=True),
-    "average {average} and DeepSpeed": TrainerSetup(load_recipe("ema"), deepspeed=True),
+    "FSDP or DeepSpeed and ToughTrainer": TrainerSetup(None, sharded=True),
     "inputs neftune and TrainingArguments.neftune_noise_alpha": TrainerSetup(
         Recipe(inputs=Neftune()), neftune_alpha=5.0
     ),
@@ -133,15 +139,40 @@ def test_a_trainers_broken_rule_is_the_only_one(pair):
         check_trainer(made)
 
 
-@pytest.mark.parametrize("name", ["fgm", "freelb", "vat"])
-def test_deepspeed_and_an_adversary_are_refused_by_name(name):
-    with pytest.raises(InputError, match=f"adversary {name} and DeepSpeed cannot be combined.*use DDP"):
-        check_trainer(TrainerSetup(load_recipe(name), deepspeed=True))
+@pytest.fixture
+def sharded(tmp_path):
+    """A model that FSDP has sharded, in a group of one process."""
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        yield fully_shard(tiny("bert"), mesh=init_device_mesh("cpu", (1,)))
+    finally:
+        torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["plain", "rdrop"])
-def test_deepspeed_may_train_what_needs_one_backward(name):
-    check_trainer(TrainerSetup(load_recipe(name), deepspeed=True))
+def test_a_sharded_model_is_refused_by_engine_and_trainer(sharded, tmp_path):
+    with pytest.raises(InputError, match=r"FSDP or DeepSpeed and Engine cannot be combined.*use DDP"):
+        Engine(sharded)
+    with pytest.raises(InputError, match=r"FSDP or DeepSpeed and ToughTrainer cannot be combined.*use DDP"):
+        ToughTrainer(sharded, arguments(tmp_path))
+
+
+def test_arguments_that_shard_are_refused_before_the_trainer_is_made(tmp_path):
+    with pytest.raises(InputError, match="FSDP or DeepSpeed and ToughTrainer"):
+        trainer(tmp_path, fsdp=True)
+
+
+@pytest.mark.parametrize("flag", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_a_launcher_that_shards_is_refused_before_anything_is_written(flag, monkeypatch, tmp_path, pretrained, capsys):
+    """What ``accelerate launch --use_fsdp`` and ``--use_deepspeed`` set; none of them trains plainly instead."""
+    data = write_splits(tmp_path, train=16, validation=8)
+    monkeypatch.setenv(flag, "true")
+    with pytest.raises(InputError, match="FSDP or DeepSpeed and ToughTrainer"):
+        ToughTrainer(tiny("bert"), args=None)
+    command = ["train", "plain", "--model", str(pretrained), "--data", str(data), "--output", str(tmp_path / "run")]
+    assert main(command) == 2
+    assert "FSDP or DeepSpeed and ToughTrainer" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_smart_without_bregman_needs_no_average():

@@ -35,7 +35,6 @@ OVERRIDDEN = {
 CALLED = {
     "_prepare_inputs": "inputs",
     "_remove_unused_columns": "dataset description",
-    "_defer_fsdp_gradient_reduction": "",
     "get_optimizer_cls_and_kwargs": "args model",
     "add_callback": "callback",
 }

@@ -10,7 +10,7 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, RunFolder, app
+from toughen.cli.app import AsJson, RunFolder, Verify, app
 
 
 @app.command()
@@ -20,6 +20,7 @@ def audit(
         str | None, typer.Option(metavar="SOURCE", help="The rows it was trained on; default the recipe's source.")
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write; default RUN/audits/NAME.")] = None,
+    verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
     """Find training rows that are worth a look, by a run in folds: wrong labels, copies, outliers, mixed-up classes.

@@ -40,6 +40,7 @@ from toughen.machine.runtime import (
     let_lengths_vary,
     unwrap,
 )
+from toughen.machine.sharding import refuse_sharded
 from toughen.tasks import TaskName
 
 _RIGHT, _COUNTED = "adversary/right", "adversary/counted"
@@ -115,6 +116,7 @@ class Engine:
         self.runtime = runtime or PlainRuntime(model, precision)
         bare = unwrap(model)
         refuse_other_kind(bare)
+        refuse_sharded(model)
         self._embedding, self._columns = embedding, None if columns is None else tuple(columns)
         self._compiled, self._low_memory = compiled or is_compiled(model), memory == "low"
         if self._compiled:

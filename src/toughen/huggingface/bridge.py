@@ -16,6 +16,7 @@ from toughen.engine.adversaries import AnyAdversary, WeightAdversary
 from toughen.engine.adversaries.smooth import GradientPenalty
 from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
+from toughen.machine.launch import draw_apart
 from toughen.machine.runtime import gathered_from, summed_over
 
 if TYPE_CHECKING:
@@ -52,12 +53,8 @@ class TrainerRuntime:
         return loss if scaler is None else scaler.scale(loss)
 
     def local(self) -> AbstractContextManager[Any]:
-        """Do not communicate: DDP's no_sync, or its counterpart for a model that was sharded when it was loaded."""
-        trainer = self._trainer
-        if getattr(trainer, "is_distributed_loading_by_transformers", False):
-            deferred: AbstractContextManager[Any] = trainer._defer_fsdp_gradient_reduction()
-            return deferred
-        no_sync: AbstractContextManager[Any] = trainer.accelerator.no_sync(trainer.model_wrapped)
+        """Do not communicate: DDP's no_sync."""
+        no_sync: AbstractContextManager[Any] = self._trainer.accelerator.no_sync(self._trainer.model_wrapped)
         return no_sync
 
     def outer(self, sync: bool) -> AbstractContextManager[Any]:
@@ -83,8 +80,9 @@ class Bridge(TrainerCallback):
         self._watch: MajorityWatch | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Restore what the Trainer has just reset, and start the clock."""
+        """Restore what the Trainer has just reset, draw apart from other processes, and start the clock."""
         self._training = True
+        draw_apart(args.process_index, args.seed)  # a checkpoint's generators are restored after this
         training_state.restore_losses(self._trainer)
         self._trainer.clock.start()
 

@@ -12,6 +12,7 @@ from toughen.engine.compose import Rule, refuse
 from toughen.engine.inputs import InputChange, Neftune
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError
+from toughen.machine.sharding import INSTEAD, WHY
 
 if TYPE_CHECKING:
     from toughen.recipe.recipe import Recipe
@@ -29,18 +30,7 @@ TRAINER_RULES: tuple[Rule, ...] = (
         "leave the method out, or derive from transformers' Trainer",
         lambda s: s.overrides_loss,
     ),
-    Rule(
-        "adversary {adversary} and DeepSpeed",
-        "it takes an optimiser step's worth of gradient at every backward while an adversary needs several",
-        "use DDP (torchrun), or leave the adversary out",
-        lambda s: s.deepspeed and s.adversary is not None,
-    ),
-    Rule(
-        "average {average} and DeepSpeed",
-        "it keeps the weights in partitions of its own",
-        "use DDP (torchrun), or leave the average out",
-        lambda s: s.deepspeed and s.average is not None,
-    ),
+    Rule("FSDP or DeepSpeed and ToughTrainer", WHY, INSTEAD, lambda s: s.sharded),
     Rule(
         "inputs neftune and TrainingArguments.neftune_noise_alpha",
         "the noise would be added twice",
@@ -67,7 +57,8 @@ class TrainerSetup:
     """What a Trainer adds: its arguments, and the whole recipe."""
 
     recipe: Recipe | None
-    deepspeed: bool = False
+    sharded: bool = False
+    """Whether the weights are divided among processes."""
     loss_function: Any = None
     overrides_loss: bool = False
     neftune_alpha: float | None = None

@@ -13,6 +13,7 @@ from toughen.engine.counters import Clock
 from toughen.engine.engine import Engine
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.weight_average import WeightAverage
+from toughen.errors import InputError
 from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint_soup import Candidates
 from toughen.huggingface.micro_batches import MicroBatches
@@ -96,3 +97,14 @@ class EngineTrainer(Trainer):
         super()._save(output_dir, state_dict)
         if self.args.should_save:  # a pickle of settings that nothing reads
             (Path(output_dir or str(self.args.output_dir)) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _check_fired(self) -> None:
+        engine = self.engine
+        if engine is None or engine.adversary is None or engine.cost.steps == 0 or engine.ascents:
+            return
+        if engine.updates > engine.adversary.start_step:
+            raise RuntimeError("the adversary was configured but never perturbed a batch")
+        raise InputError(
+            f"adversary.start_step={engine.adversary.start_step} is not before the end of training "
+            f"({engine.updates} steps), so the adversary never acted; lower it or train longer."
+        )

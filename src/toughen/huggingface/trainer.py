@@ -36,6 +36,7 @@ from toughen.huggingface.schedules import with_average_tail
 from toughen.huggingface.validation import scored_in_float32
 from toughen.machine.launch import mean_over_processes, one_device
 from toughen.machine.runtime import let_lengths_vary
+from toughen.machine.sharding import asks_for_shards, is_sharded
 from toughen.model.groups import parameter_groups
 from toughen.recipe.recipe import load_recipe
 from toughen.tasks import TaskName
@@ -99,29 +100,27 @@ class ToughTrainer(EngineTrainer):
         Raises:
             InputError: if the recipe does not fit the model or the arguments.
         """
+        check_trainer(TrainerSetup(None, asks_for_shards(args) or is_sharded(model)))  # packages may be missing
         # A copy: what is set here for this trainer must not reach the next one made with the same arguments.
         args = copy(TrainingArguments() if args is None else args)
         one_device(args)
         self.recipe = None if recipe is None else load_recipe(recipe)
         self._batches, self._task, self.cpu_kernels = batches, task, cpu_kernels
-        self.average = None
-        self.soup = None
+        self.average = self.soup = self.engine = None
         self.cooked: Cooked | None = None
-        self.engine = None
         self.clock, self.micro_batches = Clock(), MicroBatches()
         self._window: Window | None = None
         self._model_loss, self._compared = model_loss, False
         self.epoch_hook: EpochHook | None = None
-        self.stopped = False
-        self.restored = None
+        self.stopped, self.restored = False, None
         # A second forward would otherwise overwrite buffers that the first backward still needs.
         args.ddp_broadcast_buffers = False
         super().__init__(model, args, *positional, **kwargs)
         # Losses of ours are per example and reduced by the engine; num_items_in_batch is not for the model.
         self.model_accepts_loss_kwargs = False
         own_loss = type(self).compute_loss is not ToughTrainer.compute_loss
-        deepspeed = bool(self.is_deepspeed_enabled)
-        facts = (deepspeed, self.compute_loss_func, own_loss, self.args.neftune_noise_alpha, self._scores())
+        sharded = bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
+        facts = (sharded, self.compute_loss_func, own_loss, self.args.neftune_noise_alpha, self._scores())
         check_trainer(TrainerSetup(self.recipe, *facts))
         self.soup = self._candidates()
         self.add_callback(Bridge(self))
@@ -320,18 +319,21 @@ class ToughTrainer(EngineTrainer):
         engine = self.the_engine()
         steps = max(engine.cost.steps, 1)
         soup = {} if self.cooked is None else {"soup": self.cooked.report()}
-        return soup | {
-            "seconds": self.clock.seconds,
-            "samples_per_second": self.clock.rows * self.accelerator.num_processes / max(self.clock.seconds, 1e-9),
-            "passes_per_step": engine.cost.forwards / steps,
-            "units_per_step": engine.cost.units / steps,
-            "steps": self.state.global_step,
-            "epochs": self.state.epoch or 0.0,
-            "best_step": self.state.best_global_step or self.state.global_step,
-            **engine.left_out.report(),
-            **engine.unperturbed.report(),
-            **self.micro_batches.report(),
-        }
+        return (
+            soup
+            | self.micro_batches.report()
+            | {
+                "seconds": self.clock.seconds,
+                "samples_per_second": self.clock.rows * self.accelerator.num_processes / max(self.clock.seconds, 1e-9),
+                "passes_per_step": engine.cost.forwards / steps,
+                "units_per_step": engine.cost.units / steps,
+                "steps": self.state.global_step,
+                "epochs": self.state.epoch or 0.0,
+                "best_step": self.state.best_global_step or self.state.global_step,
+                **engine.left_out.report(),
+                **engine.unperturbed.report(),
+            }
+        )
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score as the Trainer does; the clock of the loop stands still."""
@@ -389,14 +391,3 @@ class ToughTrainer(EngineTrainer):
         if self.average is not None:
             named["average_decay"] = self.average.decay
         return named
-
-    def _check_fired(self) -> None:
-        engine = self.engine
-        if engine is None or engine.adversary is None or engine.cost.steps == 0 or engine.ascents:
-            return
-        if engine.updates > engine.adversary.start_step:
-            raise RuntimeError("the adversary was configured but never perturbed a batch")
-        raise InputError(
-            f"adversary.start_step={engine.adversary.start_step} is not before the end of training "
-            f"({engine.updates} steps), so the adversary never acted; lower it or train longer."
-        )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -108,6 +109,16 @@ def quiet_libraries() -> Iterator[None]:
         log.enable_progress_bar()
         if not bars:
             datasets.enable_progress_bars()
+
+
+def draw_apart(process: int, seed: int) -> None:
+    """Make a process draw dropout and random starts of its own: all of them have been seeded alike.
+
+    The first one goes on as it is. What must be equal everywhere (new weights, the order of rows) is drawn before, or
+    from generators of its own.
+    """
+    if process:
+        torch.manual_seed(int(np.random.SeedSequence([seed, process]).generate_state(1)[0]))
 
 
 def mean_over_processes(accelerator: Any, values: dict[str, float]) -> dict[str, float]:

@@ -37,6 +37,7 @@ from toughen.huggingface.trackers import require_tracker, tracker_callbacks
 from toughen.huggingface.trainer import ToughTrainer
 from toughen.huggingface.validation import Choice, Validation, choice, label_counts, owners_of
 from toughen.machine.runtime import best_device, from_ampere, resolve_precision
+from toughen.machine.sharding import asks_for_shards
 from toughen.recipe.recipe import Recipe
 from toughen.recipe.training import Training
 from toughen.training import fresh, noisy
@@ -54,7 +55,7 @@ def check(recipe: Recipe, splits: Splits) -> None:
     require_tensorboard()
     require_tracker(recipe.training.report_to)
     selecting_metric(recipe.training.metric, splits.task)
-    check_trainer(TrainerSetup(recipe))
+    check_trainer(TrainerSetup(recipe, asks_for_shards()))
     resolved_weights(recipe.objective, splits)
     if recipe.training.threshold == "tuned" and (splits.task != "single-label" or len(splits.label_names) != 2):
         raise InputError(
