@@ -6,7 +6,9 @@ prepares the scenario in FOLDER, runs it once undisturbed and then, for each k, 
 would who starts the command again. Prints one JSON object: operations, kills, and what differs from the whole run.
 """
 
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -14,13 +16,16 @@ import signal
 import sys
 from pathlib import Path
 
-from tiny import reviews, save_tiny_model, write_csv, write_splits
+from transformers import BertTokenizerFast
+
+from tiny import NEGATIVE, NEUTRAL, POSITIVE, SPECIAL, reviews, save_tiny_model, write_csv, write_splits
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate"}
 TIMES = ("seconds", "runtime", "per_second", "modified", "sha256", "milliseconds", "total_flos", "since")
 SHORT = ["--training.epochs", "2", "--training.max_length", "16", "--training.batch_size", "8"]
-TRAIN = ["train", "--model", "model", "--data", "data", "--output", "out", *SHORT]
+WHERE = ["--model", "model", "--data", "data", "--output", "out", *SHORT]
+TRAIN = ["train", *WHERE]
 
 SCENARIOS = {
     "train plain": [*TRAIN, "plain"],
@@ -35,21 +40,27 @@ SCENARIOS = {
     "combine": ["combine", "run", "other", "--output", "out"],
     "combine soup": ["combine", "run", "other", "--how", "uniform-soup", "--output", "out"],
     "predict": ["predict", "run", "--input", "test.csv", "--output", "out.csv", "--workers", "1", "--chunk-rows", "8"],
-    "ablate": ["ablate", "ema", "--over", "average", "--seeds", "1", "--model", "model", "--data", "data", *SHORT,
-               "--output", "out"],
-}  # fmt: skip
+    "export": ["export", "run", "--to", "out"],
+    "ablate": ["ablate", "ema", "--over", "average", "--design", "whole", "--seeds", "2", *WHERE],
+    "search": ["search", "plain", "--over", "training.learning_rate=1e-4,1e-3", "--trials", "2", *WHERE],
+}
 MADE = {"out", "out.csv"}
+MODULES = Path("../modules.json")
+"""What the first child had imported in the end: imported here before the next ones, so that they need not."""
 
 
 def prepare(name):
     """Make what the scenario starts from, in the working directory."""
     save_tiny_model(Path("model"))
+    if name == "export":  # whose table has no word-level tokenizer
+        words = {word: number for number, word in enumerate(SPECIAL + POSITIVE + NEGATIVE + NEUTRAL)}
+        BertTokenizerFast(vocab=words).save_pretrained("model")
     Path("data").mkdir()
     write_splits(Path("data"), train=24, validation=12, test=12)
     write_csv(Path("test.csv"), reviews(20, seed=9))
-    for run, seed in (("run", 1), ("other", 2)):
-        if name.split()[0] in ("evaluate", "combine", "predict"):
-            assert child([*TRAIN, "plain", "--seed", str(seed), "--output", run])[0] == 0
+    needed = {"combine": ("run", "other"), "evaluate": ("run",), "predict": ("run",), "export": ("run",)}
+    for seed, run in enumerate(needed.get(name.split()[0], ()), 1):
+        assert child([*TRAIN, "plain", "--seed", str(seed), "--output", run])[0] == 0
     if name == "evaluate again":
         assert child([*SCENARIOS["evaluate"][:-2], "--samples", "10"])[0] == 0
     if name == "train over another":
@@ -95,6 +106,8 @@ def child(argv, kill_at=None):
             status = main(argv)
         finally:
             os.write(writer, str(count[0]).encode())
+            if kill_at is None:
+                MODULES.write_text(json.dumps(sorted(sys.modules)))
             os._exit(status)
     os.close(writer)
     status = os.waitpid(pid, 0)[1]
@@ -113,7 +126,8 @@ def told():
         if (parts[0] in MADE or parts[0].startswith(".")) and path.is_file() and "tensorboard" not in parts:
             found[str(path)] = content(path)
     verify_all(Path())
-    assert not [name for name in found if name.endswith((".part", ".lock", ".writer"))], sorted(found)
+    left = [name for name in found if name.endswith((".part", ".writer")) or name.startswith(".")]
+    assert not left, left
     assert any(name.endswith(MANIFEST) for name in found) or "out.csv" in found
     return found
 
@@ -122,7 +136,7 @@ def content(path):
     """Return what two equal runs have in common of a file."""
     if path.suffix == ".json":
         return steady(json.loads(path.read_text()))
-    if path.suffix in (".html", ".md", ".pt", ".pth", ".log"):
+    if path.suffix in (".html", ".md", ".pt", ".pth", ".log", ".db"):
         return "there"
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -158,6 +172,13 @@ def differences(argv, whole, kill_at):
     return [f"{what}: {names}" for what, names in (("missing", missing), ("more", more), ("other", other)) if names]
 
 
+def import_all():
+    """Import here what a command has imported, so that the children to come are forked with it."""
+    for name in json.loads(MODULES.read_text()):
+        with contextlib.suppress(Exception):  # made by hand, or of an extra
+            importlib.import_module(name)
+
+
 def main(folder, name, which):
     """Run a scenario; see the module."""
     import toughen.huggingface.trainer
@@ -170,6 +191,7 @@ def main(folder, name, which):
     prepare(name)
     status, operations = child(SCENARIOS[name])
     assert status == 0, Path("../log").read_text()
+    import_all()
     whole = told()
     if which == "all":
         chosen = range(1, operations + 1)

@@ -20,13 +20,19 @@ KILLS = {
     "train ema": 5,
     "folds": 4,
     "evaluate": 3,
+    "combine": 2,
+    "export": 2,
+    "predict": 3,
 }
 """Kills of each command that the tests make."""
+EXTRAS = {"export": ["onnx", "onnxruntime"], "predict": ["pyarrow"]}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", KILLS)
 def test_a_killed_command_given_again_ends_as_an_undisturbed_one(scenario, tmp_path):
+    for package in EXTRAS.get(scenario, ()):
+        pytest.importorskip(package, reason="of an extra")
     places = random.Random(scenario)
     shares = ",".join(f"{places.random():.4f}" for _ in range(KILLS[scenario]))
     command = [sys.executable, str(Path(__file__).with_name("kills.py")), str(tmp_path / "it"), scenario, shares]
