@@ -9,7 +9,9 @@ import pytest
 import toughen
 from toughen import InputError, load_recipe
 from toughen.cli import main
+from toughen.compare import on_ray
 from toughen.compare import search as module
+from toughen.compare.pool import Worker
 from toughen.compare.search import Search, evaluations
 from toughen.compare.search_space import make_space
 from toughen.files.manifest import is_sealed, verify_all
@@ -114,7 +116,7 @@ def test_a_trial_below_the_median_is_stopped(wanted, monkeypatch):
     class Training:
         """Stands in for a process that would never end by itself."""
 
-        def __init__(self, job):
+        def __init__(self, job, jobs):
             state(job.folder, 8, [0.1])
 
         def poll(self):
@@ -128,10 +130,10 @@ def test_a_trial_below_the_median_is_stopped(wanted, monkeypatch):
         trial = study.ask()
         trial.report(0.9, 1)
         study.tell(trial, 0.9)
-    monkeypatch.setattr(module, "Worker", Training)
+    monkeypatch.setattr(on_ray, "Worker", Training)
     monkeypatch.setattr(module, "_POLL_S", 0.001)
     said = []
-    module._Trials(optuna, study, wanted, "f1", said.append).start()
+    module._Trials(optuna, study, wanted, "f1", said.append, Training).start()
     assert stopped == [True]
     assert study.trials[-1].state.name == "PRUNED"
     assert said[0].startswith("trial 5 pruned")
@@ -145,7 +147,7 @@ def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
 
         scores: ClassVar = [(0.95, True), (0.8, False)]
 
-        def __init__(self, job):
+        def __init__(self, job, jobs):
             value, lost = self.scores.pop(0)
             job.folder.mkdir(parents=True)
             simple = {"validation": {"words": {"f1": 0.7}}}
@@ -158,7 +160,7 @@ def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
         def stop(self):
             pass
 
-    monkeypatch.setattr(module, "Worker", Training)
+    monkeypatch.setattr(on_ray, "Worker", Training)
     monkeypatch.setattr(module.Job, "finished", True)
     monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
     said = []
@@ -175,10 +177,10 @@ def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
 def test_a_trial_that_fails_counts_and_says_why(wanted, monkeypatch):
     import optuna
 
-    def fail(job):
+    def fail(job, jobs):
         raise InputError("adversary smart needs average: ema.")
 
-    monkeypatch.setattr(module, "Worker", fail)
+    monkeypatch.setattr(on_ray, "Worker", fail)
     monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
     with pytest.raises(InputError, match="no trial could be finished: adversary smart needs"):
         module.search(wanted, trials=2, say=lambda line: None)
@@ -203,7 +205,7 @@ def test_processes_do_not_repeat_each_other_and_one_history_gives_one_proposal(w
 
     def proposals(folder):
         study = module._study(optuna, Search(wanted.recipe, wanted.space, folder), "f1")
-        tried = module._Trials(optuna, study, wanted, "f1", print)
+        tried = module._Trials(optuna, study, wanted, "f1", print, Worker)
         tried._train_watched = lambda trial, recipe: (0.5, optuna.trial.TrialState.COMPLETE)
         tried._write_best = lambda chosen, number: None
         for _ in range(2):
