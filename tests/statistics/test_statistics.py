@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from toughen.statistics.seeds import holm, mcnemar, over_seeds, pooled_sd, smallest_effect
+from toughen.statistics.shares import lower_bound
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
@@ -88,3 +89,8 @@ def test_the_standard_deviation_is_pooled_within_groups():
     """Squares 2 and 8 over 1 + 2 degrees of freedom; a group of one says nothing."""
     assert pooled_sd([[1, 3], [0, 2, 4], [100]]) == pytest.approx(math.sqrt(10 / 3))
     assert pooled_sd([[1], []]) is None
+
+
+def test_no_success_leaves_the_share_unbounded_below():
+    assert lower_bound(0, 10, 0.05) == 0.0
+    assert lower_bound(10, 10, 0.05) == pytest.approx(0.05**0.1)
