@@ -1,4 +1,4 @@
-"""The one exception that means "what you gave us is wrong"; everything else keeps its traceback."""
+"""The one exception that means "what you gave us is wrong", and pieces of its sentences."""
 
 
 class InputError(ValueError):
@@ -12,3 +12,8 @@ def first_line(error: BaseException, most: int = 200) -> str:
     """Return the first line of what a library said, at most so many characters, to stand in a sentence of our own."""
     line = str(error).strip().partition("\n")[0].rstrip(".: ")
     return f"{type(error).__name__}: {line}"[:most] if line else type(error).__name__
+
+
+def count(number: int, thing: str) -> str:
+    """Write 1 text, 300 texts."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -79,7 +79,7 @@ def begin(asked, parts):
 
 
 def test_without_ray_it_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("toughen.bulk.on_ray.find_spec", lambda _: None)
+    monkeypatch.setattr("toughen.machine.cluster.find_spec", lambda _: None)
     asked = ["predict", str(tmp_path), "--input", "in.csv", "--output", str(tmp_path / "out.csv"), "--engine"]
     assert main([*asked, "ray"]) == 2
     assert "pip install 'toughen[ray]'" in capsys.readouterr().err

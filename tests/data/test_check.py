@@ -32,8 +32,8 @@ def messy(folder):
 
 WANTED = {
     "2 rows cannot be read": True,
-    "1 rows without a text": True,
-    "1 rows without a label": True,
+    "1 row without a text": True,
+    "1 row without a label": True,
     "one label in 2 spellings: 'pos'": False,
     "looks like a missing value": False,
     "fewer than 10 rows: 'N/A' 2": False,
@@ -61,8 +61,8 @@ def test_rows_are_those_of_the_file(tmp_path):
     found = check(Data(source=messy(tmp_path)), seed=0)
     rows = {problem.says.partition(": ")[2].split(";")[0]: problem.rows for problem in found.problems if problem.stops}
     assert rows["2 rows cannot be read"] == (4, 21)
-    assert rows["1 rows without a text"] == (6,)
-    assert rows["1 rows without a label"] == (10,)
+    assert rows["1 row without a text"] == (6,)
+    assert rows["1 row without a label"] == (10,)
 
 
 def test_what_a_check_says_stops_a_training_and_the_flag_mends_it(tmp_path, capsys):
@@ -89,6 +89,14 @@ def test_what_cannot_be_read_is_one_problem_and_no_traceback(content, tmp_path):
     assert len(found.problems) >= 1
 
 
+def test_what_was_told_of_a_file_is_said_once(tmp_path):
+    """One file is the whole and the training rows at once."""
+    lines = ["text;label", *(f"text {n};{'ab'[n % 2]}" for n in range(40))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    report = check(Data(source=str(tmp_path / "rows.csv")), seed=0)
+    assert [line for line in report.lines if "separator" in line] == [f"{tmp_path / 'rows.csv'}: separator semicolon"]
+
+
 def test_chinese_characters_count_as_words():
     import pyarrow as pa
 
@@ -108,9 +116,9 @@ def test_a_training_tells_all_that_stops_it_and_the_command_that_shows_it(tmp_pa
         file.write("never heard of,superb\n,neg\n")
     told = refusal(source, label="label")
     assert told.startswith("The data have 5 problems: (1) ")
-    for what in ("2 rows cannot be read", "row 4, 21", "1 rows without a text (row 6)", "without a label (row 10)"):
+    for what in ("2 rows cannot be read", "row 4, 21", "1 row without a text (row 6)", "without a label (row 10)"):
         assert what in told
-    assert f"{source}/test.csv: 1 rows without a text (row 5)" in told
+    assert f"{source}/test.csv: 1 row without a text (row 5)" in told
     assert "label 'superb' is never seen in train" in told
     assert told.endswith(f"toughen check {source} --data.label label shows them, and what is only odd.")
     assert told.count("\n") == 0

@@ -96,7 +96,7 @@ def test_summary_lines_say_balance_lengths_and_what_was_dropped():
     assert lines[0] == "train: 90 rows; neg 63 (70.0%), pos 27 (30.0%); words: median 3, 95th percentile 3, longest 3"
     assert lines[2].startswith("test: 2 rows; neg 1 (50.0%), pos 1 (50.0%); words: median 4")
     assert "1 texts stand in both train and test" in lines
-    assert "1 rows dropped from train: their text stands in validation or test" in lines
+    assert "1 row dropped from train: their text stands in validation or test" in lines
     assert "validation: 10 rows held out of train, stratified by label, seed 7" in lines
 
 

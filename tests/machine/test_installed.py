@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -42,6 +44,13 @@ def without_training(code, *arguments):
     return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
 
 
+READERS = {
+    ".csv": pd.read_csv,
+    ".tsv": partial(pd.read_csv, sep="\t"),
+    ".jsonl": partial(pd.read_json, lines=True),
+    ".json": pd.read_json,
+    ".parquet": pd.read_parquet,
+}
 COMMAND = "from toughen.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -53,10 +62,12 @@ def test_an_exported_folder_is_asked_without_it(folder, suffix, tmp_path):
         COMMAND, "predict", folder, "--input", tmp_path / "in.csv", "--output", first, "--workers", 1
     )
     assert ran.returncode == 0, ran.stderr
-    # What was written is read again, in its own format.
+    # What was written is read again, in its own format; its answers come along under other names.
     ran = without_training(COMMAND, "predict", folder, "--input", first, "--output", second, "--workers", 1)
     assert ran.returncode == 0, ran.stderr
-    assert first.read_bytes() == second.read_bytes()
+    answered, again = READERS[suffix](first), READERS[suffix](second)
+    pd.testing.assert_frame_equal(again[list(answered.columns)], answered)
+    assert list(again.columns)[1:5] == [f"input_{name}" for name in answered.columns[1:]]
 
 
 def test_load_works_without_it(folder):

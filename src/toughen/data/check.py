@@ -30,7 +30,7 @@ from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.raw import Raw, listed
 from toughen.data.read.sources import read_source
 from toughen.data.splits import LABELLED, read_facts, read_unlabelled, splits_of
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.tasks import TaskName
 
 DROP = "--data.bad_rows drop"
@@ -97,7 +97,8 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
         columns, task = choose(train, config)
         clean = {name: raw for name, (raw, _) in _divided(raws, columns, task).items()}
         problems += _odd(clean, columns, task, config)
-        summary = splits_of({**raws, **clean}, replace(config, bad_rows="drop"), seed).summary
+        whole = {name: clean.get("train" if name == WHOLE else name, raw) for name, raw in raws.items()}
+        summary = splits_of(whole, replace(config, bad_rows="drop"), seed).summary
         problems += _recurring(summary.shared, summary.repeated, summary.conflicting)
         lines = tuple(summary.lines())
     except InputError as error:
@@ -228,14 +229,13 @@ def _withheld(split: str, raw: Raw, rows: Ints) -> bool:
 
 
 def _report_damage(raw: Raw, refuses: bool) -> Problem:
-    says = (
-        f"{raw.name}: {len(raw.damage):,} rows cannot be read; the first: {raw.damage[0].sentence.partition('; ')[0]}"
-    )
+    first = raw.damage[0].sentence.partition("; ")[0]
+    says = f"{raw.name}: {count(len(raw.damage), 'row')} cannot be read; the first: {first}"
     return Problem(refuses, says, tuple(one.row for one in raw.damage[:SHOWN]), DROP if refuses else DROPPED)
 
 
 def _bad(raw: Raw, what: str, rows: Ints, refuses: bool) -> Problem:
-    says = f"{raw.name}: {len(rows):,} rows {what}"
+    says = f"{raw.name}: {count(len(rows), 'row')} {what}"
     remedy = DROP if refuses else DROPPED
     if raw.files:
         return Problem(refuses, f"{says}; the first: {raw.place(int(rows[0]))}", (), remedy)
@@ -310,7 +310,7 @@ def _scripts(raw: Raw, columns: Columns) -> Iterator[Problem]:
     if len(counts) > 1:
         main, _ = counts.most_common(1)[0]
         others = np.array([i for i, script in enumerate(scripts) if script and script != main])
-        told = ", ".join(f"{script} {count:,}" for script, count in counts.most_common())
+        told = ", ".join(f"{script} {number:,}" for script, number in counts.most_common())
         yield Problem(
             False, f"{raw.name}: texts in several scripts: {told}", _rows(raw, others), "see that the model knows them"
         )
@@ -324,10 +324,10 @@ def _script(text: str) -> str | None:
 
 
 def _recurring(shared: Mapping[tuple[str, str], int], repeated: int, conflicting: int) -> Iterator[Problem]:
-    for (one, other), count in shared.items():
-        if count:
+    for (one, other), texts in shared.items():
+        if texts:
             how = "dropped from train (data.drop_shared)" if one == "train" else "kept: remove them from one"
-            yield Problem(False, f"{count:,} texts stand in both {one} and {other}", (), how)
+            yield Problem(False, f"{texts:,} texts stand in both {one} and {other}", (), how)
     if repeated:
         yield Problem(False, f"{repeated:,} rows of train repeat an earlier text", (), "kept, and always on one side")
     if conflicting:

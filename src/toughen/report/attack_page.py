@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from toughen.attack.diff import marked
+from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Chart, Note, Page, Pair, Pairs, Section, Table
-from toughen.report.sentences import count, ends, few, named, number, percent, share_with_interval, value_with_interval
+from toughen.report.sentences import ends, few, named, number, percent, share_with_interval, value_with_interval
 from toughen.statistics.shares import clopper_pearson
 
 Result = Mapping[str, Any]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.files import read_json
 from toughen.report.names import source_label
 from toughen.report.page import Note, Page, Section, Table
-from toughen.report.sentences import count, number, percent
+from toughen.report.sentences import number, percent
 
 SHOWN = 200
 """Rows of a table on the page; the files have all."""

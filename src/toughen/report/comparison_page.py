@@ -8,11 +8,12 @@ from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.definition import said_beside
+from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Chart, Note, Page, Section, Table
-from toughen.report.sentences import count, difference, few, named, number, value_with_interval
+from toughen.report.sentences import difference, few, named, number, value_with_interval
 
 Result = Mapping[str, Any]
 

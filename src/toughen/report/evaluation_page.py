@@ -8,13 +8,13 @@ from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.definition import of_positive_class
+from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.sentences import (
     FEW,
-    count,
     ends,
     excludes,
     few,

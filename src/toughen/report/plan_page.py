@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Chart, Page, Section, Table
-from toughen.report.sentences import count
 from toughen.statistics.wording import power_sentence
 
 Plan = Mapping[str, Any]

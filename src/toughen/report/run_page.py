@@ -12,6 +12,7 @@ import yaml
 
 from toughen.assess.definition import of_positive_class
 from toughen.assess.verdict import accuracy_interval
+from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.augmented import augmented
@@ -19,7 +20,7 @@ from toughen.report.evaluation_page import confusion_blocks, mistake_blocks
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.run_scores import headline, score_table
-from toughen.report.sentences import FEW, count, few, named, number, percent, scores, share_with_interval
+from toughen.report.sentences import FEW, few, named, number, percent, scores, share_with_interval
 from toughen.runs.folder import COMBINATION, METRICS, MISTAKES, RECIPE
 
 Log = Sequence[Mapping[str, Any]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
+from toughen.errors import count
 
 FEW = 100
 """Fewer texts than this are called few."""
@@ -71,11 +72,6 @@ def scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         for name, value in metrics.items()
         if name not in left_out and (value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)))
     }
-
-
-def count(number: int, thing: str) -> str:
-    """Write 1 text, 300 texts."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def excludes(interval: Sequence[float] | None, value: float) -> bool:

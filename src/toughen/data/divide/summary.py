@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from toughen.data.divide.overlap import word_counts
 from toughen.data.divide.stratify import label_matrix
+from toughen.errors import count
 from toughen.tasks import TaskName
 
 
@@ -69,14 +70,14 @@ class Summary:
         """Return the account as lines of text."""
         lines = [self._split_line(split) for split in self.counts]
         if self.unlabelled:
-            lines.append(f"unlabelled: {self.unlabelled:,} rows")
+            lines.append(f"unlabelled: {count(self.unlabelled, 'row')}")
         return lines + self._recurring_lines() + list(self.notes)
 
     def _split_line(self, split: str) -> str:
         words = self.lengths[split]
         rows = self.rows.get(split, sum(self.counts[split].values()))
         return (
-            f"{split}: {rows:,} rows; {self._labels(split, rows)}; words: median {words.median:,}, "
+            f"{split}: {count(rows, 'row')}; {self._labels(split, rows)}; words: median {words.median:,}, "
             f"95th percentile {words.percentile_95:,}, longest {words.longest:,}"
         )
 
@@ -94,10 +95,10 @@ class Summary:
         return ", ".join(shown)
 
     def _recurring_lines(self) -> list[str]:
-        lines = [f"{count:,} texts stand in both {a} and {b}" for (a, b), count in self.shared.items() if count]
+        lines = [f"{texts:,} texts stand in both {a} and {b}" for (a, b), texts in self.shared.items() if texts]
         if self.dropped:
-            lines.append(f"{self.dropped:,} rows dropped from train: their text stands in validation or test")
-        elif any("train" in pair and count for pair, count in self.shared.items()):
+            lines.append(f"{count(self.dropped, 'row')} dropped from train: their text stands in validation or test")
+        elif any("train" in pair and texts for pair, texts in self.shared.items()):
             lines.append("shared texts were kept in train (data.drop_shared is off): scores will flatter")
         if self.repeated:
             lines.append(f"{self.repeated:,} rows of train repeat an earlier text (kept)")
