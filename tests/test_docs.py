@@ -206,7 +206,7 @@ def test_whatever_spans_a_micro_batch_is_named_where_processes_are_compared(page
     spanning = {part for c in COMBINATIONS if c.spans_rows for part in (c.adversary, c.inputs)}
     names = spanning & {"sam", "asam", "awp", "mixup"}
     assert len(names) == 4
-    assert all(f"`{name}`" in text for name in (*names, "scope: vocabulary"))
+    assert all(f"`{name}`" in text for name in (*names, "adversary.scope: vocabulary"))
 
 
 def test_label_order_of_the_data_page():
