@@ -129,7 +129,7 @@ def test_every_way_to_ask_gives_it(run, tmp_path, capsys):
     assert [(a["abstained"], a["label_set"]) for a in shipped] == [(a["abstained"], a["label_set"]) for a in answers]
     served = open_model(tmp_path / "onnx")
     assert served.described()["abstention"]["threshold"] == found["threshold"]
-    for text, row, answer in zip(texts, served.outputs(texts, 4), answers, strict=True):
+    for text, row, answer in zip(texts, served.outputs(served.encode(texts), 4), answers, strict=True):
         told = served.predictions(text, row)
         assert {one["label"] for one in told if one["in_set"]} == set(answer["label_set"])
         given = [] if answer["abstained"] else [answer["label"]]

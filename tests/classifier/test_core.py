@@ -24,15 +24,19 @@ class Lengths(Answering):
         ]
         words = [list(range(len(row))) for _, row in rows] if self.task == "tokens" else None
 
-        def collate(chosen):
-            width = max(len(rows[i][1]) for i in chosen)
-            batch = {name: np.zeros((len(chosen), width), int) for name in ("input_ids", "attention_mask")}
-            for k, i in enumerate(chosen):
-                place = slice(width - len(rows[i][1]), None) if self.left else slice(len(rows[i][1]))
-                batch["input_ids"][k, place], batch["attention_mask"][k, place] = rows[i][1], 1
-            return batch
+        def chosen(numbers):
+            return [{"input_ids": rows[i][1]} for i in numbers]
 
-        return Encoded(np.array([i for i, _ in rows]), np.array([len(row) for _, row in rows]), words, collate)
+        owner, length = np.array([i for i, _ in rows]), np.array([len(row) for _, row in rows])
+        return Encoded(owner, length, words, chosen, self.pad)
+
+    def pad(self, rows):
+        width = max(len(row["input_ids"]) for row in rows)
+        batch = {name: np.zeros((len(rows), width), int) for name in ("input_ids", "attention_mask")}
+        for k, ids in enumerate(row["input_ids"] for row in rows):
+            place = slice(width - len(ids), None) if self.left else slice(len(ids))
+            batch["input_ids"][k, place], batch["attention_mask"][k, place] = ids, 1
+        return batch
 
     def forward(self, batch):
         ids = batch["input_ids"].astype(float)

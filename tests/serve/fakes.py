@@ -4,10 +4,12 @@ import asyncio
 import json
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import numpy as np
 
+from toughen.classifier.core import EncodedText
 from toughen.serve import Limits, Served, make_app
 
 JSON = {"content-type": "application/json"}
@@ -18,6 +20,11 @@ class FakeTokenizer:
         pairs = zip(text, text_pair or [""] * len(text), strict=True)
         words = [(one if isinstance(one, list) else one.split()) + two.split() for one, two in pairs]
         return {"input_ids": [[0] * (len(found) + 2) for found in words]}
+
+
+@dataclass(frozen=True)
+class FakeEncoded(EncodedText):
+    text: object = None
 
 
 class FakeClassifier:
@@ -32,6 +39,18 @@ class FakeClassifier:
         self.max_length, self.tokenizer = 24, FakeTokenizer()
         self.gate, self.passes = threading.Event(), []
         self.gate.set()
+
+    def encode_texts(self, texts):
+        ids = self.tokenizer(*zip(*texts, strict=True)) if self.pairs else self.tokenizer(texts)
+        cut = [row[: self.max_length] for row in ids["input_ids"]]
+        return [FakeEncoded(({"input_ids": row},), text=text) for row, text in zip(cut, texts, strict=True)]
+
+    def outputs_of_encoded(self, texts, batch_size, progress):
+        given = [one.text for one in texts]
+        columns = (
+            dict(zip(("text", "text_pair"), zip(*given, strict=True), strict=True)) if self.pairs else {"text": given}
+        )
+        return self.outputs_of(columns, batch_size, progress)
 
     def outputs_of(self, columns, batch_size, progress):
         assert ("text_pair" in columns) == self.pairs

@@ -83,17 +83,17 @@ def test_pairs_are_cut_only_where_that_changes_nothing():
     model, encode = Served(classifier, "fake", "none"), Encoder(tokenizer, 24)
     long, longer, short = "the warm room " * 300, "a room " * 700, "warm"
     for pair, cut in (((long, short), True), ((short, long), True), ((long, longer), False), ((longer, long), False)):
-        (kept,), (length,) = model.prepared([pair])
+        (kept,) = model.shortened([pair])
         ids = [encode({"text": [one], "text_pair": [two]})["input_ids"] for one, two in (pair, kept)]
         assert ids[0] == ids[1]
         assert (kept != pair) == cut
-        assert length > 24
+        assert len(tokenizer(*kept, verbose=False)["input_ids"]) > 24
     with pytest.raises(Refusal, match="has a pair of 200,000 characters"):
-        model.prepared([("a " * 50_000, "b " * 50_000)])
+        model.shortened([("a " * 50_000, "b " * 50_000)])
 
 
 def test_more_words_than_can_be_read_are_refused():
     model = served("tokens")
-    assert model.prepared([["good"] * 1000])[1] == [1002]
+    assert model.shortened([["good"] * 1000]) == [["good"] * 1000]
     with pytest.raises(Refusal, match=r"^Text 2 of inputs has 5,000 words and the model reads 24 tokens"):
-        model.prepared([["a"], ["good"] * 5000])
+        model.shortened([["a"], ["good"] * 5000])

@@ -1,9 +1,12 @@
 """A served model answers as the run does, on either runtime, for every task."""
 
 import asyncio
+import copy
 import re
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,10 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from serve.fakes import ask, client
 from serve.folders import save_exported, save_pretrained
+from toughen.classifier.answers import texts_dataset
+from toughen.deploy.predictor import load
 from toughen.errors import InputError
+from toughen.runs.ensemble import Ensemble
 from toughen.serve import Served, open_model
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +54,39 @@ def test_both_runtimes_answer_as_the_run_does(pretrained, tmp_path, case):
         for path in ("/explain", "/perturb"):
             assert ask(path, {"inputs": texts[0]}, model).status_code == (422 if case == "tokens" else 200)
     assert open_model(folder).reads_all == (case == "windows")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "pytorch", "folds"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_text_is_tokenised_once_and_answered_as_the_classifier_alone_does(
+    pretrained, tmp_path, monkeypatch, case, runtime
+):
+    classifier, folder = save_exported(pretrained, tmp_path, **CASES[case])
+    other = replace(classifier, tokenizer=copy.deepcopy(classifier.tokenizer), model=copy.deepcopy(classifier.model))
+    alone = {"pytorch": classifier, "folds": Ensemble.of([classifier, other])}.get(runtime) or load(folder)
+    texts = ["good film " * (1 + i) for i in range(9)] + ["the room was warm and bright " * 6, "Bad!"]
+    if case in ("pairs", "tokens"):
+        texts = [(text, "and why") if case == "pairs" else text.split() for text in texts]
+    seen = Counter()
+    real = type(alone.tokenizer).__call__
+
+    def counted(tokenizer, text, text_pair=None, **how):
+        seen.update((id(tokenizer), str(one)) for one in ([text] if isinstance(text, str) else text))
+        seen.update((id(tokenizer), str(one)) for one in text_pair or ())
+        return real(tokenizer, text, text_pair, **how)
+
+    wanted = alone.outputs(texts_dataset(texts, alone.task), batch_size=4)
+    monkeypatch.setattr(type(alone.tokenizer), "__call__", counted)
+    model = Served(alone, "model", runtime)
+    apart = [one for text in texts for one in model.encode([text])]
+    tokenised = {key: count for key, count in seen.items() if key[1] not in ("a", "and why")}
+    assert len(tokenised) == len(texts) * (2 if runtime == "folds" else 1)
+    assert set(tokenised.values()) == {1}
+    before = seen.copy()
+    rows = model.outputs(apart, 4)
+    assert seen == before, "the pass tokenised again"
+    for row, there in zip(rows, wanted, strict=True):
+        np.testing.assert_array_equal(row, np.atleast_1d(there))
 
 
 def check(case, ours, theirs):

@@ -120,7 +120,7 @@ def test_a_pass_over_many_windows_ends_when_nobody_waits():
 
     model = Served(Windows(), "fake", "none")
     with pytest.raises(UnwantedError):
-        model.outputs(["good"], 1, wanted=lambda: len(model.classifier.passes) < 3)
+        model.outputs(model.encode(["good"]), 1, wanted=lambda: len(model.classifier.passes) < 3)
     assert len(model.classifier.passes) == 3
 
 

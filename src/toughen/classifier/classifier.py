@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from toughen.arrays import Floats
 from toughen.classifier.abstention import Abstention
 from toughen.classifier.answers import answers, texts_dataset
-from toughen.classifier.core import Answering, Encoded, Forward, Pass
+from toughen.classifier.core import Answering, Columns, Encoded, Forward, Pass
 from toughen.classifier.temperature import Temperature
 from toughen.data import tokenise
 from toughen.data.batches import Collator
@@ -200,22 +200,29 @@ class Classifier(Answering):
             overlap=self.overlap,
         )
         inputs = tokens.select_columns([c for c in tokens.column_names if c in self.tokenizer.model_input_names])
-        pad = Collator(self.tokenizer, self._multiple_of(), self.max_length)
 
-        def collate(rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        def chosen(rows: NDArray[np.int64]) -> list[Columns]:
             columns = inputs[rows.tolist()]
-            return pad([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+            return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
         words = tokens["word"] if self.task == "tokens" else None
-        return Encoded(np.asarray(tokens["row"]), np.asarray(tokens["length"]), words, collate)
+        return Encoded(np.asarray(tokens["row"]), np.asarray(tokens["length"]), words, chosen, self.pad)
+
+    def pad(self, rows: list[Columns]) -> dict[str, torch.Tensor]:
+        """Return rows as a batch; see `Answering.pad`."""
+        return Collator(self.tokenizer, self._multiple_of(), self.max_length)([dict(row) for row in rows])
+
+    def columns_of(self, texts: Sequence[Any]) -> Any:
+        """Return texts as a dataset, numbered by ``row``; see `Answering.columns_of`."""
+        return self._own_rows(texts_dataset(texts, self.task))
 
     def passes(
         self, texts: Any, forward: Forward, batch_size: int, progress: Callable[[int], None] | None
     ) -> Iterator[Pass]:
         """Yield the passes over the texts; over many of them memory is kept from one to the next."""
-        if not len(texts):
+        if not len(texts["text"]):
             return
-        rows = self.encoded(texts)
+        rows = self.rows_of(texts)
         with freed_memory_kept(len(rows.owner) > _MANY * batch_size):
             yield from rows.passes(forward, batch_size, progress)
 

@@ -16,15 +16,38 @@ from numpy.typing import NDArray
 
 from toughen.arrays import Floats
 from toughen.classifier.abstention import Abstention
+from toughen.classifier.answers import Text, texts_columns
 from toughen.classifier.temperature import Temperature
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 Pass = tuple[NDArray[np.int64], Floats, list[NDArray[np.int64]]]
+Columns = Mapping[str, Sequence[int]]
+"""One row of token ids by name: ``input_ids``, ``attention_mask`` and what else the model reads, each [T]."""
 Forward = Callable[[Any], Floats]
 """From a batch to what the model makes of it: [B, C], of tokens [B, T, K]."""
 
 _OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """One text as rows of token ids, which can be put into a batch with any other text's of the same classifier.
+
+    Attributes:
+        rows: one, or one per window.
+        words: of tokens one list for each row, the number of the word at each token or -1; None for the other tasks.
+        count: words of the text, of tokens; 1 for the other tasks.
+    """
+
+    rows: tuple[Columns, ...]
+    words: tuple[Sequence[int], ...] | None = None
+    count: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows, special ones included."""
+        return sum(len(row["input_ids"]) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -35,13 +58,42 @@ class Encoded:
         owner: [R] the text of each row, from 0.
         length: [R] tokens.
         words: of tokens R lists, the number of the word at each token or -1; None for the other tasks.
-        collate: from B numbers of rows to a batch: arrays or CPU tensors [B, T] by name, ``attention_mask`` of them.
+        rows: from B numbers of rows to these rows.
+        pad: from B rows to a batch: arrays or CPU tensors [B, T] by name, ``attention_mask`` of them.
     """
 
     owner: NDArray[np.int64]
     length: NDArray[np.int64]
     words: Sequence[Sequence[int]] | None
-    collate: Callable[[NDArray[np.int64]], Mapping[str, Any]]
+    rows: Callable[[NDArray[np.int64]], list[Columns]]
+    pad: Callable[[list[Columns]], Mapping[str, Any]]
+
+    def apart(self, counts: Sequence[int]) -> list[EncodedText]:
+        """Return each of the N texts alone.
+
+        Args:
+            counts: [N] words of each text, of tokens; 1 for the other tasks.
+        """
+        made = self.rows(np.arange(len(self.owner)))
+        found = []
+        for text, count in enumerate(counts):
+            own = [int(row) for row in np.flatnonzero(self.owner == text)]
+            words = None if self.words is None else tuple(self.words[row] for row in own)
+            found.append(EncodedText(tuple(made[row] for row in own), words, count))
+        return found
+
+    @classmethod
+    def together(cls, texts: Sequence[EncodedText], pad: Callable[[list[Columns]], Mapping[str, Any]]) -> Encoded:
+        """Join texts that were encoded apart; arguments as the attributes."""
+        made = [row for text in texts for row in text.rows]
+        words = None if texts[0].words is None else [row for text in texts for row in text.words or ()]
+        return cls(
+            np.repeat(np.arange(len(texts)), [len(text.rows) for text in texts]),
+            np.array([len(row["input_ids"]) for row in made]),
+            words,
+            lambda chosen: [made[int(row)] for row in chosen],
+            pad,
+        )
 
     def passes(
         self, forward: Forward, batch_size: int, progress: Callable[[int], None] | None = None
@@ -57,7 +109,7 @@ class Encoded:
         waiting = np.bincount(self.owner)  # rows of each text still to come
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = self.collate(rows)
+            batch = self.pad(self.rows(rows))
             words = (
                 [] if self.words is None else _spread_words([self.words[int(i)] for i in rows], batch["attention_mask"])
             )
@@ -75,6 +127,14 @@ def _spread_words(words: Sequence[Sequence[int]], attended: Any) -> list[NDArray
         row[mask == 1] = numbers
         spread.append(row)
     return spread
+
+
+class _EncodedTexts(dict[str, Any]):
+    """Stands for the columns of texts that are encoded already: ``text`` has a sequence as long as each has words."""
+
+    def __init__(self, texts: Sequence[EncodedText]) -> None:
+        super().__init__(text=[range(text.count) for text in texts])
+        self.texts = texts
 
 
 def _real(outputs: Floats) -> Floats:
@@ -110,12 +170,42 @@ class Answering(ABC):
         """Return the rows of N texts, N at least 1, that stand in columns ``text`` (and ``text_pair``)."""
 
     @abstractmethod
+    def pad(self, rows: list[Columns]) -> Mapping[str, Any]:
+        """Return B rows of token ids as a batch; see `Encoded`."""
+
+    @abstractmethod
     def forward(self, batch: Any) -> Floats:
         """Return what the model makes of a batch of `encoded`, before the temperature.
 
         Returns:
             Probabilities (regression: values) [B, C]; for tokens [B, T, K].
         """
+
+    def columns_of(self, texts: Sequence[Text]) -> Any:
+        """Return N texts, at least one, as `encoded` takes them.
+
+        Raises:
+            InputError: if one is of another kind than the model takes.
+        """
+        columns = texts_columns(texts, self.task)
+        self.check_pairs("text_pair" in columns)
+        return columns
+
+    def encode_texts(self, texts: Sequence[Text]) -> list[EncodedText]:
+        """Return N texts, at least one, as token ids: cut, or divided into windows, as the model reads them.
+
+        Raises:
+            InputError: if one is of another kind than the model takes, or has no tokens.
+        """
+        columns = self.columns_of(texts)
+        counts = [len(words) for words in columns["text"]] if self.task == "tokens" else [1] * len(texts)
+        return self.encoded(columns).apart(counts)
+
+    def outputs_of_encoded(
+        self, texts: Sequence[EncodedText], *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Run the model on texts from `encode_texts`, not all of one call; result of `answered`."""
+        return self.answered(_EncodedTexts(texts), batch_size, progress)
 
     def answered(
         self, texts: Any, batch_size: int, progress: Callable[[int], None] | None = None
@@ -154,7 +244,11 @@ class Answering(ABC):
     ) -> Iterator[Pass]:
         """Yield the passes over the texts; see `Encoded.passes`."""
         if len(texts["text"]):
-            yield from self.encoded(texts).passes(forward, batch_size, progress)
+            yield from self.rows_of(texts).passes(forward, batch_size, progress)
+
+    def rows_of(self, texts: Any) -> Encoded:
+        """Return the rows of texts; those that are encoded already are taken as they are."""
+        return Encoded.together(texts.texts, self.pad) if isinstance(texts, _EncodedTexts) else self.encoded(texts)
 
     def check_pairs(self, given: bool) -> None:
         """Refuse pairs of texts where the model takes single ones, and the other way round.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from toughen.arrays import Floats
 from toughen.classifier.abstention import Abstention
 from toughen.classifier.answers import answers, texts_columns
-from toughen.classifier.core import Answering, Encoded
+from toughen.classifier.core import Answering, Columns, Encoded
 from toughen.classifier.temperature import Temperature
 from toughen.data.tokens.encode import Encoder
 from toughen.deploy.description import read_description
@@ -128,11 +128,15 @@ class Predictor(Answering):
             raise InputError("a text has no tokens, and the model reads at least one; leave empty texts out.")
         names = [name for name in self.tokenizer.model_input_names if name in rows]
 
-        def collate(chosen: NDArray[np.int64]) -> Batch:
-            return self.tokenizer.pad([{name: rows[name][i] for name in names} for i in chosen])
+        def chosen(numbers: NDArray[np.int64]) -> list[Columns]:
+            return [{name: rows[name][i] for name in names} for i in numbers]
 
         words = rows["word"] if self.task == "tokens" else None
-        return Encoded(np.asarray(rows.get("row", range(count))), lengths, words, collate)
+        return Encoded(np.asarray(rows.get("row", range(count))), lengths, words, chosen, self.pad)
+
+    def pad(self, rows: list[Columns]) -> Batch:
+        """Return rows as a batch; see `Answering.pad`."""
+        return self.tokenizer.pad(rows)
 
     def forward(self, batch: Batch) -> Floats:
         """Return what the model makes of token ids, int64 [B, T] by name, before the temperature.

@@ -10,6 +10,14 @@ import numpy as np
 
 from toughen.arrays import Floats
 from toughen.classifier.classifier import Classifier
+from toughen.classifier.core import EncodedText
+
+
+@dataclass(frozen=True)
+class _EncodedByAll(EncodedText):
+    """A text as the first member reads it, and as each of them does: their vocabularies may differ."""
+
+    each: tuple[EncodedText, ...] = ()
 
 
 @dataclass
@@ -37,6 +45,22 @@ class Ensemble(Classifier):
         *others, last = self.members
         found = [member.outputs(dataset, batch_size=batch_size) for member in others]
         return mean_outputs([*found, last.outputs(dataset, batch_size=batch_size, progress=progress)])
+
+    def encode_texts(self, texts: Sequence[Any]) -> list[EncodedText]:
+        """Return texts as the token ids of every member; see `Answering.encode_texts`."""
+        each = zip(*(member.encode_texts(texts) for member in self.members), strict=True)
+        return [_EncodedByAll(text[0].rows, text[0].words, text[0].count, text) for text in each]
+
+    def outputs_of_encoded(
+        self, texts: Sequence[EncodedText], *, batch_size: int = 64, progress: Callable[[int], None] | None = None
+    ) -> Floats | list[Floats]:
+        """Return the mean of the members' outputs for texts from `encode_texts`; ``progress`` as for `outputs`."""
+        by_member = zip(*(text.each for text in texts if isinstance(text, _EncodedByAll)), strict=True)
+        found = []
+        for member, own in zip(self.members, by_member, strict=True):
+            told = progress if member is self.members[-1] else None
+            found.append(member.outputs_of_encoded(own, batch_size=batch_size, progress=told))
+        return mean_outputs(found)
 
     def logits(self, dataset: Any, *, batch_size: int = 64) -> Floats:
         """Return the mean of the members' logits."""

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from toughen.classifier.core import EncodedText
 from toughen.serve.limits import Limits
-from toughen.serve.model import Row, Text
+from toughen.serve.model import Row
 from toughen.serve.refusals import Refusal, closing, full
 
 _KEEP = 0.9  # of what is known of the rate, with each new pass
@@ -26,7 +27,7 @@ _WAITING = 0.5  # of the time of a request: what all that waits may take
 _LATEST = 0.4  # of the time of a request: how late its turn may be
 
 
-Run = Callable[[Sequence[Text], Callable[[], bool]], list[Row]]
+Run = Callable[[Sequence[EncodedText], Callable[[], bool]], list[Row]]
 
 
 class Watcher(Protocol):
@@ -74,7 +75,7 @@ class _Item:
 
     request: _Request
     position: int
-    text: Text
+    text: EncodedText
     length: int
     arrived: float
 
@@ -195,7 +196,7 @@ class Batcher:
         finally:
             self._promised -= tokens
 
-    async def submit(self, texts: Sequence[Text], lengths: Sequence[int]) -> list[Row]:
+    async def submit(self, texts: Sequence[EncodedText], lengths: Sequence[int]) -> list[Row]:
         """Return the outputs for some texts.
 
         Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toughen.classifier.abstention import Abstention
-from toughen.classifier.answers import texts_dataset
+from toughen.classifier.core import EncodedText
 from toughen.deploy.files import MODEL, is_export, require_run
 from toughen.deploy.predictor import load
 from toughen.errors import InputError
@@ -101,9 +100,9 @@ class Served:
         known = classifier.thresholds
         self.abstention: Abstention | None = classifier.abstention
         self.thresholds: tuple[float, ...] | None = None if known is None else tuple(known)
-        # A copy, because transformers' tokenizers must not be used by two threads at once.
-        self._tokenizer = copy.deepcopy(classifier.tokenizer)
-        self._counting, self._running = threading.Lock(), threading.Lock()
+        self._tokenizer = classifier.tokenizer
+        # transformers' tokenizers must not be used by two threads at once.
+        self._reading, self._running = threading.Lock(), threading.Lock()
 
     @property
     def activation(self) -> str:
@@ -140,16 +139,47 @@ class Served:
             return Cut(text, len(text), "")
         return self._cutter(times, _LOOKED)(text)
 
-    def prepared(self, texts: Sequence[Text]) -> tuple[list[Text], list[int]]:
-        """Return texts as short as the model can read them, and the tokens of each.
+    def encode(self, texts: Sequence[Text], *, truncate: bool = True) -> list[EncodedText]:
+        """Return texts as the token ids that the model reads, for `outputs`.
 
-        The numbers are as if a text were not cut, and of those that are shortened here more than `max_length`.
+        Each is tokenised once. Long ones are shortened before, and for that their beginnings (ends) are counted.
+
+        Args:
+            texts: N of the model's kind, at least one.
+            truncate: whether long texts are cut; else they are refused, unless the model reads them in windows.
+
+        Raises:
+            Refusal: if a text is too long and must not be cut, or so much of one must be looked at that it would hold
+                up the others.
+            InputError: if a text has no tokens.
+        """
+        kept = self.shortened(texts)
+        with self._reading:
+            found: list[EncodedText] = self.classifier.encode_texts(kept)
+        if not truncate and not self.reads_all:
+            for i, (text, encoded) in enumerate(zip(kept, found, strict=True)):
+                # Whether something was left out of a text that fills the model, the ids do not say.
+                if encoded.tokens >= self.max_length:
+                    self._check_whole(text, i, shortened=text is not texts[i])
+        return found
+
+    def _check_whole(self, text: Text, number: int, *, shortened: bool) -> None:
+        (length,) = self._lengths([text])
+        if length > self.max_length:
+            more = "more than " if shortened else ""
+            raise Refusal(
+                413,
+                f"Text {number + 1} of inputs has {more}{length:,} tokens and the model reads {self.max_length:,}; "
+                "shorten it, or let it be cut with truncate: true.",
+            )
+
+    def shortened(self, texts: Sequence[Text]) -> list[Text]:
+        """Return texts without what stands far from the tokens that the model reads.
 
         Raises:
             Refusal: if of a text so much must be looked at that it would hold up the others.
         """
-        kept = [self._shorten(text, i) for i, text in enumerate(texts)]
-        return kept, self._lengths(kept)
+        return [self._shorten(text, i) for i, text in enumerate(texts)]
 
     def _cutter(self, times: int, most: int) -> Cutter:
         return Cutter(lambda text: self._lengths_of(text=[text])[0], times * self.max_length, self.part, most)
@@ -165,6 +195,8 @@ class Served:
         cutter = self._cutter(1, _READ)
         if isinstance(text, str):
             return cutter(text, number).text
+        if max(map(len, text)) <= PER_TOKEN * self.max_length and sum(map(len, text)) <= _READ:
+            return text  # of which nothing would be left out, so no part need be counted
         first, second = (self._is_short(part) for part in text)
         # Of two long parts the tokenizer keeps half each, and an odd token of the longer one: which needs both whole.
         if first or second:
@@ -193,20 +225,22 @@ class Served:
         return self._lengths_of(text=list(texts))
 
     def _lengths_of(self, **given: Any) -> list[int]:
-        with self._counting:
+        with self._reading:
             ids = self._tokenizer(**given, truncation=False, padding=False, verbose=False)["input_ids"]
         return [len(row) for row in ids]
 
-    def outputs(self, texts: Sequence[Text], batch_size: int, wanted: Callable[[], bool] = lambda: True) -> list[Row]:
+    def outputs(
+        self, texts: Sequence[EncodedText], batch_size: int, wanted: Callable[[], bool] = lambda: True
+    ) -> list[Row]:
         """Run the model.
 
         Args:
-            texts: N of the model's kind, at least one.
+            texts: N from `encode`, at least one, not all of one call.
             batch_size: texts (or windows of them) per pass.
             wanted: asked after each pass whether the rest of the answer is still waited for.
 
         Raises:
-            InputError: if a text has no tokens.
+            InputError: if an answer is NaN or infinite.
             UnwantedError: if it is not.
         """
 
@@ -215,18 +249,8 @@ class Served:
                 raise UnwantedError
 
         with self._running:
-            found = self._outputs(list(texts), batch_size, go_on)
+            found = self.classifier.outputs_of_encoded(texts, batch_size=batch_size, progress=go_on)
         return [np.atleast_1d(np.asarray(row, dtype=np.float64)) for row in found]
-
-    def _outputs(self, texts: list[Any], batch_size: int, progress: Callable[[int], None]) -> Any:
-        if hasattr(self.classifier, "outputs_of"):
-            columns = {"text": texts}
-            if self.pairs:
-                columns = {"text": [one for one, _ in texts], "text_pair": [two for _, two in texts]}
-            return self.classifier.outputs_of(columns, batch_size=batch_size, progress=progress)
-
-        given = texts_dataset(texts, self.task)
-        return self.classifier.outputs(given, batch_size=batch_size, progress=progress)
 
     def predictions(self, text: Text, row: Row, *, raw: bool = False, top_k: int | None = None) -> list[Prediction]:
         """Say what the outputs for a text mean: labels with their scores, the largest first.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from toughen.classifier.core import EncodedText
 from toughen.errors import InputError
 from toughen.serve import explain, openapi, render
 from toughen.serve.batching import Batcher, Rate
@@ -51,7 +52,7 @@ class Service:
         for thread in (self._reading, self._making):
             thread.shutdown()
 
-    def _run(self, texts: Sequence[Text], wanted: Callable[[], bool]) -> list[Row]:
+    def _run(self, texts: Sequence[EncodedText], wanted: Callable[[], bool]) -> list[Row]:
         limits, windows = self.limits, self.served.reads_all
         rows = max(1, limits.max_batch_tokens // self.served.max_length) if windows else len(texts)
         return self.served.outputs(texts, rows, wanted)
@@ -100,17 +101,8 @@ class Service:
             Refusal: if a text is too long and must not be cut, or the service is too busy.
         """
         with self.batcher.promised(len(texts), sum(map(self.served.size, texts))):
-            kept, lengths = await self._in(self._reading, lambda _: self.served.prepared(texts))
-        most, windows = self.served.max_length, self.served.reads_all
-        for i, length in enumerate(lengths):
-            if not truncate and length > most and not windows:
-                more = "more than " if kept[i] is not texts[i] else ""
-                raise Refusal(
-                    413,
-                    f"Text {i + 1} of inputs has {more}{length:,} tokens and the model reads {most:,}; shorten it, or "
-                    "let it be cut with truncate: true.",
-                )
-        rows = await self.batcher.submit(kept, [length if windows else min(length, most) for length in lengths])
+            encoded = await self._in(self._reading, lambda _: self.served.encode(texts, truncate=truncate))
+        rows = await self.batcher.submit(encoded, [text.tokens for text in encoded])
         for i, row in enumerate(rows):
             if not is_finite(row):
                 raise Refusal(424, f"The model's output for text {i + 1} is not a number; leave it out.", "backend")
@@ -189,7 +181,7 @@ class Service:
         """Let the model answer an example, which also warms it up."""
         given = openapi.example_text(self.kind)
         (text,) = inputs_of(given, Expected(self.kind, 1)).texts
-        (row,) = self.served.outputs([text], 1)
+        (row,) = self.served.outputs(self.served.encode([text]), 1)
         if not is_finite(row):
             raise InputError(
                 f"the output of the model {self.served.name} for the text {openapi.EXAMPLE!r} is not a number, so its "
@@ -206,10 +198,10 @@ class Service:
         """Return the tokens of a text and the seconds of its pass: the quickest of some, for others are at work."""
         one = " ".join(words)
         text: Text = words if self.kind == "tokens" else (one, one) if self.kind == "pairs" else one
-        kept, (length,) = self.served.prepared([text])
+        encoded = self.served.encode([text])
         seconds = []
         for _ in range(_ROUNDS):
             start = time.perf_counter()
-            self.served.outputs(kept, 1)
+            self.served.outputs(encoded, 1)
             seconds.append(time.perf_counter() - start)
-        return length if self.served.reads_all else min(length, self.served.max_length), min(seconds)
+        return encoded[0].tokens, min(seconds)
