@@ -28,7 +28,7 @@ import toughen.cli
 from tiny import NEGATIVE, NEUTRAL, POSITIVE, SPECIAL, reviews, save_tiny_model, write_csv, write_splits
 from toughen.cli import main
 from toughen.cli.faults import sentence_of
-from toughen.runs.writer import replaced, sole_writer
+from toughen.runs.writer import replace_folder, sole_writer
 
 
 def caught(make):
@@ -50,7 +50,7 @@ def full(write):
 
 
 def write_in(folder):
-    with sole_writer(folder, "toughen train"), replaced(folder) as part:
+    with sole_writer(folder, "toughen train"), replace_folder(folder) as part:
         (part / "file").write_text("x")
 
 

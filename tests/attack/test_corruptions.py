@@ -7,7 +7,7 @@ import pytest
 
 from attack.test_typos import distance
 from toughen.attack import chinese, confusables
-from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, misspelling_by
+from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, make_misspelling
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 
@@ -148,7 +148,7 @@ def test_real_misspellings_go_before_the_rules(tmp_path):
     path.write_text("terrible terible terrable\nscript scrip't\nScript skript\n", encoding="utf-8")
     lists = read_word_lists(path)
     assert lists == {"terrible": ("terible", "terrable"), "script": ("scrip't", "skript")}
-    noisy = misspelling_by(lists)("Terrible script " * 40, severity=5, seed=0)
+    noisy = make_misspelling(lists)("Terrible script " * 40, severity=5, seed=0)
     assert {"Terible", "Terrable", "skript", "scrip't"} <= set(noisy.split())
 
 

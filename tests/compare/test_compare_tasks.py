@@ -133,14 +133,14 @@ def test_python_says_what_the_command_says(compared):
 
 
 def test_the_report_is_written_and_names_every_score(compared):
-    from toughen.report.sentences import named
+    from toughen.report.sentences import name_metric
 
     pytest.importorskip("matplotlib", reason="needs the extra report")
     task, _, output, result = compared
     html = (output / "report.html").read_text()
-    assert all(named(metric) in html for metric in result["metrics"])
+    assert all(name_metric(metric) in html for metric in result["metrics"])
     assert "McNemar" not in html
-    assert f"learnt is better than begun in {named(result['metric'])}" in html
+    assert f"learnt is better than begun in {name_metric(result['metric'])}" in html
     assert ("Of root mean squared error less is better." in html) == (task == "regression")
 
 

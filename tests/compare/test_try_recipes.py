@@ -16,7 +16,7 @@ from toughen.cli import main
 from toughen.compare.outcome import _winner
 from toughen.compare.paired import Paired, results
 from toughen.compare.tables import try_table
-from toughen.compare.try_recipes import RECIPES, RecipePlan, _loaded, _summary
+from toughen.compare.try_recipes import RECIPES, RecipePlan, _load_recipes, _summary
 from toughen.recipe.shipped import DEFAULT
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
@@ -107,7 +107,7 @@ def test_a_split_that_hides_a_difference_says_what_it_could_show(tmp_path):
 
 def test_every_recipe_that_is_tried_differs_from_plain_in_one_thing():
     """But for the default, which is tried as it ships: with an epoch more."""
-    loaded = _loaded(RECIPES, {"data": "reviews.csv"})
+    loaded = _load_recipes(RECIPES, {"data": "reviews.csv"})
     plain = loaded["plain"]
     slots = ("inputs", "objective", "adversary", "average", "head", "training")
     for name, recipe in loaded.items():
@@ -115,7 +115,7 @@ def test_every_recipe_that_is_tried_differs_from_plain_in_one_thing():
         wanted = 2 if name == DEFAULT else 1
         assert len(differs) == (0 if name == "plain" else wanted), (name, differs)
     assert loaded["rdrop"].objective.label_smoothing == 0
-    assert _loaded(RECIPES, {"objective.label_smoothing": 0.2})["rdrop"].objective.label_smoothing == 0.2
+    assert _load_recipes(RECIPES, {"objective.label_smoothing": 0.2})["rdrop"].objective.label_smoothing == 0.2
 
 
 @pytest.mark.parametrize(

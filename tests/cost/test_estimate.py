@@ -15,11 +15,11 @@ from toughen import load_recipe
 from toughen.cli import main
 from toughen.cost import estimate as page
 from toughen.cost import workload
-from toughen.cost.memory import SavedTensors, standing
+from toughen.cost.memory import SavedTensors, count_fixed_bytes
 from toughen.cost.passes import PLAIN, Passes, forecast
 from toughen.cost.workload import Workload
 from toughen.engine.averages import CheckpointSoup, Ema
-from toughen.engine.compose import checkpointed
+from toughen.engine.compose import find_checkpointing
 from toughen.engine.engine import Engine
 from toughen.errors import InputError
 from toughen.recipe.shipped import NAMES
@@ -184,12 +184,12 @@ def test_a_second_copy_keeps_as_much_again_unless_memory_is_low(folder):
 def test_standing_memory_counts_what_learns():
     model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
     model[0].requires_grad_(False)
-    fixed = standing(model, Ema(), None)
+    fixed = count_fixed_bytes(model, Ema(), None)
     assert fixed == {"weights": 4 * 32, "gradients": 4 * 12, "optimizer": 8 * 12, "average": 4 * 12, "adversary": 0}
-    elsewhere = standing(model.to("meta"), Ema(keep_on="cpu"), None)
+    elsewhere = count_fixed_bytes(model.to("meta"), Ema(keep_on="cpu"), None)
     assert elsewhere == fixed | {"average": 0}, "it is in another memory than the model"
     adversaries = {name: load_recipe("plain", {"adversary": name}).adversary for name in ("sam", "awp")}
-    moved = {name: standing(model, CheckpointSoup(), adversary) for name, adversary in adversaries.items()}
+    moved = {name: count_fixed_bytes(model, CheckpointSoup(), adversary) for name, adversary in adversaries.items()}
     assert moved == {"sam": fixed | {"average": 0, "adversary": 48}, "awp": fixed | {"average": 0, "adversary": 96}}
 
 
@@ -265,7 +265,7 @@ def test_the_plain_step_that_is_compared_with_is_made_without_gradient_checkpoin
     work, seen, step = Workload(recipe, 2, LENGTH), [], workload._Run.step
 
     def seeing(run, *args):
-        seen.append(bool(checkpointed(work.model)))
+        seen.append(bool(find_checkpointing(work.model)))
         step(run, *args)
 
     monkeypatch.setattr(workload._Run, "step", seeing)

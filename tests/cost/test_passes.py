@@ -9,7 +9,7 @@ import torch
 from engine.models import batch, tiny
 from toughen import load_recipe
 from toughen.cost import passes
-from toughen.cost.passes import Forecast, Ledger, Passes, counted, forecast
+from toughen.cost.passes import Forecast, Ledger, Passes, count_passes, forecast
 from toughen.cost.plan_line import plan_lines
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
@@ -100,9 +100,9 @@ def test_under_gradient_checkpointing_each_backward_makes_the_passes_again_that_
 
     monkeypatch.setattr(passes, "layer", counting)
     objective, adversary = recipe.objective, recipe.adversary
-    found = counted(objective, adversary, recipe.inputs, memory, checkpointing=True)
+    found = count_passes(objective, adversary, recipe.inputs, memory, checkpointing=True)
     assert sum(rows) == found.forwards * passes.ROWS * passes.LAYERS
-    kept = counted(objective, adversary, recipe.inputs, memory)
+    kept = count_passes(objective, adversary, recipe.inputs, memory)
     assert kept.checkpointed == 0
     assert found.checkpointed == found.redone - kept.redone == found.backwards + found.input_backwards
     assert found.units == kept.units + found.checkpointed
@@ -196,7 +196,7 @@ def test_the_plan_counts_the_steps_in_which_the_adversary_waits():
 
 
 def test_a_step_without_an_adversary_is_always_idle():
-    once = counted(load_recipe("plain").objective, None, None, "normal")
+    once = count_passes(load_recipe("plain").objective, None, None, "normal")
     assert Forecast(once, once, once, once, None).over(range(3)) == once
 
 

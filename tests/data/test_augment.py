@@ -10,7 +10,7 @@ import toughen
 from tiny import reviews, save_tiny_model, write_csv
 from toughen import InputError
 from toughen.data import Data, load_splits
-from toughen.data.augment import augmented, line
+from toughen.data.augment import augment_train, line
 
 TRAIN = [
     ("a good film", "positive"),
@@ -39,7 +39,7 @@ def test_pairs_join_train_with_the_label_of_their_original(tmp_path):
         [("a good film", "a goop film", "positive"), ("a dull book", "a dul book", "negative")],
     )
     before = splits()
-    after, report = augmented(before, file)
+    after, report = augment_train(before, file)
     rows = list(zip(after.train["text"], after.train["label"], strict=True))
     names = after.label_names
     assert rows[:4] == [(text, names.index(label)) for text, label in TRAIN]
@@ -65,7 +65,7 @@ def test_pairs_join_train_with_the_label_of_their_original(tmp_path):
 )
 def test_what_would_leak_is_left_out(tmp_path, pair):
     good = ("a good film", "a goop film", "positive")
-    after, report = augmented(splits(), write(tmp_path / "pairs.parquet", [good, pair]))
+    after, report = augment_train(splits(), write(tmp_path / "pairs.parquet", [good, pair]))
     assert list(after.train["text"])[4:] == ["a goop film"]
     assert (report["added"], report["left_out"]) == (1, 1)
     assert "1 left out" in line(report)
@@ -74,17 +74,17 @@ def test_what_would_leak_is_left_out(tmp_path, pair):
 def test_a_file_that_gives_nothing_is_refused(tmp_path):
     nothing = write(tmp_path / "nothing.parquet", [("a warm room", "a warn room", "positive")])
     with pytest.raises(InputError, match="none of its 1 pairs has an original in train"):
-        augmented(splits(), nothing)
+        augment_train(splits(), nothing)
     with pytest.raises(InputError, match="is no file; give the"):
-        augmented(splits(), tmp_path / "missing.parquet")
+        augment_train(splits(), tmp_path / "missing.parquet")
     (tmp_path / "text.parquet").write_text("no parquet")
     with pytest.raises(InputError, match="is no parquet file"):
-        augmented(splits(), tmp_path / "text.parquet")
+        augment_train(splits(), tmp_path / "text.parquet")
     pd.DataFrame({"text": ["a"]}).to_parquet(tmp_path / "bare.parquet")
     with pytest.raises(InputError, match="has no column 'adversarial'"):
-        augmented(splits(), tmp_path / "bare.parquet")
+        augment_train(splits(), tmp_path / "bare.parquet")
     with pytest.raises(InputError, match="but the data are regression"):
-        augmented(replace(splits(), task="regression"), nothing)
+        augment_train(replace(splits(), task="regression"), nothing)
 
 
 @pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from toughen.demo import corpus
-from toughen.demo.corpus import FOLDER, LABELS, SIZES, as_csv, dealt, generate
+from toughen.demo.corpus import FOLDER, LABELS, SIZES, as_csv, deal_indices, generate
 
 
 def shipped(split: str) -> list[tuple[str, str]]:
@@ -83,7 +83,7 @@ def test_names_of_the_test_split_never_stand_in_the_texts_of_train(rows):
 
 def test_dealing_gives_each_card_to_exactly_one_split():
     for size in (6, 12, 18):
-        assert sorted(i for split in SIZES for i in dealt(split, size, "key", 0)) == list(range(size))
+        assert sorted(i for split in SIZES for i in deal_indices(split, size, "key", 0)) == list(range(size))
 
 
 def test_every_way_of_saying_it_occurs_with_both_labels(rows):

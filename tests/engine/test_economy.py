@@ -68,7 +68,7 @@ def test_low_memory_replays_the_dropout_of_the_pass_it_makes_again(name, monkeyp
         return engine_of(objective, ONCE[name], INPUTS["neftune"], dropout=0.3, memory="low")
 
     low, _, cost = run(again(), batch())
-    monkeypatch.setattr(step_module, "recomputed", lambda run, noise, *_: run(noise))
+    monkeypatch.setattr(step_module, "recompute_pass", lambda run, noise, *_: run(noise))
     kept, _, kept_cost = run(again(), batch())
     assert distance(low, kept) < 1e-12
     assert cost.units > kept_cost.units

@@ -17,7 +17,7 @@ from toughen.engine.averages import CheckpointSoup, Swa
 from toughen.engine.compose import RULES, Setup
 from toughen.engine.engine import Engine
 from toughen.engine.inputs import Mixup, Neftune
-from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup, check_trainer, smoothed_once
+from toughen.huggingface.composition import TRAINER_RULES, TrainerSetup, check_trainer, smooth_labels
 from toughen.huggingface.trainer import ToughTrainer
 
 
@@ -189,10 +189,10 @@ def test_the_documentation_lists_every_rule():
 
 
 def test_smoothing_comes_from_the_recipe_or_the_arguments_but_not_from_both():
-    assert smoothed_once(CrossEntropy(label_smoothing=0.1), 0.0).label_smoothing == 0.1
-    assert smoothed_once(CrossEntropy(), 0.2).label_smoothing == 0.2
+    assert smooth_labels(CrossEntropy(label_smoothing=0.1), 0.0).label_smoothing == 0.1
+    assert smooth_labels(CrossEntropy(), 0.2).label_smoothing == 0.2
     with pytest.raises(InputError, match="set twice"):
-        smoothed_once(CrossEntropy(label_smoothing=0.1), 0.2)
+        smooth_labels(CrossEntropy(label_smoothing=0.1), 0.2)
 
 
 def test_a_rule_about_labels_speaks_of_the_objective_alone():

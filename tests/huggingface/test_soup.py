@@ -8,7 +8,7 @@ from huggingface.trials import run, trainer, weights
 from toughen.engine.averages import CheckpointSoup
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
-from toughen.huggingface.checkpoint_soup import Candidates, greedy, mixed, pour
+from toughen.huggingface.checkpoint_soup import Candidates, greedy, mix_weights, pour
 from toughen.recipe.recipe import Recipe
 
 RECIPE = {"average": CheckpointSoup(top_k=2)}
@@ -42,7 +42,7 @@ def test_an_equal_score_does_not_join():
 
 
 def test_three_weights_weigh_the_same():
-    soup = mixed(mixed(at(1), at(2), 1 / 2), at(6), 1 / 3)
+    soup = mix_weights(mix_weights(at(1), at(2), 1 / 2), at(6), 1 / 3)
     assert float(soup["w"][0]) == pytest.approx(3, abs=1e-6)
 
 

@@ -3,28 +3,28 @@
 import pytest
 
 from toughen.errors import InputError
-from toughen.recipe.auto import as_begun, filled, is_open
+from toughen.recipe.auto import as_begun, fill_auto, is_open
 from toughen.recipe.recipe import load_recipe
 
 VALUES = {"head.pooling": "mean", "training.learning_rate": 1e-4}
 
 
 def test_only_what_is_open_is_filled():
-    done = filled(load_recipe("plain"), VALUES)
+    done = fill_auto(load_recipe("plain"), VALUES)
     assert (done.head.pooling, done.training.peak_rate) == ("mean", 1e-4)
     said = load_recipe("plain", {"head.pooling": "cls"})
-    assert filled(said, VALUES).head.pooling == "cls"
+    assert fill_auto(said, VALUES).head.pooling == "cls"
     assert is_open(said)
     assert not is_open(done)
 
 
 def test_other_autos_are_the_machines_and_stay():
-    done = filled(load_recipe("plain"), VALUES)
+    done = fill_auto(load_recipe("plain"), VALUES)
     assert (done.training.precision, done.head.bias) == ("auto", "auto")
 
 
 def test_a_run_goes_on_with_what_it_began_with():
-    begun = filled(load_recipe("plain"), VALUES)
+    begun = fill_auto(load_recipe("plain"), VALUES)
     assert as_begun(load_recipe("plain"), begun) == begun
     assert as_begun(load_recipe("plain", {"training.learning_rate": 5e-5}), begun) != begun
 

@@ -11,7 +11,7 @@ import pytest
 from toughen.errors import InputError
 from toughen.files import write_whole
 from toughen.files.manifest import MANIFEST, verify
-from toughen.runs.writer import cleared, refuse_input_inside, replaced, sole_writer
+from toughen.runs.writer import clear_folder, refuse_input_inside, replace_folder, sole_writer
 
 HOLD = """
 import sys, time
@@ -106,7 +106,7 @@ def test_the_other_processes_of_a_launcher_do_not_ask(tmp_path, monkeypatch):
 
 def test_a_folder_is_replaced_as_a_whole_and_sealed(tmp_path):
     folder = fill(tmp_path / "made", old="1", both="1")
-    with sole_writer(folder, "x"), replaced(folder) as part:
+    with sole_writer(folder, "x"), replace_folder(folder) as part:
         fill(part, both="2", new="2")
         assert part.name == "made"
         assert content(folder) == {"old": "1", "both": "1"}
@@ -122,7 +122,7 @@ def test_a_failed_replacement_changes_nothing(tmp_path):
     folder = fill(tmp_path / "made", old="1")
 
     def fail():
-        with sole_writer(folder, "x"), replaced(folder) as part:
+        with sole_writer(folder, "x"), replace_folder(folder) as part:
             fill(part, new="2")
             raise ZeroDivisionError
 
@@ -135,7 +135,7 @@ def test_a_failed_replacement_changes_nothing(tmp_path):
 def test_what_somebody_put_beside_results_stays_and_older_results_go(tmp_path):
     folder = tmp_path / "made"
     for results in ({"a": "1", "b": "1"}, {"a": "2"}):
-        with sole_writer(folder, "x", keep=True), replaced(folder, keep=True) as part:
+        with sole_writer(folder, "x", keep=True), replace_folder(folder, keep=True) as part:
             fill(part, **results)
         fill(folder, notes="mine")
     assert content(folder) == {"a": "2", "notes": "mine"}
@@ -157,12 +157,12 @@ def test_every_kind_of_place_can_be_replaced_and_cleared(tmp_path, there):
 
 
 def _by_replacing(folder):
-    with replaced(folder) as part:
+    with replace_folder(folder) as part:
         fill(part, new="2")
 
 
 def _by_clearing(folder):
-    fill(cleared(folder), new="2")
+    fill(clear_folder(folder), new="2")
 
 
 @pytest.mark.parametrize("renames", [1, 2])
@@ -179,7 +179,7 @@ def test_a_kill_between_two_renames_leaves_the_old_folder_or_the_new_one(tmp_pat
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
-        with sole_writer(folder, "x"), replaced(folder) as part:
+        with sole_writer(folder, "x"), replace_folder(folder) as part:
             fill(part, new="2")
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL, "canary: it was killed there"

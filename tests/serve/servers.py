@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from toughen.serve import Limits, make_app
-from toughen.serve.protocol import bounded
+from toughen.serve.protocol import bound_protocol
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def serving(model, limits=None, *, patience=10.0, **how):
     """Run a server in a thread; yields its address."""
     limits = limits or Limits()
     listener = socket.create_server(("127.0.0.1", 0))
-    protocol = bounded(limits.max_connections, patience)
+    protocol = bound_protocol(limits.max_connections, patience)
     config = uvicorn.Config(make_app(model, limits, **how), http=protocol, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))

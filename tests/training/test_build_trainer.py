@@ -61,7 +61,7 @@ def told(monkeypatch, tmp_path, device="cpu", capability=(8, 0), steps=5000, **t
         seen.update(arguments)
 
     monkeypatch.setattr(build_trainer, "TrainingArguments", note)
-    monkeypatch.setattr(build_trainer, "_checkpointing", lambda: {"checkpointing": True})
+    monkeypatch.setattr(build_trainer, "_checkpointing_arguments", lambda: {"checkpointing": True})
     build_trainer.training_arguments(
         load_recipe("plain", {"training": {"learning_rate": 2e-5, **training}}), tmp_path, "f1", steps
     )

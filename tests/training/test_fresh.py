@@ -187,7 +187,7 @@ def seeker(model, run, splits, tmp_path):
     recipe = load_recipe("plain", {"model": str(model), "training": TRAINING, **changes})
     prepared = prepare(recipe, splits.label_names, splits.task, pairs=False)
     console = Console(quiet=True)
-    tokens = build_trainer.tokenised(recipe, splits, prepared, console)
+    tokens = build_trainer.tokenise_splits(recipe, splits, prepared, console)
     trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, tmp_path / "run", console)
     (tmp_path / "run").mkdir(exist_ok=True)
     trainer.model.load_state_dict(weights(run))

@@ -42,10 +42,10 @@ def weights(run):
 
 def test_each_epoch_mistypes_other_texts_in_another_way():
     asked = recipe(share=0.25)
-    draws = [noisy.drawn(asked, 200, epoch) for epoch in (0, 1)]
+    draws = [noisy.draw_noisy_rows(asked, 200, epoch) for epoch in (0, 1)]
     assert [len(set(draw.tolist())) for draw in draws] == [50, 50]
     assert not np.array_equal(*draws)
-    assert np.array_equal(draws[0], noisy.drawn(asked, 200, 0)), "a function of seed and epoch"
+    assert np.array_equal(draws[0], noisy.draw_noisy_rows(asked, 200, 0)), "a function of seed and epoch"
     rows = as_dataset_of(["the acting was wonderful and the ending surprising"] * 3)
     first, again, other = (noisy.noisy(rows, asked, epoch) for epoch in (0, 0, 1))
     assert first == again
@@ -158,4 +158,4 @@ def test_what_does_not_go_together_is_refused(model, data, tmp_path, settings, w
 
 def test_the_draw_is_of_the_rows_that_train():
     """Every number is one of a training row."""
-    assert set(noisy.drawn(recipe(share=1.0), 7, 3).tolist()) == set(range(7))
+    assert set(noisy.draw_noisy_rows(recipe(share=1.0), 7, 3).tolist()) == set(range(7))

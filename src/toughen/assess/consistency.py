@@ -13,7 +13,7 @@ import torch
 
 from toughen.arrays import Floats
 from toughen.errors import InputError
-from toughen.statistics.bootstrap import percentile_interval, resampled
+from toughen.statistics.bootstrap import percentile_interval, resample_measures
 from toughen.tasks import TaskName
 
 _TINY = 1e-300
@@ -47,13 +47,13 @@ def dropout_consistency(
     """
     found = []
     for number in range(passes):
-        with _dropping(classifier, seed * 1_000_003 + number):
+        with _enable_dropout(classifier, seed * 1_000_003 + number):
             found.append(classifier.outputs(rows, batch_size=batch_size))
     if all(_equal(clean, other) for other in found):
         raise InputError("--dropout-samples: the model has no dropout, so every pass is the same; leave it out.")
     per_text = _per_text(classifier, clean, found)
     measures = {name: partial(_mean, values) for name, values in per_text.items()}
-    drawn = resampled(measures, len(rows), samples=samples, seed=seed)
+    drawn = resample_measures(measures, len(rows), samples=samples, seed=seed)
     intervals = {name: percentile_interval(values) for name, values in drawn.items()}
     means = {name: float(values.mean()) for name, values in per_text.items()}
     return {"passes": passes, "seed": seed, **means, "intervals": intervals}
@@ -78,7 +78,7 @@ def _mean(values: Floats, counts: Floats) -> Floats:
 
 
 @contextmanager
-def _dropping(classifier: Any, seed: int) -> Iterator[None]:
+def _enable_dropout(classifier: Any, seed: int) -> Iterator[None]:
     """Put the model, or all of several, in training mode with dropout of this seed; then back."""
     models = [member.model for member in getattr(classifier, "members", ()) or (classifier,)]
     devices = sorted({p.device.index or 0 for model in models for p in model.parameters() if p.device.type == "cuda"})

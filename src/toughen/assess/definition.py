@@ -56,7 +56,7 @@ S = TypeVar("S", bound=Sized)
 Rule = tuple[Callable[[S], str | None], Callable[[S], float]]
 
 
-def measured(scored: S, rules: Mapping[str, Rule[S]]) -> Metrics:
+def apply_rules(scored: S, rules: Mapping[str, Rule[S]]) -> Metrics:
     """Apply rules {metric: (obstacle, measure)} to checked inputs."""
     values: Metrics = {"n": scored.n}
     undefined: dict[str, str] = {}
@@ -109,7 +109,7 @@ def positive_class(task: str, label_names: Sequence[str]) -> str | None:
     return label_names[1] if task == "single-label" and len(label_names) == 2 else None
 
 
-def said_beside(result: Mapping[str, Any]) -> list[str]:
+def describe_scored_class(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence on whose scores a comparison compares, where they are those of one class of two.
 
     ``result`` has ``positive_class``, and the name of the score as ``metric`` or those of several as ``metrics``.
@@ -123,24 +123,24 @@ def nothing(_: Sized) -> None:
     """Stand in where a metric is always defined."""
 
 
-def listed(s: Counted, missing: NDArray[np.bool_]) -> str:
+def list_classes(s: Counted, missing: NDArray[np.bool_]) -> str:
     """Name the classes of a mask [C]."""
     return ", ".join(repr(s.names[i]) for i in np.flatnonzero(missing))
 
 
 def never_predicted(s: Counted) -> str | None:
     """Tell the obstacle of precision: nothing was predicted as a class."""
-    names = listed(s, s.averaged & (s.predicted == 0))
+    names = list_classes(s, s.averaged & (s.predicted == 0))
     return f"no example was predicted as {names}" if names else None
 
 
 def no_support(s: Counted) -> str | None:
     """Tell the obstacle of recall: nothing carries a label."""
-    names = listed(s, s.averaged & (s.support == 0))
+    names = list_classes(s, s.averaged & (s.support == 0))
     return f"no example has the label {names}" if names else None
 
 
 def neither(s: Counted) -> str | None:
     """Tell the obstacle of F1: a class is neither labelled nor predicted."""
-    names = listed(s, s.averaged & (s.support == 0) & (s.predicted == 0))
+    names = list_classes(s, s.averaged & (s.support == 0) & (s.predicted == 0))
     return f"no example has the label {names} and none was predicted so" if names else None

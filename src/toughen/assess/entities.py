@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toughen.assess.definition import Metrics, Rule, checked_names, checked_weights, measured, refuse_non_finite
+from toughen.assess.definition import Metrics, Rule, apply_rules, checked_names, checked_weights, refuse_non_finite
 from toughen.classifier.tags import Entity, entity_types, find_entities
 
 
@@ -44,7 +44,7 @@ def entity_metrics(
         f"f1_{kind}": (partial(_type_absent, position=i), partial(_f1, position=i))
         for i, kind in enumerate(tagged.types)
     }
-    return measured(tagged, {**_RULES, **per_type})
+    return apply_rules(tagged, {**_RULES, **per_type})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from toughen.assess.questions import Questions
 from toughen.assess.slices import Scorable
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
-from toughen.runs.writer import is_about_writing, replaced
+from toughen.runs.writer import is_about_writing, replace_folder
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -83,7 +83,7 @@ def save(
     questions: Questions,
 ) -> None:
     """Write predictions and evaluation.json, all of them or nothing, in place of an earlier evaluation."""
-    with replaced(folder, keep=True) as part:
+    with replace_folder(folder, keep=True) as part:
         for name, data in sets.items():
             write_predictions(part / predictions_name(name), data)
         write_json(part / RESULT, plain(_content(run, sources, results, questions)))

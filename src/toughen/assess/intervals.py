@@ -16,7 +16,7 @@ from toughen.assess.multilabel import MultiScored
 from toughen.assess.regression import Measured
 from toughen.assess.resampled import MULTI, NUMBER, SINGLE, TAGS, WEIGHTED, type_f1
 from toughen.classifier.tags import entity_types
-from toughen.statistics.bootstrap import SAMPLES, Interval, Measure, percentile_interval, resampled
+from toughen.statistics.bootstrap import SAMPLES, Interval, Measure, percentile_interval, resample_measures
 from toughen.tasks import TaskName
 
 MAIN_METRICS: dict[TaskName, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ def metric_values(
     found, n, cells = _measures(task, outputs, labels, label_names, thresholds, metrics)
     values = {name: np.full(samples, np.nan) for name in found}
     known = {name: measure for name, measure in found.items() if measure is not None}
-    return values | (resampled(known, n, samples=samples, seed=seed, cells=cells) if known else {})
+    return values | (resample_measures(known, n, samples=samples, seed=seed, cells=cells) if known else {})
 
 
 def metric_points(

@@ -16,10 +16,10 @@ from toughen.assess.definition import (
     POSITIVE_CLASS,
     Metrics,
     Rule,
+    apply_rules,
     checked_names,
     checked_weights,
-    listed,
-    measured,
+    list_classes,
     neither,
     never_predicted,
     no_support,
@@ -118,8 +118,8 @@ def classification_metrics(
     """
     scored = Scored.of(probabilities, labels, label_names, threshold, weights)
     if scored.classes > 2:
-        return measured(scored, {**_SHARED, **_MULTI})
-    return measured(scored, {**_SHARED, **_BINARY}) | {POSITIVE_CLASS: scored.names[1]}
+        return apply_rules(scored, {**_SHARED, **_MULTI})
+    return apply_rules(scored, {**_SHARED, **_BINARY}) | {POSITIVE_CLASS: scored.names[1]}
 
 
 @dataclass(frozen=True)
@@ -208,19 +208,19 @@ def _check_shapes(p: NDArray[np.float64], y: NDArray[np.generic]) -> None:
 
 
 def _supported_never_predicted(s: Scored) -> str | None:
-    names = listed(s, (s.support > 0) & (s.predicted == 0))
+    names = list_classes(s, (s.support > 0) & (s.predicted == 0))
     return f"no example was predicted as {names}" if names else None
 
 
 def _class_absent(s: Scored) -> str | None:
-    names = listed(s, s.support == 0)
+    names = list_classes(s, s.support == 0)
     return f"it compares every class with the rest, and no example has the label {names}" if names else None
 
 
 def _constant(s: Scored) -> str | None:
     for what, counts in (("label", s.support), ("prediction", s.predicted)):
         if (counts > 0).sum() == 1:
-            return f"every {what} is {listed(s, counts > 0)}, and a constant correlates with nothing"
+            return f"every {what} is {list_classes(s, counts > 0)}, and a constant correlates with nothing"
     return None
 
 

@@ -14,10 +14,10 @@ from toughen.arrays import Floats
 from toughen.assess.definition import (
     Metrics,
     Rule,
+    apply_rules,
     checked_names,
     checked_weights,
-    listed,
-    measured,
+    list_classes,
     neither,
     never_predicted,
     no_support,
@@ -57,7 +57,7 @@ def multilabel_metrics(
         RuntimeError: if a probability is not finite.
         ValueError: if shapes, labels or thresholds do not fit.
     """
-    return measured(MultiScored.of(probabilities, labels, label_names, thresholds, weights), _RULES)
+    return apply_rules(MultiScored.of(probabilities, labels, label_names, thresholds, weights), _RULES)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _no_labels(s: MultiScored) -> str | None:
 
 def _one_sided_obstacle(s: MultiScored) -> str | None:
     """Tell the labels that all texts carry, or none, which a ranking cannot separate."""
-    missing, full = listed(s, s.support == 0), listed(s, np.asarray(s.labels.all(axis=0)))
+    missing, full = list_classes(s, s.support == 0), list_classes(s, np.asarray(s.labels.all(axis=0)))
     return f"no example has the label {missing}" if missing else f"every example has the label {full}" if full else None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toughen.arrays import Floats
-from toughen.assess.definition import Metrics, Rule, checked_weights, measured, nothing, refuse_non_finite
+from toughen.assess.definition import Metrics, Rule, apply_rules, checked_weights, nothing, refuse_non_finite
 
 _NEARLY_CONSTANT = 1e-13  # spread relative to the mean below which float64's rounding would be correlated
 
@@ -29,7 +29,7 @@ def regression_metrics(values: ArrayLike, labels: ArrayLike, *, weights: ArrayLi
         RuntimeError: if a value is not finite: the model is at fault.
         ValueError: if shapes do not fit or a label is not finite.
     """
-    return measured(Measured.of(values, labels, weights), _RULES)
+    return apply_rules(Measured.of(values, labels, weights), _RULES)
 
 
 @dataclass(frozen=True)

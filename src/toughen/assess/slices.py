@@ -14,7 +14,7 @@ from toughen.arrays import Floats
 from toughen.assess.filters import Filter, Mask, parse
 from toughen.assess.intervals import MAIN_METRICS, metric_intervals
 from toughen.assess.metrics import task_metrics
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.data.words import Words
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -110,7 +110,7 @@ class Scorable:
             found: list[Any] = list(own[name])
             return found
         known = [*own, "length", *(["confidence"] if self.confidence is not None else []), *self.columns]
-        raise InputError(f"--slice: the data have no {name!r}; there is {listed(list(dict.fromkeys(known)))}.")
+        raise InputError(f"--slice: the data have no {name!r}; there is {quote_names(list(dict.fromkeys(known)))}.")
 
 
 def slices(data: Scorable, asked: Sequence[str] = (), *, samples: int, seed: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import toughen
 from toughen.assess.evaluation_files import plain, source_name
 from toughen.attack.diff import as_html
 from toughen.files import write_json, write_whole
-from toughen.runs.writer import replaced
+from toughen.runs.writer import replace_folder
 
 Kind = Literal["noise", "attack", "standard", "certify"]
 FORMAT = 1
@@ -41,7 +41,7 @@ def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: objec
         "texts": TEXTS[kind],
         "result": result.as_dict(),
     }
-    with replaced(folder, keep=True) as part:
+    with replace_folder(folder, keep=True) as part:
         write_whole(part / TEXTS[kind], result.save)
         if kind in ("attack", "standard"):
             page = as_html(result if kind == "attack" else list(result.members.values()))

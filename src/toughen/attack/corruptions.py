@@ -157,6 +157,6 @@ CORRUPTIONS: Mapping[str, Corruption] = {corruption.name: corruption for corrupt
 """Every corruption by its name."""
 
 
-def misspelling_by(lists: WordLists) -> Corruption:
+def make_misspelling(lists: WordLists) -> Corruption:
     """Return the corruption "misspelling" that knows real misspellings: word in lower case -> misspellings of it."""
     return Corruption("misspelling", _WORD, partial(_misspell, lists=lists))

@@ -17,8 +17,8 @@ from toughen.arrays import Floats
 from toughen.assess.choice import chosen_metric
 from toughen.assess.intervals import metric_points, metric_values, resampled_metrics
 from toughen.attack.chinese import is_chinese
-from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, misspelling_by
-from toughen.attack.subject import classifier_of, labelled
+from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, make_misspelling
+from toughen.attack.subject import classifier_of, read_labelled
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 from toughen.settings import require
@@ -147,7 +147,7 @@ def noise_curve(
     if task == "tokens":
         raise InputError("noise is for texts with labels, but the model tags words; there is no noise for tokens.")
     chosen_by = chosen_metric(metric or _METRIC[task], resampled_metrics(task, classifier.label_names), task=task)
-    table = labelled(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
+    table = read_labelled(classifier, data, {**known, **(columns or {})}, limit=limit, seed=seed)
     chosen, left_out = _choose_corruptions(corruptions, misspellings, table["text"])
     scorer = _Scorer(classifier, task, chosen_by, np.asarray(table["label"][:]), batch_size, samples, seed)
     texts = _keys(table)
@@ -184,7 +184,7 @@ def _choose_corruptions(
             require(name in CORRUPTIONS, "corruption", name, f"must be one of {', '.join(CORRUPTIONS)}")
         chosen = [CORRUPTIONS[name] for name in dict.fromkeys(names)]
     if misspellings is not None:
-        ours = misspelling_by(read_word_lists(misspellings))
+        ours = make_misspelling(read_word_lists(misspellings))
         chosen = [ours if c.name == ours.name else c for c in chosen]
     return chosen, left_out
 

@@ -19,7 +19,7 @@ _PIECES = re.compile(rf"[{IDEOGRAPH}]|(?:(?![{IDEOGRAPH}])\w)+|\s+|.", re.DOTALL
 Piece = tuple[str, bool]
 
 
-def marked(original: str, other: str) -> tuple[list[Piece], list[Piece]]:
+def mark_differences(original: str, other: str) -> tuple[list[Piece], list[Piece]]:
     """Return both texts in pieces, each with whether it differs; the pieces joined are the texts."""
     one, two = _PIECES.findall(original), _PIECES.findall(other)
     left: list[Piece] = []
@@ -39,7 +39,7 @@ def side_by_side(result: AttackResult, *, most: int = 10) -> Table:
     table = Table("row", *beside, "original", "adversarial", "answer", show_lines=True)
     for outcome in result.pairs[:most]:
         sides = [Text() for _ in range(2)]
-        for side, pieces in zip(sides, marked(outcome.text, outcome.adversarial or ""), strict=True):
+        for side, pieces in zip(sides, mark_differences(outcome.text, outcome.adversarial or ""), strict=True):
             for piece, differs in pieces:
                 side.append(piece, style="bold reverse" if differs else "")
         stays = [Text(outcome.beside or "")] if result.side else []
@@ -70,7 +70,7 @@ def _section(result: AttackResult, most: int) -> Iterator[str]:
     heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     yield f"<tr>{heads}</tr>"
     for outcome in shown:
-        left, right = marked(outcome.text, outcome.adversarial or "")
+        left, right = mark_differences(outcome.text, outcome.adversarial or "")
         stays = [escape(outcome.beside or "")] if result.side else []
         cells = (str(outcome.row), *stays, _html(left, "del"), _html(right, "ins"), escape(_answers(result, outcome)))
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -83,7 +83,7 @@ def classifier_of(given: Any) -> tuple[Any, Mapping[str, str | None]]:
     return given.classifier, columns
 
 
-def labelled(
+def read_labelled(
     classifier: Any,
     data: Any,
     columns: Mapping[str, str | None],
@@ -134,7 +134,7 @@ def examples_of(
     """Read texts with one class each.
 
     Args:
-        classifier: as for `labelled`, like ``data``, ``columns``, ``limit`` and ``seed``.
+        classifier: as for `read_labelled`, like ``data``, ``columns``, ``limit`` and ``seed``.
         data: see there.
         columns: see there.
         limit: see there.
@@ -144,12 +144,12 @@ def examples_of(
 
     Raises:
         InputError: if the classifier has another task, the texts are pairs and may not be, or are none and a side is
-            named; and as `labelled`.
+            named; and as `read_labelled`.
     """
     task = getattr(classifier, "task", "single-label")
     if task != "single-label":
         raise InputError(f"attacks are for one class per text (single-label), but the model does {task}; use noise.")
-    rows = labelled(classifier, data, columns, limit=limit, seed=seed)
+    rows = read_labelled(classifier, data, columns, limit=limit, seed=seed)
     labels, numbers = (np.asarray(rows[name][:], dtype=np.int64) for name in ("label", "row"))
     if "text_pair" not in rows.column_names:
         if side is not None:

@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Yield the parts that are not finished, in any order."""
 
 
-def unfinished(source: Source, finished: set[int]) -> Iterator[Chunk]:
+def iter_missing_chunks(source: Source, finished: set[int]) -> Iterator[Chunk]:
     """Yield the chunks whose parts are not there yet."""
     return (chunk for chunk in source.chunks() if chunk.index not in finished)
 
@@ -51,7 +51,7 @@ class Alone:
 
     def parts(self, source: Source, finished: set[int]) -> Iterator[Part]:
         """Yield the parts that are not finished, in order."""
-        for chunk in unfinished(source, finished):
+        for chunk in iter_missing_chunks(source, finished):
             yield chunk.index, self._worker.part(chunk)
 
 
@@ -89,7 +89,7 @@ class Pool:
         """Yield the parts that are not finished, as they come."""
         idle = list(self._running)
         busy: list[_Process] = []
-        for chunk in unfinished(source, finished):
+        for chunk in iter_missing_chunks(source, finished):
             if not idle and len(self._running) < self._most:
                 idle.append(self._start())
             if not idle:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from toughen.bulk.local import Part, unfinished
+from toughen.bulk.local import Part, iter_missing_chunks
 from toughen.bulk.source import Source
 from toughen.bulk.work import Job, Known, Worker
 from toughen.errors import InputError
@@ -97,7 +97,7 @@ class _Read:
 
     def __call__(self, _: pa.Table) -> Iterator[pa.Table]:
         os.chdir(self._folder)  # to which the source's name may be relative
-        for chunk in unfinished(self._source, set(self._finished)):
+        for chunk in iter_missing_chunks(self._source, set(self._finished)):
             yield _table(chunk.index, pickle.dumps((self._job, chunk)))
 
 

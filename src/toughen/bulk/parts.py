@@ -94,7 +94,7 @@ def folder_of(output: Path) -> Path:
 
 
 @contextmanager
-def opened(output: Path) -> Iterator[Parts]:
+def open_parts(output: Path) -> Iterator[Parts]:
     """Give one process the parts of an output file; the folder goes when the file is made, or nothing was kept.
 
     Raises:

@@ -18,7 +18,7 @@ from toughen.bulk.formats import FORMATS, Format
 from toughen.bulk.identity import model_hash
 from toughen.bulk.local import Alone, Engine, Pool
 from toughen.bulk.on_ray import cluster
-from toughen.bulk.parts import Parts, opened
+from toughen.bulk.parts import Parts, open_parts
 from toughen.bulk.source import Source
 from toughen.bulk.work import Counted, Job, Predictor, Worker
 from toughen.errors import InputError
@@ -81,7 +81,7 @@ def predict_folder(
     form = check_target(Path(output), Path(source))
     job = Job(Path(folder).absolute(), model, Path(output).suffix.lower(), abstain)
     options = {"text": text, "text_pair": text_pair, "encoding": encoding, "rows": chunk_rows, "abstain": abstain}
-    with _engine(engine, job, workers) as found, opened(Path(output)) as parts:
+    with _engine(engine, job, workers) as found, open_parts(Path(output)) as parts:
         reading = _source(found, str(source), text, text_pair, chunk_rows, encoding)
 
         made_from = {"toughen": __version__, "source": reading.digest(), "model": model_hash(job.folder, model)}

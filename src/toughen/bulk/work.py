@@ -166,9 +166,11 @@ class Worker:
         if self._abstain:
             filled = [row | {"label": None} if row["abstained"] else row for row in filled]
         names = _names(chunk, like)
-        rows_out = [_laid_out(chunk, names, row, place) for place, row in enumerate(filled)]
+        rows_out = [_lay_out_row(chunk, names, row, place) for place, row in enumerate(filled)]
         kinds = {name: chunk.kinds[column] for column, name in names.items() if column in chunk.kinds}
-        return self._format.part(rows_out, first=chunk.index == 0, like=_laid_out(chunk, names, like, 0), kinds=kinds)
+        return self._format.part(
+            rows_out, first=chunk.index == 0, like=_lay_out_row(chunk, names, like, 0), kinds=kinds
+        )
 
     def _answers(self, entries: Sequence[Row]) -> list[Row]:
         texts = [tuple(entry.values()) if len(entry) > 1 else entry["text"] for entry in entries]
@@ -189,7 +191,7 @@ def _names(chunk: Chunk, like: Row) -> dict[str, str]:
     return {column: f"input_{column}" if column in answers else column for column in chunk.named}
 
 
-def _laid_out(chunk: Chunk, names: Mapping[str, str], row: Row, place: int) -> Row:
+def _lay_out_row(chunk: Chunk, names: Mapping[str, str], row: Row, place: int) -> Row:
     """Return every column of the source in its order, and then the answers."""
     source = {
         name: chunk.kept[column][place] if part is None else row.get(part)

@@ -54,11 +54,11 @@ class Temperature:
         """Soften probabilities [N, C]; of two classes with a threshold, and of several labels, by the odds."""
         if task == "multi-label":
             old = np.full(probabilities.shape[1], _HALF) if self.thresholds is None else np.asarray(self.thresholds)
-            return _kept_apart(probabilities, _soften_odds(probabilities, self.value), old, self.value)
+            return _restore_sides(probabilities, _soften_odds(probabilities, self.value), old, self.value)
         new = _soften_rows(probabilities, self.value)
         if self.thresholds is not None and task == "single-label":
             cut = np.asarray(self.thresholds)
-            new[:, 1:] = _kept_apart(probabilities[:, 1:], new[:, 1:], cut, self.value)
+            new[:, 1:] = _restore_sides(probabilities[:, 1:], new[:, 1:], cut, self.value)
             return new
         return _same_highest(probabilities, new)
 
@@ -77,7 +77,7 @@ def _soften_odds(p: Floats, temperature: float) -> Floats:
     return np.where(p <= 0, 0.0, np.where(p >= 1, 1.0, inner))
 
 
-def _kept_apart(old: Floats, new: Floats, cuts: Floats, temperature: float) -> Floats:
+def _restore_sides(old: Floats, new: Floats, cuts: Floats, temperature: float) -> Floats:
     """Put back what rounding moved over its threshold; ``cuts`` [K] are those of ``old`` [N, K]."""
     now, above = _soften_odds(cuts, temperature), old >= cuts
     return np.where(above, np.maximum(new, now), np.minimum(new, np.nextafter(now, -1.0)))

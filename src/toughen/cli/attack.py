@@ -150,7 +150,7 @@ def attack(
     as_json: AsJson = False,
 ) -> None:
     """Attack a trained model, by one of --attack NAME, --noise, --standard and --certify."""
-    kind, options = chosen(ctx.params)
+    kind, options = choose_kind(ctx.params)
     with show.only_json(as_json):
         found = _run(kind, options, ctx.params)
         report = _write_report(found["folder"])
@@ -170,7 +170,7 @@ def _write_report(folder: Path) -> list[str]:
     return lines
 
 
-def chosen(given: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
+def choose_kind(given: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
     """Return which kind was asked for, and its own options that were given.
 
     Raises:

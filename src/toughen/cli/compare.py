@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import toughen
-from toughen.assess.definition import said_beside
+from toughen.assess.definition import describe_scored_class
 from toughen.cli import show
 from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
@@ -89,7 +89,7 @@ def compare(
         )
         for difference in result["differences"]:
             typer.echo(difference["sentence"])
-        for line in said_beside(result):
+        for line in describe_scored_class(result):
             typer.echo(line)
         for line in tables.warnings_of(result):
             typer.echo(line, err=True)
@@ -158,7 +158,7 @@ def _ablate(
     )
     for effect in result["effects"]:
         typer.echo(f"{effect['kind']}: {tables.effect_sentence(effect, result['metric'])}")
-    for line in said_beside(result):
+    for line in describe_scored_class(result):
         typer.echo(line)
     show.print_verdict(result)
     typer.echo(f"The table is in {output / ablation.TABLE}")
@@ -214,7 +214,7 @@ def search(
             f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
         )
         result = searches.search(wanted, trials=trials, say=typer.echo)
-        for line in said_beside(result):
+        for line in describe_scored_class(result):
             typer.echo(line)
         show.print_verdict(result)
         show.say_report(output, typer.echo)

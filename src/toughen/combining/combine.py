@@ -48,13 +48,13 @@ from toughen.runs.members import (
     INTERPOLATION,
     OUTPUTS,
     Members,
+    find_trained_rows,
     leaves,
     refuse_seen_test,
     seen_hashes,
-    trained_on,
 )
 from toughen.runs.rules import Rule
-from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
+from toughen.runs.writer import refuse_input_inside, replace_folder, sole_writer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,7 +171,7 @@ def _check_output(folder: Path, overwrite: bool) -> None:
 
 def _combine(job: _Job) -> None:
     """Make everything beside the folder, then give it its name: a folder holds a whole run or none."""
-    with replaced(job.output) as part:
+    with replace_folder(job.output) as part:
         content, rows = _by_outputs(job, part) if job.how in OUTPUTS else _by_weights(job, part)
         if (part / MODEL).exists():
             seal(part / MODEL)
@@ -387,13 +387,13 @@ def _check_scored(job: _Job, splits: Any) -> Kind:
     """Refuse a teacher that was trained on what its student is scored on; say what validation is to it."""
     seen = False
     for run in job.members.runs:
-        trained = int(trained_on(run, splits.validation, own_validation(run, job.data)).sum())
+        trained = int(find_trained_rows(run, splits.validation, own_validation(run, job.data)).sum())
         if trained:
             raise InputError(
                 f"{run.path} was trained on {trained:,} of the {len(splits.validation):,} validation rows that would "
                 "select the student; train all runs with the same validation split, or give other data with --data."
             )
-        seen = seen or bool(trained_on(run, splits.validation, None).any())
+        seen = seen or bool(find_trained_rows(run, splits.validation, None).any())
     if splits.test is not None:
         refuse_seen_test(job.members, splits.test)
     return "validation" if seen else "held_out"

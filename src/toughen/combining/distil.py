@@ -124,10 +124,10 @@ def teach(
         InputError: if teacher, recipe and data do not fit together.
     """
     _check(teacher, recipe, splits)
-    whole, count = joined(splits)
+    whole, count = join_texts(splits)
     outputs = np.asarray(teacher.outputs(whole, batch_size=recipe.training.eval_batch_size))
     soft = logits_of(splits.task, outputs)
-    told = [*splits.train["label"][:], *[_missing(splits)] * count]
+    told = [*splits.train["label"][:], *[_missing_label(splits)] * count]
     labels = [[*_as_list(label), *row] for label, row in zip(told, soft.tolist(), strict=True)]
     proxy = replace(splits, train=_with_answers(splits, whole, outputs), unlabelled=None)
     adapt = partial(_adapt, labels=labels, likelihood=Distilled(LIKELIHOODS[splits.task], soft.shape[1], lesson))
@@ -144,7 +144,7 @@ def _check(teacher: Classifier, recipe: Recipe, splits: Splits) -> None:
         raise InputError("--how distil cannot teach windows of a text one by one; set training.truncation to head.")
 
 
-def joined(splits: Splits) -> tuple[Any, int]:
+def join_texts(splits: Splits) -> tuple[Any, int]:
     """Return all texts the teacher is asked about, train first, and how many of them have no label.
 
     Texts without a label that also stand in train are passed over. Their ``row`` is ``-1 - row`` of their source.
@@ -191,7 +191,7 @@ def logits_of(task: TaskName, outputs: Floats) -> Floats:
     return logs if task == "single-label" else np.asarray(logs - np.log(np.maximum(1 - outputs, _TINY)))
 
 
-def _missing(splits: Splits) -> Any:
+def _missing_label(splits: Splits) -> Any:
     """Return what stands for "no label"."""
     if splits.task == "multi-label":
         return [float(IGNORED)] * len(splits.label_names)

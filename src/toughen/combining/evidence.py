@@ -19,7 +19,7 @@ from toughen.data.read.readers import READERS
 from toughen.data.read.sources import HUB_ID
 from toughen.errors import InputError
 from toughen.runs.folder import OUT_OF_FOLD
-from toughen.runs.members import seen_hashes, trained_on
+from toughen.runs.members import find_trained_rows, seen_hashes
 
 if TYPE_CHECKING:
     from toughen.runs.finished import FinishedRun
@@ -88,14 +88,14 @@ def selection_rows(members: Members, data: object) -> tuple[Kind, Any] | None:
         return None
     seen = 0
     for run, validation in zip(members.runs, own, strict=True):
-        trained = int(trained_on(run, rows, validation).sum())
+        trained = int(find_trained_rows(run, rows, validation).sum())
         if trained:
             raise InputError(
                 f"{run.path} was trained on {trained:,} of the {len(rows):,} rows that would select, so its answers "
                 "to them are memory; name labelled rows that no run has seen with --data, or train all runs with the "
                 "same validation split."
             )
-        seen += int(trained_on(run, rows, None).sum())
+        seen += int(find_trained_rows(run, rows, None).sum())
     return ("validation" if seen else "held_out"), rows
 
 
@@ -112,7 +112,7 @@ def own_validation(run: FinishedRun, data: object = None) -> Any:
         return None
     if rows is None:
         return None
-    expected = _selected_on(run)
+    expected = _count_selection_rows(run)
     same = expected in (None, len(rows)) and bool(np.isin(text_hashes(rows), seen_hashes(run)).all())
     return rows if same else None
 
@@ -130,7 +130,7 @@ def _validation_of(run: FinishedRun, data: object) -> Any:
     return load_splits(config, seed=run.recipe.training.seed, data=source).validation
 
 
-def _selected_on(run: FinishedRun) -> int | None:
+def _count_selection_rows(run: FinishedRun) -> int | None:
     """Return how many validation rows a run had; None where its metrics do not say."""
     leaf = run.members[0].metrics
     selection = leaf.get("combination", {}).get("rows")

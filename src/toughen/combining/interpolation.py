@@ -9,7 +9,7 @@ import torch
 from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.combining.weight_soup import Soup, scorer, weights_of
 from toughen.errors import InputError
-from toughen.huggingface.checkpoint_soup import Weights, mixed
+from toughen.huggingface.checkpoint_soup import Weights, mix_weights
 from toughen.machine.launch import quiet_libraries
 from toughen.model.head import load_encoder
 from toughen.runs.folder import MODEL
@@ -54,7 +54,7 @@ def between(start: Weights, tuned: Weights, share: float) -> Weights:
     """Return (1 - share) * start + share * tuned; what has no start is as tuned, and at share 1 everything."""
     if share == 1:
         return tuned
-    return tuned | mixed(start, tuned, share)
+    return tuned | mix_weights(start, tuned, share)
 
 
 def start_weights(run: FinishedRun, tuned: Weights) -> Weights:

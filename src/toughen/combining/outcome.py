@@ -42,7 +42,7 @@ def outcome(
     baselines = {name: simple[name] for name in metrics if name in simple}
     found = {"baselines": baselines} if baselines else {}
     told = verdict_of_combination({**metrics, **found}, output, known, whole=whole)
-    alone = run_alone(content)
+    alone = find_single_run(content)
     if alone is not None and not told["collapsed"]:
         told["verdict"] += (
             f" It is {alone} alone, which nothing else makes better on the rows that select: take that run."
@@ -51,7 +51,7 @@ def outcome(
     return found | told
 
 
-def run_alone(content: Mapping[str, Any]) -> str | None:
+def find_single_run(content: Mapping[str, Any]) -> str | None:
     """Return the folder of the one run that a combination answers like; None where several have a part in it."""
     sources = [member["source"] for member in content["members"]]
     weights, chosen = content.get("weights"), (content.get("soup") or {}).get("chosen")

@@ -12,7 +12,7 @@ from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.metrics import score
 from toughen.errors import InputError
 from toughen.files.manifest import MANIFEST
-from toughen.huggingface.checkpoint_soup import Weights, greedy, mixed
+from toughen.huggingface.checkpoint_soup import Weights, greedy, mix_weights
 from toughen.machine.launch import quiet_libraries
 from toughen.model.saved import load_model
 from toughen.runs.folder import MODEL
@@ -64,7 +64,7 @@ def check(members: Members) -> None:
                 f"the weights of {first.path} and {run.path} have different names or shapes, so they have no mean; "
                 "combine them by their outputs."
             )
-        if _reading(run.classifier) != _reading(first.classifier):
+        if _describe_input(run.classifier) != _describe_input(first.classifier):
             raise InputError(
                 f"{first.path} and {run.path} read texts differently (tokenizer, length or truncation), so one model "
                 "cannot stand for both; combine them by their outputs."
@@ -75,7 +75,7 @@ def _shapes(classifier: Classifier) -> dict[str, tuple[int, ...]]:
     return {name: tuple(weight.shape) for name, weight in classifier.model.state_dict().items()}
 
 
-def _reading(classifier: Classifier) -> tuple[Any, ...]:
+def _describe_input(classifier: Classifier) -> tuple[Any, ...]:
     tokenizer = classifier.tokenizer
     return tokenizer.get_vocab(), classifier.max_length, classifier.truncation, classifier.overlap
 
@@ -85,7 +85,7 @@ def uniform(members: Members) -> Soup:
     files = [run.path / MODEL for run in members.runs]
     soup = weights_of(files[0])
     for count, file in enumerate(files[1:], start=1):
-        soup = mixed(soup, weights_of(file), 1 / (count + 1))
+        soup = mix_weights(soup, weights_of(file), 1 / (count + 1))
     return Soup(soup, tuple(range(len(files))))
 
 

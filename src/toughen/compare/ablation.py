@@ -10,9 +10,9 @@ from typing import Any
 from toughen.compare.ablation_plan import Plan, power_of
 from toughen.compare.on_ray import trainings_on
 from toughen.compare.outcome import outcome
-from toughen.compare.paired import Paired, measured_by, results
+from toughen.compare.paired import Paired, choose_measure, results
 from toughen.compare.pool import Job, run_jobs
-from toughen.compare.sources import located
+from toughen.compare.sources import make_paths_absolute
 from toughen.compare.tables import ablation_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
@@ -44,7 +44,7 @@ class Ablation(Paired):
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``plan.json`` has it: arms, cost, power, what is done already."""
         done, cost = self.finished(), self.cost()
-        recipe = located(self.plan.recipe)
+        recipe = make_paths_absolute(self.plan.recipe)
         return {
             "kind": "ablation plan",
             "recipe": as_tree(replace(recipe, description="", training=replace(recipe.training, seed=0))),
@@ -146,7 +146,7 @@ class _Progress:
 
     def __call__(self, job: Job, seconds: float) -> None:
         done = self._ablation.finished()
-        split, metric = measured_by(done, self._ablation.metric)
+        split, metric = choose_measure(done, self._ablation.metric)
         run = read_json(job.folder / METRICS)
         score = run[split].get(metric)
         self._spent[0] += seconds

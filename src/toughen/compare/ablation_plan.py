@@ -131,7 +131,9 @@ class Plan:
             return plain
         if len(self.arms) == 2 ** len(self.over):
             return plain + [self._contrast(*parts) for parts in _factorial(self.over)]
-        return plain + ([self._contrast(*parts) for parts in _left_out(self.over)] if self.design == "one-off" else [])
+        return plain + (
+            [self._contrast(*parts) for parts in _leave_slots_out(self.over)] if self.design == "one-off" else []
+        )
 
     def _contrast(self, kind: Kind, slots: tuple[str, ...], weights: Mapping[tuple[str, ...], float]) -> Contrast:
         named = {self.arm(arm).name: weight for arm, weight in weights.items()}
@@ -245,7 +247,7 @@ def _sign(slots: tuple[str, ...], arm: tuple[str, ...]) -> int:
     return -1 if sum(slot not in arm for slot in slots) % 2 else 1
 
 
-def _left_out(over: tuple[str, ...]) -> list[_Parts]:
+def _leave_slots_out(over: tuple[str, ...]) -> list[_Parts]:
     """What each slot adds where all the others are on."""
     return [
         ("on top of the others", (slot,), {over: 1.0, tuple(other for other in over if other != slot): -1.0})

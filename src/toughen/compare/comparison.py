@@ -21,7 +21,7 @@ from toughen.data.divide.overlap import text_hashes
 from toughen.errors import InputError
 from toughen.files import write_json, write_whole
 from toughen.runs.folder import HASHES
-from toughen.runs.writer import is_about_writing, refuse_input_inside, replaced, sole_writer
+from toughen.runs.writer import is_about_writing, refuse_input_inside, replace_folder, sole_writer
 from toughen.statistics.bootstrap import hierarchical
 from toughen.statistics.seeds import McNemar, holm, mcnemar
 
@@ -115,7 +115,7 @@ def _result(
 
 
 def _save(folder: Path, result: Mapping[str, Any]) -> None:
-    with sole_writer(folder, "toughen compare", keep=True), replaced(folder, keep=True) as part:
+    with sole_writer(folder, "toughen compare", keep=True), replace_folder(folder, keep=True) as part:
         write_whole(part / TABLE, lambda file: file.write_text(comparison_table(result), encoding="utf-8"))
         write_json(part / RESULT, result)
 

@@ -11,7 +11,7 @@ from toughen.assess.choice import chosen_metric
 from toughen.assess.definition import NO_NUMBERS, POSITIVE_CLASS
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, PairedPlan, step_cost
 from toughen.compare.pool import Job
-from toughen.compare.sources import located
+from toughen.compare.sources import make_paths_absolute
 from toughen.files import read_json
 from toughen.recipe.recipe import dump
 from toughen.runs.folder import METRICS
@@ -43,7 +43,7 @@ class Paired:
 
     def job(self, arm: Arm, seed: int) -> Job:
         """Return what makes one run."""
-        recipe = dump(located(self.plan.recipe_of(arm, seed)))
+        recipe = dump(make_paths_absolute(self.plan.recipe_of(arm, seed)))
         return Job(f"{arm.name}, seed {seed}", self.run_folder(arm, seed), recipe)
 
     def finished(self) -> dict[str, dict[int, dict[str, Any]]]:
@@ -80,7 +80,7 @@ class Paired:
             return self.sd, "given"
         if not any(done.values()):
             return ASSUMED_SD, "assumed"
-        split, metric = measured_by(done, self.metric)
+        split, metric = choose_measure(done, self.metric)
         measured = pooled_sd([list(scores.values()) for scores in self.scores(done, split, metric).values()])
         return (ASSUMED_SD, "assumed") if measured is None else (measured, "measured")
 
@@ -90,14 +90,14 @@ def results(paired: Paired) -> dict[str, Any]:
     done, cost = paired.finished(), paired.cost()
     if not any(done.values()):
         return {"split": None, "metric": None, POSITIVE_CLASS: None, "arms": [], "effects": []}
-    split, metric = measured_by(done, paired.metric)
+    split, metric = choose_measure(done, paired.metric)
     scores = paired.scores(done, split, metric)
     arms = [_arm(paired, arm, done[arm.name], scores[arm.name], cost[arm.name]) for arm in paired.plan.arms]
     head = {"split": split, "metric": metric, POSITIVE_CLASS: _first(done)[split].get(POSITIVE_CLASS)}
     return head | {"arms": arms, "effects": _effects(paired.plan.contrasts, scores, cost)}
 
 
-def measured_by(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str | None) -> tuple[str, str]:
+def choose_measure(done: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str | None) -> tuple[str, str]:
     """Return the split that is compared (test where there is one) and the metric.
 
     Raises:

@@ -21,7 +21,7 @@ from toughen.compare.on_ray import trainings_on
 from toughen.compare.outcome import search_outcome
 from toughen.compare.pool import Job, Start, last_words
 from toughen.compare.search_space import Space
-from toughen.compare.sources import located, splits_without_test
+from toughen.compare.sources import make_paths_absolute, splits_without_test
 from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
@@ -145,7 +145,9 @@ def _study(optuna: Any, wanted: Search, metric: str) -> Any:
             raise
         reason = str(error).splitlines()[0]
         raise InputError(f"--storage {_without_password(wanted.url)}: cannot be opened ({reason}).") from None
-    note = json.loads(json.dumps({"recipe": as_tree(located(wanted.recipe)), "space": wanted.space.as_json()}))
+    note = json.loads(
+        json.dumps({"recipe": as_tree(make_paths_absolute(wanted.recipe)), "space": wanted.space.as_json()})
+    )
     before = study.user_attrs.get(_NOTE)
     if before is not None and before != note:
         changed = " and ".join(key for key in note if before.get(key) != note[key])
@@ -217,7 +219,7 @@ class _Trials:
         self._report(trial.number, chosen, value, state)
 
     def _recipe(self, chosen: Mapping[str, Any]) -> Recipe:
-        return located(load_recipe(self._wanted.recipe, chosen))
+        return make_paths_absolute(load_recipe(self._wanted.recipe, chosen))
 
     def _train_watched(self, trial: Any, recipe: Recipe) -> tuple[float | None, Any]:
         """Train, reporting each evaluation; stop where the pruner gives up."""

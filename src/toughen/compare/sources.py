@@ -51,7 +51,7 @@ def _dataset(raw: Any) -> Any:
     return made
 
 
-def located(recipe: Recipe) -> Recipe:
+def make_paths_absolute(recipe: Recipe) -> Recipe:
     """Make the paths in a recipe absolute, so that work can be continued from any folder."""
     data = recipe.data
     names = ("source", "unlabelled", *(("augment",) if data.augment not in (FRESH, NOISE) else ()))

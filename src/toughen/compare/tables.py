@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
-from toughen.assess.definition import said_beside
+from toughen.assess.definition import describe_scored_class
 from toughen.assess.headline import BASELINES
 from toughen.statistics.wording import number, p_value, power_sentence
 
@@ -107,7 +107,7 @@ def _effect(effect: Mapping[str, Any]) -> Row:
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
     notes = [
-        *said_beside(result),
+        *describe_scored_class(result),
         "Intervals and p are Student's t over seeds: they speak of other seeds on these texts, not of other texts. "
         "Holm's correction counts the differences against plain together, and all other rows together.",
         power_sentence(result["power"]),
@@ -164,7 +164,7 @@ def try_table(result: Mapping[str, Any]) -> str:
     parts = [f"# Tried: {', '.join(result['recipes'])}", markdown(*try_rows(result)), result["verdict"]]
     if result["split"] == "validation":
         parts.append(ON_VALIDATION)
-    parts += said_beside(result)
+    parts += describe_scored_class(result)
     return "\n\n".join([*parts, f"Next: {result['next']}"]) + "\n"
 
 
@@ -215,7 +215,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"## Against {result['baseline']}",
         markdown(("recipe", "score", "difference", f"{result['level']:.0%} interval", "p", "p (Holm)", "cost"), rows),
     ]
-    more = [*said_beside(result), *_mcnemar_table(result["mcnemar"]), *warnings_of(result)]
+    more = [*describe_scored_class(result), *_mcnemar_table(result["mcnemar"]), *warnings_of(result)]
     return "\n\n".join([*parts, *more]) + "\n"
 
 

@@ -13,7 +13,7 @@ from toughen.compare.ablation_plan import PLAIN, Arm, Contrast, power_of
 from toughen.compare.outcome import outcome
 from toughen.compare.paired import RUNS, Paired, results
 from toughen.compare.pool import Job, run_jobs
-from toughen.compare.sources import located
+from toughen.compare.sources import make_paths_absolute
 from toughen.compare.tables import try_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
@@ -99,7 +99,7 @@ def try_recipes(
         RuntimeError: if a training failed for another reason; the table holds what the others say.
     """
     given = {"data.source": str(data), **({} if model is None else {"model": str(model)})}
-    loaded = _loaded(recipes, {**overrides, **given})
+    loaded = _load_recipes(recipes, {**overrides, **given})
     if minutes <= 0 or seeds < 1:
         raise InputError(f"--minutes and --seeds must be above 0, got {minutes:g} and {seeds}.")
     first = next(iter(loaded.values()))
@@ -119,7 +119,7 @@ def try_recipes(
     return result
 
 
-def _loaded(recipes: Sequence[str], overrides: Mapping[str, object]) -> dict[str, Recipe]:
+def _load_recipes(recipes: Sequence[str], overrides: Mapping[str, object]) -> dict[str, Recipe]:
     loaded = {
         Path(name).stem if name.endswith((".yaml", ".yml")) else name: load_recipe(
             name, {**ALONE.get(name, {}), **overrides}
@@ -138,7 +138,7 @@ def _loaded(recipes: Sequence[str], overrides: Mapping[str, object]) -> dict[str
 
 def _settings(recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     """Return the recipes as ``try.json`` has them: with paths that any folder finds."""
-    return {name: as_tree(replace(located(recipe), description="")) for name, recipe in recipes.items()}
+    return {name: as_tree(replace(make_paths_absolute(recipe), description="")) for name, recipe in recipes.items()}
 
 
 def _check_folder(folder: Path, recipes: Mapping[str, Recipe]) -> None:
@@ -164,7 +164,7 @@ class _Rounds:
         done = paired.finished()
         # A run that ended just before its process was killed is known by its own account alone.
         self._wall: dict[str, float] = {
-            self._key(name, seed): before.get(self._key(name, seed), _accounted(run))
+            self._key(name, seed): before.get(self._key(name, seed), _count_seconds(run))
             for name, runs in done.items()
             for seed, run in runs.items()
         }
@@ -224,7 +224,7 @@ def _drop_checkpoints(run: Path) -> None:
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
-def _accounted(run: Mapping[str, Any]) -> float:
+def _count_seconds(run: Mapping[str, Any]) -> float:
     return float(run["train"]["seconds"] + run.get("probe", {}).get("seconds", 0.0))
 
 

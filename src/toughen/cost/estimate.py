@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from toughen.cost.memory import standing
+from toughen.cost.memory import count_fixed_bytes
 from toughen.cost.passes import PLAIN, Forecast, Passes, forecast
 from toughen.cost.plan_line import number
 from toughen.cost.workload import Measured, Workload, is_plain, tensor_floats
@@ -56,7 +56,7 @@ def estimate(
             activations = work.activations()
             measured = work.measure(prediction, repeats) if measure else None
     passes = prediction.over(prediction.cycle)
-    fixed = standing(work.model, recipe.average, recipe.adversary)
+    fixed = count_fixed_bytes(work.model, recipe.average, recipe.adversary)
     return {
         "model": recipe.model,
         "batch": work.rows,

@@ -23,7 +23,7 @@ CLEAN_MOVE = 2
 """The same where the first gradient teaches too: it stays beside the moved weights and their own gradient."""
 
 
-def standing(model: nn.Module, average: Average | None, adversary: AnyAdversary | None) -> dict[str, int]:
+def count_fixed_bytes(model: nn.Module, average: Average | None, adversary: AnyAdversary | None) -> dict[str, int]:
     """Return the bytes on the model's device that do not depend on the batch: weights, and what is kept beside them."""
     learning = [p for p in model.parameters() if p.requires_grad]
     size = sum(p.nbytes for p in learning)

@@ -179,7 +179,7 @@ def forecast(recipe: Recipe, rows: int | None = None) -> Forecast:
         InputError: if its parts do not go together.
     """
     training = recipe.training
-    made = partial(counted, memory=training.memory, checkpointing=training.gradient_checkpointing)
+    made = partial(count_passes, memory=training.memory, checkpointing=training.gradient_checkpointing)
     objective = without_weights(recipe.objective)
     # The stub knows the names of no model's weights.
     adversary = replace(recipe.adversary, only="") if isinstance(recipe.adversary, Awp) else recipe.adversary
@@ -190,7 +190,7 @@ def forecast(recipe: Recipe, rows: int | None = None) -> Forecast:
         # Not made with so many rows: what each of them goes through depends on no other, and there may be millions.
         acting = Passes.mean([(chosen, made(objective, adversary, recipe.inputs)), (rows - chosen, idle)])
     return Forecast(
-        plain=counted(CrossEntropy(), None, None, training.memory),
+        plain=count_passes(CrossEntropy(), None, None, training.memory),
         objective=made(objective, None, None),
         idle=idle,
         acting=acting,
@@ -208,7 +208,7 @@ def without_weights(objective: CrossEntropy) -> CrossEntropy:
     return replace(objective, class_weights=None)
 
 
-def counted(
+def count_passes(
     objective: CrossEntropy,
     adversary: AnyAdversary | None,
     inputs: InputChange | None,

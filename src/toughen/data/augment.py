@@ -21,7 +21,7 @@ COLUMNS = ("text", "adversarial", "label")
 """Columns of the file that are read: those of an attack's pairs.parquet."""
 
 
-def augmented(splits: Splits, file: str | Path) -> tuple[Splits, dict[str, Any]]:
+def augment_train(splits: Splits, file: str | Path) -> tuple[Splits, dict[str, Any]]:
     """Add the adversarial texts of a file to train, each with its original's label; other splits stay as they are.
 
     A pair counts only if its original stands in train (by its hash, with the same label) and its adversarial text in
@@ -77,7 +77,7 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     """Return texts and label ids of the pairs that count, each text once."""
     hashes = text_hashes(splits.train).tolist()
     labels = dict(zip(hashes, splits.train["label"][:], strict=True))
-    weights = dict(zip(hashes, splits.train["weight"][:], strict=True)) if _weighted(splits.train) else None
+    weights = dict(zip(hashes, splits.train["weight"][:], strict=True)) if _has_weights(splits.train) else None
     scored = [text_hashes(rows) for rows in (splits.validation, splits.test) if rows is not None]
     taken = {*labels, *(number for numbers in scored for number in numbers.tolist())}
     ids = {name: i for i, name in enumerate(splits.label_names)}
@@ -94,11 +94,11 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     return found
 
 
-def _weighted(rows: Any) -> bool:
+def _has_weights(rows: Any) -> bool:
     return "weight" in rows.column_names
 
 
 def _append_rows(train: Any, added: dict[str, list[Any]]) -> Any:
-    table = train.with_format("arrow")[:].select(["text", "label", "row", *(["weight"] if _weighted(train) else [])])
+    table = train.with_format("arrow")[:].select(["text", "label", "row", *(["weight"] if _has_weights(train) else [])])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)
     return as_dataset(pa.concat_tables([table, new.cast(table.schema)]))

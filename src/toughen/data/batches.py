@@ -180,8 +180,8 @@ class Rows(Dataset[dict[str, Any]]):
         """Return several rows at once, which is how a DataLoader asks for a batch."""
         numbers = [~index if index < 0 else index for index in indices]
         known = len(self.labelled)
-        rows = taken(self.labelled, [n for n in numbers if n < known])
-        texts = taken(self.unlabelled, [n - known for n in numbers if n >= known])
+        rows = iter_rows(self.labelled, [n for n in numbers if n < known])
+        texts = iter_rows(self.unlabelled, [n - known for n in numbers if n >= known])
         return [
             _with_weight(next(rows), index < 0)
             if number < known
@@ -208,7 +208,7 @@ def _no_label(labelled: datasets.Dataset) -> Any:
     return math.nan if isinstance(label, float) else NO_LABEL
 
 
-def taken(dataset: datasets.Dataset | None, numbers: list[int]) -> Iterator[dict[str, Any]]:
+def iter_rows(dataset: datasets.Dataset | None, numbers: list[int]) -> Iterator[dict[str, Any]]:
     """Yield the rows of these numbers, in their order."""
     if dataset is None or not numbers:
         return

@@ -27,7 +27,7 @@ from toughen.data.columns.texts import read_texts
 from toughen.data.config import COLUMNS, Data
 from toughen.data.read.chunks import hash_texts, pieces
 from toughen.data.read.in_memory import WHOLE
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, quote_names
 from toughen.data.read.sources import read_source
 from toughen.data.splits import LABELLED, read_facts, read_unlabelled, splits_of
 from toughen.errors import InputError, count
@@ -92,21 +92,21 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
     lines: tuple[str, ...] = ()
     try:
         raws = read_source(config.source if data is None else data, encoding=config.encoding, drop=True)
-        problems = stopping(raws, config)
+        problems = find_fatal_problems(raws, config)
         train = _train(raws)
         columns, task = choose(train, config)
-        clean = {name: raw for name, (raw, _) in _divided(raws, columns, task).items()}
+        clean = {name: raw for name, (raw, _) in _divide_rows(raws, columns, task).items()}
         problems += _odd(clean, columns, task, config)
         whole = {name: clean.get("train" if name == WHOLE else name, raw) for name, raw in raws.items()}
         summary = splits_of(whole, replace(config, bad_rows="drop"), seed).summary
-        problems += _recurring(summary.shared, summary.repeated, summary.conflicting)
+        problems += _describe_repeats(summary.shared, summary.repeated, summary.conflicting)
         lines = tuple(summary.lines())
     except InputError as error:
         problems += _new([_refusal(error)], problems)
     return Checked(tuple(sorted(problems, key=lambda problem: not problem.stops)), lines)
 
 
-def stopping(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
+def find_fatal_problems(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
     """Return every kind of thing for which a training refuses the data, each once.
 
     Args:
@@ -124,12 +124,12 @@ def stopping(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
     except InputError as error:
         return [*problems, _refusal(error)]
     divided: dict[str, Raw] = {}
-    for name, raw in _labelled(raws).items():
-        found = _tried(bad_rows, raw, columns, task)
+    for name, raw in _select_labelled(raws).items():
+        found = _collect_problems(bad_rows, raw, columns, task)
         if found:
             problems += found
             continue
-        divided[name], bad = _divided({name: raw}, columns, task)[name]
+        divided[name], bad = _divide_rows({name: raw}, columns, task)[name]
         problems += [_bad(raw, what, rows, refuses) for what, rows in bad.items()]
     return problems + _new(_faults(raws, divided, columns, task, config), problems)
 
@@ -137,20 +137,22 @@ def stopping(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
 def _train(raws: Mapping[str, Raw]) -> Raw:
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
-        raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
+        raise InputError(
+            f"The data has no train split, only {quote_names(list(raws))}; add one, or give a single file."
+        )
     return train
 
 
-def _labelled(raws: Mapping[str, Raw]) -> dict[str, Raw]:
+def _select_labelled(raws: Mapping[str, Raw]) -> dict[str, Raw]:
     return {"train": _train(raws)} | {name: raws[name] for name in LABELLED[1:] if name in raws}
 
 
-def _divided(raws: Mapping[str, Raw], columns: Columns, task: TaskName) -> dict[str, tuple[Raw, dict[str, Ints]]]:
+def _divide_rows(raws: Mapping[str, Raw], columns: Columns, task: TaskName) -> dict[str, tuple[Raw, dict[str, Ints]]]:
     """Return each labelled split without its bad rows, and those; a split that withholds its labels as it is."""
     found = {}
-    for name, raw in (_labelled(raws) if WHOLE in raws or "train" in raws else raws).items():
+    for name, raw in (_select_labelled(raws) if WHOLE in raws or "train" in raws else raws).items():
         bad = bad_rows(raw, columns, task)
-        withheld = any(_withheld(name, raw, rows) for rows in bad.values())
+        withheld = any(_withholds_labels(name, raw, rows) for rows in bad.values())
         found[name] = (raw, {}) if withheld else (without_rows(raw, bad), bad)
     return found
 
@@ -158,8 +160,10 @@ def _divided(raws: Mapping[str, Raw], columns: Columns, task: TaskName) -> dict[
 def _missing_columns(train: Raw, config: Data) -> list[Problem]:
     """Return a problem for each column that is named and is not there."""
     named = {role: getattr(config, role) for role in COLUMNS if getattr(config, role) is not None}
-    problems = [one for role, name in named.items() if role != "label" for one in _tried(present, train, name, role)]
-    return problems + (_tried(named_labels, train, named["label"]) if "label" in named else [])
+    problems = [
+        one for role, name in named.items() if role != "label" for one in _collect_problems(present, train, name, role)
+    ]
+    return problems + (_collect_problems(named_labels, train, named["label"]) if "label" in named else [])
 
 
 def _faults(
@@ -169,8 +173,8 @@ def _faults(
     problems: list[Problem] = []
     targets: dict[str, Any] = {}
     for name, raw in splits.items():
-        problems += _tried(read_texts, raw, columns, task)
-        problems += _tried(read_facts, raw, columns, name)
+        problems += _collect_problems(read_texts, raw, columns, task)
+        problems += _collect_problems(read_facts, raw, columns, name)
         try:
             target = TARGETS[task](raw, columns)
             if not (name == "test" and task != "tokens" and target.withheld()):
@@ -183,7 +187,7 @@ def _faults(
             targets["train"] = TARGETS[task](_train(raws), columns)
         problems += _unlearnable(targets, config)
     if config.unlabelled is not None:
-        problems += _tried(lambda: read_unlabelled(config, columns))
+        problems += _collect_problems(lambda: read_unlabelled(config, columns))
     return problems
 
 
@@ -199,7 +203,7 @@ def _unlearnable(targets: Mapping[str, Any], config: Data) -> list[Problem]:
     except InputError as error:
         return [] if _has_unknown(train) else [_refusal(error)]
     others = [target for name, target in targets.items() if name != "train"]
-    return [one for target in others for one in _tried(target.check_seen, train, names)]
+    return [one for target in others for one in _collect_problems(target.check_seen, train, names)]
 
 
 def _has_unknown(target: Any) -> bool:
@@ -207,7 +211,7 @@ def _has_unknown(target: Any) -> bool:
     return bool(target.raw.damage) or bool(hasattr(target, "labels") and target.labels.names.null_count)
 
 
-def _tried(look: Callable[..., object], *args: object) -> list[Problem]:
+def _collect_problems(look: Callable[..., object], *args: object) -> list[Problem]:
     try:
         look(*args)
     except InputError as error:
@@ -224,7 +228,7 @@ def _new(found: Sequence[Problem], known: Sequence[Problem]) -> list[Problem]:
     return [one for one in dict.fromkeys(found) if one not in known]
 
 
-def _withheld(split: str, raw: Raw, rows: Ints) -> bool:
+def _withholds_labels(split: str, raw: Raw, rows: Ints) -> bool:
     return split == "test" and len(rows) == raw.table.num_rows
 
 
@@ -323,7 +327,7 @@ def _script(text: str) -> str | None:
     return names.most_common(1)[0][0] if names else None
 
 
-def _recurring(shared: Mapping[tuple[str, str], int], repeated: int, conflicting: int) -> Iterator[Problem]:
+def _describe_repeats(shared: Mapping[tuple[str, str], int], repeated: int, conflicting: int) -> Iterator[Problem]:
     for (one, other), texts in shared.items():
         if texts:
             how = "dropped from train (data.drop_shared)" if one == "train" else "kept: remove them from one"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from toughen.data.check import stopping
+from toughen.data.check import find_fatal_problems
 from toughen.data.config import Data
 from toughen.data.read.raw import Raw
 from toughen.data.read.sources import read_source
@@ -59,7 +59,7 @@ def _read(source: object, config: Data) -> tuple[Mapping[str, Raw], InputError |
 
 def _refusal(error: InputError, raws: Mapping[str, Raw], config: Data, source: object) -> InputError:
     """Return the refusal of data: the one thing that is wrong with them, or all of them and where they are shown."""
-    stops = [problem for problem in stopping(raws, config) if problem.stops]
+    stops = [problem for problem in find_fatal_problems(raws, config) if problem.stops]
     if len(stops) < 2:
         return error
     listed = "; ".join(f"({number}) {problem.line()}" for number, problem in enumerate(stops[:MOST], 1))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import generate_random_fingerprint
 
-from toughen.data.columns.bad_rows import bad_rows, said_of, without_rows
+from toughen.data.columns.bad_rows import bad_rows, describe_bad_rows, without_rows
 from toughen.data.columns.checks import check_groups
 from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.corrections import leave_out, relabel
@@ -23,12 +23,12 @@ from toughen.data.columns.spelling import fold_spellings, like_missing, said_pos
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import pick, read_texts, text_columns
 from toughen.data.config import Data
-from toughen.data.divide.division import Facts, divide, scored
+from toughen.data.divide.division import Facts, divide, select_scored_tables
 from toughen.data.divide.overlap import sketch, without
 from toughen.data.divide.summary import Summary
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.in_memory import WHOLE
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, quote_names
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -73,7 +73,9 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     """
     train = raws.get(WHOLE) or raws.get("train")
     if train is None:
-        raise InputError(f"The data has no train split, only {listed(list(raws))}; add one, or give a single file.")
+        raise InputError(
+            f"The data has no train split, only {quote_names(list(raws))}; add one, or give a single file."
+        )
     columns, task = choose(train, config)
     _check_fit(config, task, train)
     train, dropped = (train, ()) if config.drop is None else leave_out(train, columns, config.drop)
@@ -156,7 +158,9 @@ def load_labelled(
     raws = read_source(source, encoding=encoding)
     raw = raws.get(WHOLE) or raws.get(split)
     if raw is None:
-        raise InputError(f"The data has no {split} split, only {listed(list(raws))}; give a single file or name one.")
+        raise InputError(
+            f"The data has no {split} split, only {quote_names(list(raws))}; give a single file or name one."
+        )
     text, text_pair = recalled_texts(raw, known, text, text_pair)
     label = recalled_label(raw, known, label, (text, text_pair))
     config = Data(task=task, text=text, text_pair=text_pair, label=label)
@@ -215,7 +219,7 @@ def _read_splits(
             continue
         if config.bad_rows == "drop":
             bad = bad_rows(raw, columns, task)
-            notes += said_of(raw, bad)
+            notes += describe_bad_rows(raw, bad)
             raw = without_rows(raw, bad)
         texts[split], targets[split] = read_texts(raw, columns, task), TARGETS[task](raw, columns)
         read[split] = raw
@@ -263,7 +267,7 @@ def _unlabelled_to_use(
     if config.unlabelled is None:
         return None, ()
     texts = read_unlabelled(config, columns)
-    kept = without(texts, *scored(divided)) if config.drop_shared else texts
+    kept = without(texts, *select_scored_tables(divided)) if config.drop_shared else texts
     if kept.num_rows == 0:
         raise InputError(
             f"Every text of {config.unlabelled} also stands in validation or test and was dropped; give others."

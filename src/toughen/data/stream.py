@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toughen.data.columns.texts import pick
-from toughen.data.read.delimited import Delimited, delimited
+from toughen.data.read.delimited import Delimited, inspect_delimited
 from toughen.data.read.diagnose import json_records, refuse_bad_utf8
 from toughen.data.read.layouts import table_of_records
 from toughen.data.read.plain import kind_of, plain
@@ -67,7 +67,7 @@ def open_stream(source: str | Path, encoding: str | None = None) -> Stream:
     try:
         found = plain(path.absolute(), name, encoding)
         if kind in (".csv", ".tsv"):
-            return _Csv(found, name, delimited(found, name))
+            return _Csv(found, name, inspect_delimited(found, name))
         if kind in (".json", ".jsonl"):
             refuse_bad_utf8(found, name)
             return _JsonLines(found, name) if is_json_lines(found) else _Whole(read_file(path, name, encoding=encoding))

@@ -86,7 +86,7 @@ class Deck:
         return self.hand.pop()
 
 
-def dealt(split: str, size: int, key: str, seed: int, at_least: int = 2) -> list[int]:
+def deal_indices(split: str, size: int, key: str, seed: int, at_least: int = 2) -> list[int]:
     """Deal the indices 0..size-1 of the bank `key` out to the three splits and return this split's share."""
     order = list(range(size))
     random.Random(f"{seed}:{key}").shuffle(order)
@@ -109,7 +109,7 @@ def _decks(domain: str, split: str, seed: int, rng: random.Random) -> dict[str, 
             # Banks that mirror each other are dealt alike, so that no topic leans to one label in train and to the
             # other in test.
             key = f"{source}:{_MIRRORS.get(name, name)}"
-            indices = range(len(bank)) if name in _SHARED else dealt(split, len(bank), key, seed)
+            indices = range(len(bank)) if name in _SHARED else deal_indices(split, len(bank), key, seed)
             decks[name] = Deck([bank[i] for i in indices], rng)
     for name, source in _IMPERSONAL.items():
         decks[name] = Deck([phrase for phrase in decks[source].cards if not _FIRST_PERSON.search(phrase)], rng)
@@ -127,9 +127,9 @@ class _Writer:
         self.forms: dict[tuple[str, str], Deck] = {}
         for family, entry in self.families.items():
             size = len(entry["forms"])
-            indices = dealt("train", size, family, seed, at_least=1)  # the forms that all splits use
+            indices = deal_indices("train", size, family, seed, at_least=1)  # the forms that all splits use
             if split != "train":
-                indices = indices + dealt(split, size, family, seed, at_least=1)
+                indices = indices + deal_indices(split, size, family, seed, at_least=1)
             for label in LABELS:
                 self.forms[family, label] = Deck([entry["forms"][i][label] for i in indices], self.rng)
 

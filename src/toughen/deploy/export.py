@@ -21,7 +21,7 @@ from toughen.deploy.table import Reading, compile_table
 from toughen.errors import InputError, first_line
 from toughen.runs.finished import FinishedRun
 from toughen.runs.members import leaves
-from toughen.runs.writer import refuse_input_inside, replaced, sole_writer
+from toughen.runs.writer import refuse_input_inside, replace_folder, sole_writer
 
 if TYPE_CHECKING:
     from toughen.classifier.classifier import Classifier
@@ -98,7 +98,7 @@ def export(
     with sole_writer(target, "toughen export"):
         _check_target(target, overwrite)
         run = FinishedRun.open(run_folder)
-        with replaced(target) as part:
+        with replace_folder(target) as part:
             found = _fill(part, run, [INT8] * int8 + [FP16] * fp16, data, max_changed, progress)
     return replace(found, path=target)
 

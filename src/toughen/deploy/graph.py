@@ -16,7 +16,7 @@ from torch import Tensor
 
 from toughen.deploy.description import ACTIVATIONS
 from toughen.deploy.files import FORMAT, METADATA, TABLE, TOKENIZER
-from toughen.deploy.joint import Joint, Leaf, joined, refuse_no_graph
+from toughen.deploy.joint import Joint, Leaf, build_joint, refuse_no_graph
 from toughen.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_graph(classifier: Classifier, path: Path) -> dict[str, Any]:
     """
     refuse_no_graph(classifier)
     names = input_names(classifier)
-    graph = Graph(joined(classifier, names, ACTIVATIONS[classifier.task], _plain)).eval()
+    graph = Graph(build_joint(classifier, names, ACTIVATIONS[classifier.task], _plain)).eval()
     if sum(p.numel() * 4 for p in graph.parameters()) > _MOST:
         raise InputError(
             "the model has more than 2 GiB of weights, which one ONNX file cannot hold; use a smaller one."

@@ -145,7 +145,7 @@ def _stack(logs: Tensor, rule: Rule) -> Tensor:
     return logits.log_softmax(-1)
 
 
-def joined(
+def build_joint(
     classifier: Classifier, names: Sequence[str], activation: str, plain: Callable[[Any], torch.nn.Module]
 ) -> Leaf | Joint:
     """Return a classifier as one module; members of weight 0 are left out.
@@ -163,7 +163,7 @@ def joined(
     if rule.weights is not None:
         kept = [(member, share) for member, share in zip(members, rule.weights, strict=True) if share > 0]
         members, rule = [member for member, _ in kept], Rule(rule.how, tuple(share for _, share in kept))
-    parts = [joined(member, names, activation, plain) for member in members]
+    parts = [build_joint(member, names, activation, plain) for member in members]
     return Joint(parts, rule, activation, [member.thresholds for member in members])
 
 
@@ -224,7 +224,7 @@ def _after_windows(classifier: Classifier) -> str | None:
 
 def _refuse_other_reader(first: Classifier, other: Classifier) -> None:
     """Refuse models that read texts differently: the graph reads each text once."""
-    mine, theirs = _reading(first), _reading(other)
+    mine, theirs = _describe_input(first), _describe_input(other)
     what = next((name for name in mine if mine[name] != theirs[name]), None)
     if what is None:
         return
@@ -235,7 +235,7 @@ def _refuse_other_reader(first: Classifier, other: Classifier) -> None:
     )
 
 
-def _reading(classifier: Classifier) -> dict[str, Any]:
+def _describe_input(classifier: Classifier) -> dict[str, Any]:
     tokenizer = classifier.tokenizer
     settings = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "add_prefix_space")
     return {

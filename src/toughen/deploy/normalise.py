@@ -71,7 +71,7 @@ class NormaliserWriter:
 
     def _decompose(self, kind: str) -> None:
         self._map(unicode.changes("NFKD" if "K" in kind else "NFD"))
-        ranks = unicode.combining()
+        ranks = unicode.rank_combining()
         for step in [self._step(REORDER)] + ([self._step(COMPOSE)] if kind.endswith("C") else []):
             step.u32(len(ranks))
             for code, rank in ranks.items():

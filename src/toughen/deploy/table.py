@@ -154,12 +154,12 @@ def _pre_tokeniser(out: Writer, step: Json) -> None:
 
 
 def _classes(out: Writer, name: str, *settings: str) -> None:
-    for found in _parting(name, *settings):
+    for found in _separating_code_points(name, *settings):
         out.numbers(found)
 
 
 @cache
-def _parting(name: str, *settings: str) -> tuple[list[int], list[int]]:
+def _separating_code_points(name: str, *settings: str) -> tuple[list[int], list[int]]:
     """Return the code points that vanish between two words, and those that part them and stay."""
     split = getattr(pre_tokenizers, name)(*settings).pre_tokenize_str
     gone, apart = [], []

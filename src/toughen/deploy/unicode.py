@@ -32,7 +32,7 @@ def members(test: Callable[[str], bool]) -> list[int]:
 
 
 @cache
-def combining() -> dict[int, int]:
+def rank_combining() -> dict[int, int]:
     """Return a rank for each code point that canonical ordering moves: those of one combining class have one rank."""
     order = _normaliser("NFD").normalize_str
     low, high = "\u0334", "\u0345"  # overlay (class 1) sorts before all others, iota subscript (240) after

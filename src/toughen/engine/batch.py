@@ -72,7 +72,7 @@ def width_multiple(config: Any) -> int:
     return math.lcm(*(int(chunk) for chunk in chunks if chunk))
 
 
-def padded(batch: Batch, multiple: int, pad_id: int, *, words: bool) -> Batch:
+def pad_batch(batch: Batch, multiple: int, pad_id: int, *, words: bool) -> Batch:
     """Return the batch with its tensors [B, T] padded on the right until T is a multiple.
 
     Token ids by ``pad_id``, labels by -100, the attention mask (made where there is none) and the rest by 0.

@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         "adversary gradient-penalty and gradient checkpointing",
         "a recomputed pass has no second derivative",
         "switch gradient checkpointing off",
-        lambda s: isinstance(s.adversary, GradientPenalty) and bool(checkpointed(s.model)),
+        lambda s: isinstance(s.adversary, GradientPenalty) and bool(find_checkpointing(s.model)),
     ),
     Rule(
         "adversary gradient-penalty and training.memory low",
@@ -145,14 +145,16 @@ RULES: tuple[Rule, ...] = (
         lambda s: (
             s.embedding_adversary is not None
             and s.embedding_adversary.site != "embeddings"
-            and bool(checkpointed(s.model))
+            and bool(find_checkpointing(s.model))
         ),
     ),
     Rule(
         "an adversary or inputs and reentrant gradient checkpointing",
         "it cannot give an adversary its gradient",
         "enable it with gradient_checkpointing_kwargs={'use_reentrant': False}",
-        lambda s: (s.adversary is not None or s.inputs is not None) and any(map(_reentrant, checkpointed(s.model))),
+        lambda s: (
+            (s.adversary is not None or s.inputs is not None) and any(map(_reentrant, find_checkpointing(s.model)))
+        ),
     ),
     Rule(
         "adversary.only and this model",
@@ -196,7 +198,7 @@ def refuse(rules: Iterable[Rule], setup: Any) -> None:
             raise InputError(rule.sentence(setup))
 
 
-def checkpointed(model: nn.Module) -> list[Any]:
+def find_checkpointing(model: nn.Module) -> list[Any]:
     """Return the checkpointing functions of the layers that recompute their activations."""
     return [
         m._gradient_checkpointing_func

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from toughen.engine.adversaries import AnyAdversary, WeightAdversary
-from toughen.engine.batch import named_batch, padded, refuse_other_kind, width_multiple, with_fitting_weight
-from toughen.engine.compose import Setup, check_composition, checkpointed, warn_of_idle_parts
+from toughen.engine.batch import named_batch, pad_batch, refuse_other_kind, width_multiple, with_fitting_weight
+from toughen.engine.compose import Setup, check_composition, find_checkpointing, warn_of_idle_parts
 from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
@@ -158,7 +158,7 @@ class Engine:
             InputError: if they do not compose.
         """
         check_composition(self._setup)
-        self._checkpointed = bool(checkpointed(self._setup.model))
+        self._checkpointed = bool(find_checkpointing(self._setup.model))
 
     def restart(self) -> None:
         """Start again: optimiser steps, perturbations, passes, hits, the log, and the radius that adjusts itself."""
@@ -228,7 +228,7 @@ class Engine:
             return batch
         config = getattr(self._bare, "config", None)
         words = self.likelihood.task == "tokens"
-        return padded(batch, width_multiple(config), getattr(config, "pad_token_id", None) or 0, words=words)
+        return pad_batch(batch, width_multiple(config), getattr(config, "pad_token_id", None) or 0, words=words)
 
     def _adjust_radius(self) -> None:
         radius = self.radius

@@ -15,7 +15,7 @@ Pass = Callable[[Noise], Tensor]
 """Runs a model with a source of noise and returns its logits."""
 
 
-def recomputed(run: Pass, noise: Noise, cost: Cost, like: Tensor) -> Tensor:
+def recompute_pass(run: Pass, noise: Noise, cost: Cost, like: Tensor) -> Tensor:
     """Return the logits of a pass that keeps no activations until its backward makes them again.
 
     torch's non-reentrant checkpoint over the whole pass: one forward more, the memory of one pass less.

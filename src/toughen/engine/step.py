@@ -21,7 +21,7 @@ from toughen.engine.inputs import InputChange, counted_positions
 from toughen.engine.likelihood import Likelihood, Target
 from toughen.engine.objectives import CrossEntropy
 from toughen.engine.randomness import Generators, Noise
-from toughen.engine.recompute import recomputed
+from toughen.engine.recompute import recompute_pass
 from toughen.engine.site import Site
 from toughen.engine.space import Perturbing, Space
 from toughen.machine.runtime import forget_casts
@@ -313,7 +313,7 @@ class Step:
                 stack.enter_context(context.autocast())
                 return logits_of(context.ask(model, inputs))
 
-        logits = recomputed(run, context.noise, context.cost, inputs["input_ids"]) if waits else run(context.noise)
+        logits = recompute_pass(run, context.noise, context.cost, inputs["input_ids"]) if waits else run(context.noise)
         if not torch.is_grad_enabled():
             forget_casts()  # torch 2.13 keeps none of such a pass by itself; older versions do
         refuse_misshapen(logits, context.likelihood.task)

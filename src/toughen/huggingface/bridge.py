@@ -17,7 +17,7 @@ from toughen.engine.adversaries.smooth import GradientPenalty
 from toughen.engine.engine import Engine
 from toughen.huggingface import training_state
 from toughen.machine.launch import draw_apart
-from toughen.machine.runtime import gathered_from, summed_over
+from toughen.machine.runtime import gather_rows, sum_over_group
 
 if TYPE_CHECKING:
     from toughen.huggingface.engine_trainer import EngineTrainer
@@ -63,11 +63,11 @@ class TrainerRuntime:
 
     def summed(self, numbers: Tensor) -> Tensor:
         """Add up over accelerate's processes."""
-        return summed_over(None, numbers) if self.processes > 1 else numbers
+        return sum_over_group(None, numbers) if self.processes > 1 else numbers
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Gather from accelerate's processes."""
-        return gathered_from(None, rows) if self.processes > 1 else rows
+        return gather_rows(None, rows) if self.processes > 1 else rows
 
 
 class Bridge(TrainerCallback):

@@ -135,7 +135,7 @@ def greedy(
     soup, chosen = load(ranked[0]), [0]
     scores = [score(soup)]
     for position, file in enumerate(ranked[1:], start=1):
-        tried = mixed(soup, load(file), 1 / (len(chosen) + 1))
+        tried = mix_weights(soup, load(file), 1 / (len(chosen) + 1))
         reached = score(tried)
         if reached > scores[-1]:
             soup = tried
@@ -144,7 +144,7 @@ def greedy(
     return soup, chosen, scores
 
 
-def mixed(soup: Weights, more: Weights, share: float) -> Weights:
+def mix_weights(soup: Weights, more: Weights, share: float) -> Weights:
     """Return (1 - share) * soup + share * more, in float32 or wider, each weight in its own dtype."""
     return {name: _lerp(weight, more[name], share) for name, weight in soup.items()}
 

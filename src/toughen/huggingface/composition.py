@@ -90,7 +90,7 @@ def check_trainer(setup: TrainerSetup) -> None:
     refuse(TRAINER_RULES, setup)
 
 
-def smoothed_once(objective: CrossEntropy, smoothing: float) -> CrossEntropy:
+def smooth_labels(objective: CrossEntropy, smoothing: float) -> CrossEntropy:
     """Return the objective with ``TrainingArguments.label_smoothing_factor``.
 
     Raises:

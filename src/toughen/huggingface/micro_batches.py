@@ -100,7 +100,7 @@ class _Start:
     """What an optimiser step started from, apart from its gradients, which were none."""
 
     def __init__(self, engine: Engine) -> None:
-        self._facts = [(thing, _copied(vars(thing))) for thing in _counting(engine)]
+        self._facts = [(thing, _copy_facts(vars(thing))) for thing in _list_counters(engine)]
         self._log = dict(engine.log)
         self._ascents = engine.ascents
         self._generators = Generators(next(iter(engine.trainable.values())).device)
@@ -108,7 +108,7 @@ class _Start:
     def restore(self, engine: Engine) -> None:
         """Take back what the step has counted, drawn and added to gradients; give free memory back."""
         for thing, facts in self._facts:
-            vars(thing).update(_copied(facts))
+            vars(thing).update(_copy_facts(facts))
         engine.log, engine.ascents = dict(self._log), self._ascents
         for weight in engine.trainable.values():
             weight.grad = None
@@ -117,11 +117,11 @@ class _Start:
         torch.cuda.empty_cache()  # does nothing where CUDA was never used
 
 
-def _counting(engine: Engine) -> list[Any]:
+def _list_counters(engine: Engine) -> list[Any]:
     """Return what counts while a step runs; none of it changes its tensors in place."""
     every = (engine.cost, engine.tally, engine.left_out, engine.unperturbed, engine.radius)
     return [thing for thing in every if thing is not None]
 
 
-def _copied(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _copy_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in facts.items()}

@@ -34,7 +34,7 @@ from toughen.model.head import apply_head, check_head, load_encoder, pooled
 from toughen.model.learning_rate import learning_rate
 from toughen.model.lora import AdapterConfig, apply_lora
 from toughen.model.pooling import stated_pooling
-from toughen.recipe.auto import filled, is_open
+from toughen.recipe.auto import fill_auto, is_open
 from toughen.recipe.recipe import Recipe
 from toughen.tasks import PROBLEM_TYPES, TaskName
 
@@ -87,7 +87,7 @@ def prepare(
         InputError: if the model cannot be found, or the recipe cannot be applied to it.
     """
     _check_adapter(recipe)
-    recipe = filled(settled(recipe, task), {"head.pooling": "model"})
+    recipe = fill_auto(settle_recipe(recipe, task), {"head.pooling": "model"})
     tokenizer, model, fresh, said = _load(recipe, label_names, task)
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     model.config.toughen = _note(recipe, task, length) | {"pairs": pairs}
@@ -100,7 +100,7 @@ def prepare(
     return Prepared(model, tokenizer, length, recipe, said)
 
 
-def settled(recipe: Recipe, task: TaskName) -> Recipe:
+def settle_recipe(recipe: Recipe, task: TaskName) -> Recipe:
     """Return the recipe with what the pretrained model's files decide: the learning rate, and maybe the pooling.
 
     The pooling stays `auto` where they leave it open.
@@ -110,11 +110,11 @@ def settled(recipe: Recipe, task: TaskName) -> Recipe:
     """
     if not is_open(recipe):
         return recipe
-    with _finding(recipe.model) as (source, cached_only):
+    with _find_model(recipe.model) as (source, cached_only):
         config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
         values = {"training.learning_rate": learning_rate(config, adapter=recipe.adapter is not None)}
         pooling = "model" if task == "tokens" else stated_pooling(source, config, local_files_only=cached_only)
-    return filled(recipe, values | ({} if pooling is None else {"head.pooling": pooling}))
+    return fill_auto(recipe, values | ({} if pooling is None else {"head.pooling": pooling}))
 
 
 def load_frozen(recipe: Recipe, label_names: tuple[str, ...], task: TaskName, *, pairs: bool) -> Prepared:
@@ -125,7 +125,7 @@ def load_frozen(recipe: Recipe, label_names: tuple[str, ...], task: TaskName, *,
     Raises:
         InputError: if the model cannot be found, or cannot have the recipe's head.
     """
-    recipe = filled(recipe, {"head.pooling": "model"})
+    recipe = fill_auto(recipe, {"head.pooling": "model"})
     tokenizer, model, _, _ = _load(recipe, label_names, task)
     length = effective_max_length(recipe.training.max_length, tokenizer, model.config, pairs=pairs)
     return Prepared(model.to(best_device()).eval(), tokenizer, length, recipe)
@@ -150,7 +150,7 @@ def _note(recipe: Recipe, task: TaskName, length: int) -> dict[str, Any]:
 
 def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str], str]:
     """Return tokenizer, model, the names of the parameters that start anew, and what became of a saved head."""
-    with _finding(recipe.model) as (source, cached_only):
+    with _find_model(recipe.model) as (source, cached_only):
         set_seed(recipe.training.seed)  # the new head's weights
         config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
         _check_config(recipe, task, config)
@@ -165,7 +165,7 @@ def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, 
 
 
 @contextmanager
-def _finding(name: str) -> Iterator[tuple[str, bool]]:
+def _find_model(name: str) -> Iterator[tuple[str, bool]]:
     """Give where a model stands and whether only what is on this machine can be loaded; say why loading failed."""
     source = model_folder(name)
     local = Path(source).exists()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.errors import InputError
 from toughen.model.groups import in_head
 from toughen.model.saved import CONFIG
@@ -67,21 +67,25 @@ def fit_head(
             if rows:
                 for name, parameter in last.items():
                     parameter[[are.index(label) for label in was]] = rows[name].to(parameter.dtype)
-                said = f"head: that of the saved model goes on for {listed(saved)}; new outputs for {listed(new)}"
+                goes_on = f"that of the saved model goes on for {quote_names(saved)}"
+                said = f"head: {goes_on}; new outputs for {quote_names(new)}"
                 return [name for name in fresh if name not in last], said
         trained = len(was) != len(are) and not all(name.isdigit() for name in was)
-        return list(fresh), f"new head: the saved one was trained for {listed(saved)}" if trained else ""
+        return list(fresh), f"new head: the saved one was trained for {quote_names(saved)}" if trained else ""
     if was == are:
         return list(fresh), "head: that of the saved model goes on, whose labels are the same"
     if sorted(was) == sorted(are) and len(set(are)) == len(are):
         for parameter in last.values():
             parameter.copy_(parameter[[was.index(label) for label in are]])
-        said = f"head: that of the saved model goes on, its outputs put in the order of the labels {listed(names)}"
+        said = f"head: that of the saved model goes on, its outputs put in the order of the labels {quote_names(names)}"
         return list(fresh), said
     for parameter in last.values():
         parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # else it counts as loaded, and stays
     model._init_weights(model.get_submodule(next(iter(last)).rpartition(".")[0]))
-    return [*fresh, *last], f"new head: the saved one was trained for {listed(saved)}, the data have {listed(names)}"
+    return [
+        *fresh,
+        *last,
+    ], f"new head: the saved one was trained for {quote_names(saved)}, the data have {quote_names(names)}"
 
 
 def _saved_rows(folder: Path, last: Iterable[str], outputs: int) -> dict[str, torch.Tensor]:

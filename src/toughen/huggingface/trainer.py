@@ -27,7 +27,7 @@ from toughen.files.manifest import verify
 from toughen.huggingface import checkpoint, training_state
 from toughen.huggingface.bridge import Bridge, TrainerRuntime
 from toughen.huggingface.checkpoint_soup import Candidates, Cooked, cook
-from toughen.huggingface.composition import TrainerSetup, check_trainer, smoothed_once
+from toughen.huggingface.composition import TrainerSetup, check_trainer, smooth_labels
 from toughen.huggingface.engine_trainer import EngineTrainer
 from toughen.huggingface.loaders import check_fillers, on_device, own_loader, sharded_batches
 from toughen.huggingface.micro_batches import MicroBatches
@@ -200,7 +200,7 @@ class ToughTrainer(EngineTrainer):
 
     def _objective(self, model: Any) -> CrossEntropy:
         objective = self.recipe.objective if self.recipe else CrossEntropy()
-        objective = smoothed_once(objective, self.args.label_smoothing_factor)
+        objective = smooth_labels(objective, self.args.label_smoothing_factor)
         if objective.class_weights is None:
             return objective
         classes = int(model.config.num_labels)

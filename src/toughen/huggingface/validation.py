@@ -14,7 +14,7 @@ from torch import nn
 from transformers import EvalPrediction
 
 from toughen.assess.metrics import task_metrics
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.engine.likelihood import IGNORED, LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
 from toughen.tasks import TaskName
@@ -62,7 +62,7 @@ def choice(metric: str, task: TaskName, labels: Any, label_names: Sequence[str])
     present = tuple(i for i, known in enumerate(has) if known)
     if len(present) == len(counts):
         return Choice(metric)
-    absent = listed([name for name, known in zip(label_names, has, strict=True) if not known])
+    absent = quote_names([name for name, known in zip(label_names, has, strict=True) if not known])
     if not present or (task == "single-label" and len(present) < 2 and metric in ("roc_auc", "mcc")):
         return _by_loss(metric, f"validation has no two classes (it lacks {absent})")
     if metric not in _MACRO:

@@ -98,21 +98,21 @@ class PlainRuntime:
 
     def summed(self, numbers: Tensor) -> Tensor:
         """See :class:`Runtime`."""
-        return numbers if self._group is None else summed_over(self._group, numbers)
+        return numbers if self._group is None else sum_over_group(self._group, numbers)
 
     def gathered(self, rows: Tensor) -> Tensor:
         """See :class:`Runtime`."""
-        return rows if self._group is None else gathered_from(self._group, rows)
+        return rows if self._group is None else gather_rows(self._group, rows)
 
 
-def summed_over(group: Any, numbers: Tensor) -> Tensor:
+def sum_over_group(group: Any, numbers: Tensor) -> Tensor:
     """Return the sum of the numbers of all processes of a group."""
     numbers = numbers.clone()
     torch.distributed.all_reduce(numbers, group=group)
     return numbers
 
 
-def gathered_from(group: Any, rows: Tensor) -> Tensor:
+def gather_rows(group: Any, rows: Tensor) -> Tensor:
     """Return the rows [N, ...] of all processes of a group, by rank; N may differ."""
     world = torch.distributed.get_world_size(group)
     count = torch.tensor([len(rows)], device=rows.device)

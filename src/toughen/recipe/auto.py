@@ -17,7 +17,7 @@ def is_open(recipe: Recipe) -> bool:
     return any(getattr(getattr(recipe, slot), name) == AUTO for slot, name in SETTLED)
 
 
-def filled(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+def fill_auto(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     """Return the recipe with values ``{"head.pooling": "mean"}`` where it has `auto`; what it says itself stays."""
     for slot, name in SETTLED:
         part = getattr(recipe, slot)
@@ -28,4 +28,4 @@ def filled(recipe: Recipe, values: dict[str, Any]) -> Recipe:
 
 def as_begun(recipe: Recipe, begun: Recipe) -> Recipe:
     """Return the recipe with the choices of a run that was begun by it, where it leaves them open."""
-    return filled(recipe, {f"{slot}.{name}": getattr(getattr(begun, slot), name) for slot, name in SETTLED})
+    return fill_auto(recipe, {f"{slot}.{name}": getattr(getattr(begun, slot), name) for slot, name in SETTLED})

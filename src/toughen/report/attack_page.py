@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toughen.attack.diff import marked
+from toughen.attack.diff import mark_differences
 from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import source_label
 from toughen.report.page import Block, Chart, Note, Page, Pair, Pairs, Section, Table
-from toughen.report.sentences import ends, few, named, number, percent, share_with_interval, value_with_interval
+from toughen.report.sentences import ends, few, name_metric, number, percent, share_with_interval, value_with_interval
 from toughen.statistics.shares import clopper_pearson
 
 Result = Mapping[str, Any]
@@ -32,7 +32,7 @@ def attack_page(path: Path) -> Page:
         if "seed" in result
         else [("texts", number(result["n"]))]
     )
-    facts += _made_of(result) if kind == "attack" else []
+    facts += _list_settings(result) if kind == "attack" else []
     sections = [Section("Results", list(show(result)))]
     if kind in ("attack", "standard"):
         sections.append(Section("Adversarial examples", _pairs(path.parent / content["texts"])))
@@ -51,7 +51,7 @@ def _by_corruption(result: Result) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _say_noise(result: Result) -> Iterator[str]:
-    found, metric = _by_corruption(result), named(result["metric"])
+    found, metric = _by_corruption(result), name_metric(result["metric"])
     clean, means = found.get("clean"), found.pop("mean", None)
     if not clean or not means:
         return
@@ -84,7 +84,7 @@ def _curve(
 
 
 def _show_noise(result: Result) -> Iterator[Block]:
-    found, metric = _by_corruption(result), named(result["metric"])
+    found, metric = _by_corruption(result), name_metric(result["metric"])
     (clean,), means = found.pop("clean"), found.pop("mean", [])
     order = sorted(found, key=lambda name: found[name][-1]["value"])
     lines = [_curve("mean of all kinds", means, clean, band=True)] if means else []
@@ -122,7 +122,7 @@ def _show_noise(result: Result) -> Iterator[Block]:
 # ---------------------------------------------------------------- attacks
 
 
-def _made_of(result: Result) -> list[tuple[str, str]]:
+def _list_settings(result: Result) -> list[tuple[str, str]]:
     names = ("attack", "source", "goal", "transformation", "search")
     found = [(name, str(result[name])) for name in names if result.get(name)]
     found.append(("constraints", "; ".join(result.get("constraints") or []) or "none"))
@@ -224,7 +224,7 @@ def _pairs(path: Path) -> list[Block]:
         return [Note("No text fooled the model.")]
     pairs = []
     for entry in entries[:MOST_PAIRS]:
-        left, right = marked(entry["text"], entry["adversarial"])
+        left, right = mark_differences(entry["text"], entry["adversarial"])
         pairs.append(
             Pair(f"{entry['attack']}, row {entry['row']}", f"{entry['label']} → {entry['predicted']}", left, right)
         )

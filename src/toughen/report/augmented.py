@@ -18,7 +18,7 @@ _COLUMNS = {
 }
 
 
-def augmented(account: Mapping[str, Any]) -> Iterator[Block]:
+def describe_augmentation(account: Mapping[str, Any]) -> Iterator[Block]:
     """Tell what ``--augment`` added.
 
     Args:

@@ -15,8 +15,8 @@ from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json, write_whole
 from toughen.report.html import environment
 from toughen.report.names import hub_id, model_name, source_label
-from toughen.report.run_page import attacked
-from toughen.report.sentences import few, named, number, scores, value_with_interval
+from toughen.report.run_page import describe_attack
+from toughen.report.sentences import few, name_metric, number, scores, value_with_interval
 from toughen.runs.folder import METRICS, MODEL, RECIPE
 
 CARD = "README.md"
@@ -181,13 +181,16 @@ def _results(run: Path, metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, 
     for name, value in scores(scored).items():
         if value is not None:
             rows.append(
-                (named(name), value_with_interval(value, accuracy_interval(scored) if name == "accuracy" else None))
+                (
+                    name_metric(name),
+                    value_with_interval(value, accuracy_interval(scored) if name == "accuracy" else None),
+                )
             )
     yield f"{split} split, {scored.get('n', 0):,} texts, at the end of training", "exact, of accuracy alone", rows
     for path, content in _evaluations(run):
         found, intervals = content["sets"]["data"], content["sets"]["data"].get("intervals") or {}
         rows = [
-            (named(name), value_with_interval(value, intervals.get(name)))
+            (name_metric(name), value_with_interval(value, intervals.get(name)))
             for name, value in scores(found).items()
             if value is not None
         ]
@@ -218,7 +221,7 @@ def _calibration(run: Path) -> Iterator[str]:
 def _attacks(run: Path) -> Iterator[str]:
     for path in sorted(run.glob("attacks/*/attack.json")):
         result = read_json(path)["result"]
-        yield f"“{path.parent.name}”, {result['n']:,} texts: {attacked(result)}."
+        yield f"“{path.parent.name}”, {result['n']:,} texts: {describe_attack(result)}."
 
 
 def _limits(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
@@ -228,7 +231,7 @@ def _limits(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[s
     yield from few(scored.get("n", 0))
     weak = [name for name, value in scored.items() if value is None and name not in LESS_IS_BETTER]
     if weak:
-        yield f"Not defined on these texts: {', '.join(map(named, weak))}."
+        yield f"Not defined on these texts: {', '.join(map(name_metric, weak))}."
     training = recipe.get("training") or {}
     if training.get("max_length") and not training.get("overlap"):
         yield (

@@ -11,8 +11,8 @@ import numpy as np
 
 from toughen.assess.choice import LESS_IS_BETTER
 from toughen.report.page import Chart, Table
-from toughen.report.sentences import named, number
-from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, drawing, new_figure
+from toughen.report.sentences import name_metric, number
+from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, apply_style, new_figure
 from toughen.statistics.shares import clopper_pearson
 
 Points = Sequence[tuple[float, float]]
@@ -43,7 +43,7 @@ def panels(
         best: step whose weights are the result, marked.
         note: how to read it.
     """
-    with drawing():
+    with apply_style():
         figure, axes = new_figure(1.0 + 1.35 * len(series), len(series))
         for axis, (name, lines) in zip(axes, series.items(), strict=True):
             for i, (label, points) in enumerate(lines.items()):
@@ -94,7 +94,7 @@ def forest(
     key: str, title: str, rows: Sequence[Interval], axis_name: str, alt: str, *, line: float | None, note: str = ""
 ) -> Chart:
     """Draw values with their intervals below each other, beside a line that they are compared with."""
-    with drawing():
+    with apply_style():
         labels = ["\n".join(wrap(shorten(row.name, 54, placeholder="…"), 27)) or "–" for row in rows]
         height = 0.7 + sum(0.26 + 0.15 * label.count("\n") for label in labels)
         figure, (axis,) = new_figure(max(1.2, height))
@@ -121,7 +121,7 @@ def _interval(axis: Any, place: int, row: Interval) -> None:
 def reliability(bins: Sequence[Mapping[str, Any]], decisions: str = "answers") -> Chart:
     """Draw the share of right answers against confidence, with exact intervals per bin."""
     ranges = [clopper_pearson(round(b["accuracy"] * b["n"]), b["n"]) for b in bins]
-    with drawing():
+    with apply_style():
         figure, (axis,) = new_figure(3.6)
         lowest = min([0.5, *(b["confidence"] for b in bins)])
         axis.plot([lowest, 1], [lowest, 1], color=MUTED, linestyle="--", linewidth=1, label="perfectly calibrated")
@@ -150,7 +150,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], decisions: str = "answers") -
 def selective(curve: Sequence[Mapping[str, Any]]) -> Chart:
     """Draw accuracy against the share of texts that are answered, the surest first."""
     x, y = [point["coverage"] for point in curve], [1 - point["risk"] for point in curve]
-    with drawing():
+    with apply_style():
         figure, (axis,) = new_figure(3.0)
         axis.plot(x, y, color=SERIES[0])
         axis.set_xlabel("share of texts answered, surest first")
@@ -169,7 +169,7 @@ def selective(curve: Sequence[Mapping[str, Any]]) -> Chart:
 def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Chart:
     """Draw a confusion matrix, shaded by the share of each true label."""
     size = len(labels)
-    with drawing():
+    with apply_style():
         figure, (axis,) = new_figure(1.2 + 0.42 * size)
         for i, row in enumerate(matrix):
             for j, cell in enumerate(row):
@@ -214,7 +214,7 @@ class Bought:
 
 def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float | None) -> Chart:
     """Draw a score (or its difference) against the cost of a training step."""
-    with drawing():
+    with apply_style():
         figure, (axis,) = new_figure(2.9 + 0.17 * len(rows))
         for i, row in enumerate(rows):
             colour, mark = SERIES[i % len(SERIES)], MARKS[i % len(MARKS)]
@@ -226,7 +226,7 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
         if line is not None:
             axis.axhline(line, color=MUTED, linewidth=1, linestyle="--")
         axis.set_xlabel("cost of a training step, times that of the baseline")
-        axis.set_ylabel("\n".join(wrap(f"{named(metric)}{what}", 26)))
+        axis.set_ylabel("\n".join(wrap(f"{name_metric(metric)}{what}", 26)))
         axis.margins(x=0.12, y=0.12)
         low, high = axis.get_ylim()
         if high - low < 1e-6:  # nothing but rounding, which would fill the axis
@@ -237,7 +237,7 @@ def cost_benefit(rows: Sequence[Bought], metric: str, *, what: str, line: float 
     ]
     alt = "; ".join(f"{row.name}: {row.cost:.2g} times the cost, {row.value:.4f}" for row in rows) + "."
     title = "Cost and benefit"
-    numbers = Table(title, ("recipe", "relative cost", named(metric) + what, "low", "high"), told)
+    numbers = Table(title, ("recipe", "relative cost", name_metric(metric) + what, "low", "high"), told)
     return Chart(
         "cost-benefit",
         title,
@@ -275,7 +275,7 @@ def curves(
     note: str = "",
 ) -> Chart:
     """Draw lines with bands, before thin grey ones that are not named one by one."""
-    with drawing():
+    with apply_style():
         figure, (axis,) = new_figure(3.0 + 0.17 * len(lines))
         for curve in background:
             axis.plot(curve.x, curve.y, color=MUTED, linewidth=0.8, alpha=0.6)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from toughen.assess.choice import LESS_IS_BETTER
-from toughen.assess.definition import said_beside
+from toughen.assess.definition import describe_scored_class
 from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Chart, Note, Page, Section, Table
-from toughen.report.sentences import difference, few, named, number, value_with_interval
+from toughen.report.sentences import difference, few, name_metric, number, value_with_interval
 
 Result = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ def comparison_page(path: Path) -> Page:
     main = [one for one in differences if one["metric"] == metric]
     basis = "texts and seeds" if any(min(one["seeds"]) > 1 for one in main) else "texts"
     summary = [difference(one, metric, one["against"], basis) for one in main]
-    summary += said_beside(result)
+    summary += describe_scored_class(result)
     if basis == "texts":
         summary.append("Each recipe has one run, so that this speaks of other texts, not of other seeds.")
     seen = [run["path"] for group in result["groups"] for run in group["runs"] if run["seen_in_training"]]
@@ -40,7 +40,7 @@ def comparison_page(path: Path) -> Page:
         ("data", source_label(result["data"])),
         ("texts", number(result["n"])),
         ("baseline", result["baseline"]),
-        ("score", named(metric)),
+        ("score", name_metric(metric)),
     ]
     facts.append(("intervals", f"{result['level']:.0%}, bootstrap of {result['samples']:,} resamples; p after Holm"))
     sections = [
@@ -61,7 +61,7 @@ def _rows(effects: list[Result], *, by: str = "") -> list[charts.Interval]:
             and one["low"] is not None
             and (one["low"] > 0 or one["high"] < 0)
         )
-        name = f"{one['name']}{f' ({named(one[by])})' if by else ''}"
+        name = f"{one['name']}{f' ({name_metric(one[by])})' if by else ''}"
         found.append(charts.Interval(name, one["mean"], one["low"], one["high"], sure))
     return found
 
@@ -84,7 +84,7 @@ def _forest(key: str, title: str, rows: list[charts.Interval], axis: str, less: 
 
 def _effects(differences: list[Result], metric: str) -> Block:
     ordered = sorted(differences, key=lambda one: one["metric"] != metric)
-    errors = list(dict.fromkeys(named(one["metric"]) for one in ordered if one["metric"] in LESS_IS_BETTER))
+    errors = list(dict.fromkeys(name_metric(one["metric"]) for one in ordered if one["metric"] in LESS_IS_BETTER))
     less = f" Of {' and '.join(errors)} less is better." if errors else ""
     return _forest("effects", "Differences from the baseline", _rows(ordered, by="metric"), "difference", less)
 
@@ -93,7 +93,7 @@ def _differences(differences: list[Result]) -> Table:
     rows = [
         (
             f"{one['name']} against {one['against']}",
-            named(one["metric"]),
+            name_metric(one["metric"]),
             value_with_interval(one["mean"], None if one["low"] is None else (one["low"], one["high"])),
             number(one["p_holm"]),
             _times(one["relative_cost"]),
@@ -134,7 +134,7 @@ def _groups(result: Result) -> Table:
         )
     return Table(
         "Mean and standard deviation over runs",
-        ("recipe", "runs", *map(named, metrics), "units per step", "seconds"),
+        ("recipe", "runs", *map(name_metric, metrics), "units per step", "seconds"),
         rows,
     )
 
@@ -144,7 +144,7 @@ def _spread(group: Result, name: str) -> str:
     return "" if spread is None else f" (sd {spread:.4f})"
 
 
-def _told_apart(runs: set[str]) -> dict[str, str]:
+def _shorten_paths(runs: set[str]) -> dict[str, str]:
     """Return the shortest end of each run's path that no other run has: of seed-42 alone there may be several."""
     parts = {run: Path(run).parts for run in runs}
     for depth in range(1, max(map(len, parts.values()), default=0) + 1):
@@ -155,7 +155,7 @@ def _told_apart(runs: set[str]) -> dict[str, str]:
 
 
 def _mcnemar(result: Result) -> Iterator[Block]:
-    names = _told_apart({run for one in result.get("mcnemar") or [] for run in one["runs"]})
+    names = _shorten_paths({run for one in result.get("mcnemar") or [] for run in one["runs"]})
     rows = [
         (
             " / ".join(names[run] for run in one["runs"]),
@@ -181,7 +181,7 @@ def ablation_page(path: Path) -> Page:
     main = [one for one in effects if one["kind"] == "against plain"]
     others = [one for one in effects if one["kind"] != "against plain"]
     summary = [*verdict_lines(result), *(difference(one, metric, "plain", "seeds") for one in main)]
-    summary += [*said_beside(result), *_power(result.get("power") or {})]
+    summary += [*describe_scored_class(result), *_power(result.get("power") or {})]
     summary += _runs_without_score(result)
     recipe = result.get("recipe") or {}
     facts = [
@@ -194,14 +194,14 @@ def ablation_page(path: Path) -> Page:
         ("seeds", ", ".join(map(str, result["seeds"]))),
     ]
     facts += [
-        ("score", f"{named(metric)} on {result['split']}"),
+        ("score", f"{name_metric(metric)} on {result['split']}"),
         ("intervals", "95 %, Student's t over seeds; p after Holm"),
     ]
     sections = [
         Section(
             "Effects",
             [
-                forest_of("effects", "Differences from plain", main, f"difference in {named(metric)}"),
+                forest_of("effects", "Differences from plain", main, f"difference in {name_metric(metric)}"),
                 *_of_kinds(others, metric),
                 difference_table(effects),
             ],
@@ -247,7 +247,7 @@ def _of_kinds(effects: list[Result], metric: str) -> Iterator[Block]:
         for row in _rows([{**one, "name": f"{kind}: {one['name']}"} for one in effects if one["kind"] == kind])
     ]
     if rows:
-        yield _forest("parts", "Parts of the recipe", rows, f"difference in {named(metric)}")
+        yield _forest("parts", "Parts of the recipe", rows, f"difference in {name_metric(metric)}")
 
 
 def forest_of(key: str, title: str, effects: list[Result], axis: str) -> Chart:
@@ -296,7 +296,7 @@ def _arm_table(result: Result) -> Table:
     ]
     return Table(
         "Every combination",
-        ("combination", "runs", named(result["metric"]), "sd over seeds", "relative cost", "seconds"),
+        ("combination", "runs", name_metric(result["metric"]), "sd over seeds", "relative cost", "seconds"),
         rows,
     )
 
@@ -315,10 +315,13 @@ def search_page(path: Path) -> Page:
         settings = ", ".join(f"{key} = {_setting(value)}" for key, value in best["settings"].items())
         summary.append(
             f"Of {count(len(done), 'trial')}, number {best['number']} scored best: "
-            f"{named(metric)} {best['value']:.4f} on validation, with {settings}."
+            f"{name_metric(metric)} {best['value']:.4f} on validation, with {settings}."
         )
-    summary += said_beside(result)
-    facts = [("study", result["study"]), ("score", f"{named(metric)} on {result['split']}, {result['direction']}d")]
+    summary += describe_scored_class(result)
+    facts = [
+        ("study", result["study"]),
+        ("score", f"{name_metric(metric)} on {result['split']}, {result['direction']}d"),
+    ]
     blocks: list[Block] = [_chart_trials(done, metric)] if done else [Note("No trial has finished.")]
     keys = dict.fromkeys(key for trial in trials for key in trial["settings"])
     rows = [
@@ -330,7 +333,7 @@ def search_page(path: Path) -> Page:
         )
         for trial in trials
     ]
-    blocks.append(Table("Every trial", ("trial", "state", named(metric), *keys), rows))
+    blocks.append(Table("Every trial", ("trial", "state", name_metric(metric), *keys), rows))
     return Page("search", path.resolve().parent.name, summary, facts, [Section("Trials", blocks)])
 
 
@@ -347,4 +350,4 @@ def _chart_trials(done: list[Result], metric: str) -> Chart:
         f"{best[0]:.4f} to {best[-1]:.4f}."
     )
     lines = [charts.Curve("each trial", x, y), charts.Curve("best so far", x, best)]
-    return charts.curves("trials", "Score by trial", lines, "trial", f"{named(metric)} on validation", alt)
+    return charts.curves("trials", "Score by trial", lines, "trial", f"{name_metric(metric)} on validation", alt)

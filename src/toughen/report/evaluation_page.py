@@ -18,7 +18,7 @@ from toughen.report.sentences import (
     ends,
     excludes,
     few,
-    named,
+    name_metric,
     number,
     percent,
     scores,
@@ -93,7 +93,9 @@ def _summary(main: Result) -> Iterator[str]:
         yield from _beside_majority(main, intervals.get("accuracy"))
     else:
         told = [
-            f"{named(k)} {value_with_interval(v, intervals.get(k))}" for k, v in scores(main).items() if v is not None
+            f"{name_metric(k)} {value_with_interval(v, intervals.get(k))}"
+            for k, v in scores(main).items()
+            if v is not None
         ]
         yield f"On {count(main['n'], 'text')}: {', '.join(told[:3])}."
     whose = of_positive_class(main)
@@ -161,7 +163,7 @@ def _said_of_slices(main: Result) -> Iterator[str]:
     if not weak:
         yield "No slice is worse than the whole by a difference that this many texts can show."
     for one, metric in weak[:3]:
-        scored = f"{named(metric)} {one['metrics'][metric]:.3f} ({ends(one['intervals'][metric])})"
+        scored = f"{name_metric(metric)} {one['metrics'][metric]:.3f} ({ends(one['intervals'][metric])})"
         yield (
             f"It is worse on “{slice_name(one)}” ({count(one['n'], 'text')}): {scored} against {main[metric]:.3f}; "
             f"among {len(main['slices'])} slices some look bad by chance."
@@ -184,12 +186,12 @@ def _said_of_others(others: Mapping[str, Result]) -> Iterator[str]:
         worse = (drop > 0) != (metric in LESS_IS_BETTER)
         if excludes(interval, 0):
             yield (
-                f"On “{name}” {named(metric)} is {'worse' if worse else 'better'} by {abs(drop):.3f} "
+                f"On “{name}” {name_metric(metric)} is {'worse' if worse else 'better'} by {abs(drop):.3f} "
                 f"({count(found['n'], 'text')})."
             )
         else:
             yield (
-                f"Between the data and “{name}” there is no difference in {named(metric)} that this "
+                f"Between the data and “{name}” there is no difference in {name_metric(metric)} that this "
                 "many texts can show."
             )
 
@@ -219,13 +221,13 @@ def _scores(sets: Mapping[str, Result]) -> Table:
         cells = [
             value_with_interval(found.get(name), (found.get("intervals") or {}).get(name)) for found in sets.values()
         ]
-        rows.append((named(name), *cells))
+        rows.append((name_metric(name), *cells))
     for name in _CALIBRATED:
         told = [found.get("calibration") or {} for found in sets.values()]
         if any(name in one for one in told):
             rows.append(
                 (
-                    named(name),
+                    name_metric(name),
                     *(value_with_interval(one.get(name), (one.get("intervals") or {}).get(name)) for one in told),
                 )
             )
@@ -239,7 +241,7 @@ def _further(others: Mapping[str, Result]) -> Iterator[Block]:
             one = (found.get("drop") or {}).get(metric)
             if one:
                 low, high = one["interval"] or (None, None)
-                label = f"{name}: {named(metric)}"
+                label = f"{name}: {name_metric(metric)}"
                 rows.append(charts.Interval(label, one["drop"], low, high, excludes(one["interval"], 0)))
     if rows:
         told = (
@@ -297,7 +299,13 @@ def _slices(main: Result) -> Iterator[Block]:
     alt = "; ".join(f"{row.name}: {number(row.value)}" for row in rows) + f". All texts: {number(main.get(metric))}."
     note = "In brackets: texts; * fewer than 30. Dashed: all texts. Diamonds: worse than the whole, interval and all."
     yield charts.forest(
-        "slices", f"{named(metric).capitalize()} by slice", rows, named(metric), alt, line=main.get(metric), note=note
+        "slices",
+        f"{name_metric(metric).capitalize()} by slice",
+        rows,
+        name_metric(metric),
+        alt,
+        line=main.get(metric),
+        note=note,
     )
 
 

@@ -15,12 +15,12 @@ from toughen.assess.verdict import accuracy_interval
 from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts
-from toughen.report.augmented import augmented
+from toughen.report.augmented import describe_augmentation
 from toughen.report.evaluation_page import confusion_blocks, mistake_blocks
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
 from toughen.report.run_scores import headline, score_table
-from toughen.report.sentences import FEW, few, named, number, percent, scores, share_with_interval
+from toughen.report.sentences import FEW, few, name_metric, number, percent, scores, share_with_interval
 from toughen.runs.folder import COMBINATION, METRICS, MISTAKES, RECIPE
 
 Log = Sequence[Mapping[str, Any]]
@@ -48,7 +48,7 @@ def run_page(folder: Path) -> Page:
     else:
         sections.append(Section("Learning curves", _folds(logs, recipe)))
     sections += [
-        Section("Adversarial training texts", list(augmented(metrics.get("augment") or {}))),
+        Section("Adversarial training texts", list(describe_augmentation(metrics.get("augment") or {}))),
         Section("Cost", list(_cost(metrics))),
         Section("More of this run", list(_more(folder))),
     ]
@@ -128,7 +128,7 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield (
             f"On {texts}: "
-            + ", ".join(f"{named(k)} {v:.3f}" for k, v in list(scores(scored).items())[:3] if v is not None)
+            + ", ".join(f"{name_metric(k)} {v:.3f}" for k, v in list(scores(scored).items())[:3] if v is not None)
             + "."
         )
     if split == "validation":
@@ -137,7 +137,7 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     if whose:
         yield f"{whose[:1].upper()}{whose[1:]}."
     for name, reason in (scored.get("undefined") or {}).items():
-        yield f"{named(name)[:1].upper()}{named(name)[1:]} is undefined: {reason}."
+        yield f"{name_metric(name)[:1].upper()}{name_metric(name)[1:]} is undefined: {reason}."
     yield from few(scored.get("n", FEW))
 
 
@@ -222,18 +222,18 @@ def _terms(log: Log) -> Iterator[Block]:
         )
 
 
-def watched(log: Log, recipe: Mapping[str, Any]) -> str | None:
+def find_watched_metric(log: Log, recipe: Mapping[str, Any]) -> str | None:
     """Return the validation metric that chooses the weights, or the best known one that was logged."""
     asked = (recipe.get("training") or {}).get("metric")
     return next((name for name in (asked, *PREFERRED) if name and points(log, f"eval_{name}")), None)
 
 
 def _validation(log: Log, recipe: Mapping[str, Any], best: int | None) -> Iterator[Block]:
-    metric = watched(log, recipe)
+    metric = find_watched_metric(log, recipe)
     if metric is None:
         return
     names = dict.fromkeys(name for name in (metric, "accuracy", "roc_auc", "spearman") if points(log, f"eval_{name}"))
-    series = {named(name): {named(name): points(log, f"eval_{name}")} for name in list(names)[:3]}
+    series = {name_metric(name): {name_metric(name): points(log, f"eval_{name}")} for name in list(names)[:3]}
     alt = "; ".join(_span(name, line[name]) for name, line in series.items()) + "."
     yield charts.panels(
         "validation",
@@ -241,7 +241,7 @@ def _validation(log: Log, recipe: Mapping[str, Any], best: int | None) -> Iterat
         series,
         alt,
         best=best,
-        note=f"Which weights are kept is decided by {named(metric)}.",
+        note=f"Which weights are kept is decided by {name_metric(metric)}.",
     )
 
 
@@ -267,14 +267,14 @@ def _optimiser(log: Log) -> Iterator[Block]:
 
 
 def _folds(logs: Sequence[tuple[str, Log]], recipe: Mapping[str, Any]) -> list[Block]:
-    metrics = [watched(log, recipe) for _, log in logs]
+    metrics = [find_watched_metric(log, recipe) for _, log in logs]
     metric = next((name for name in metrics if name), None)
     if metric is None:
         return []
     lines = {name: points(log, f"eval_{metric}") for name, log in logs}
     lines = {name: found for name, found in list(lines.items())[:6] if found}
     alt = "; ".join(_span(name, found) for name, found in lines.items()) + "."
-    return [charts.panels("validation", "Validation of each fold", {named(metric): lines}, alt)]
+    return [charts.panels("validation", "Validation of each fold", {name_metric(metric): lines}, alt)]
 
 
 def _combination(joined: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Block]:
@@ -291,7 +291,7 @@ def _combination(joined: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
     yield Note(f"Models that read each text: {joined['passes']}.")
     told = metrics.get("combination", {})
     if told.get("optimistic"):
-        yield Note(f"The score on the rows that selected ({named(told['rows'])}) flatters: {told['optimistic']}.")
+        yield Note(f"The score on the rows that selected ({name_metric(told['rows'])}) flatters: {told['optimistic']}.")
 
 
 def _whole(path: str) -> str:
@@ -326,14 +326,14 @@ def _more(folder: Path) -> Iterator[Block]:
         rows.append((f"evaluation {path.parent.name}", count(scored["n"], "text"), value))
     for path in sorted(folder.glob("attacks/*/attack.json")):
         result = read_json(path)["result"]
-        rows.append((f"attack {path.parent.name}", count(result["n"], "text"), attacked(result)))
+        rows.append((f"attack {path.parent.name}", count(result["n"], "text"), describe_attack(result)))
     if rows:
         yield Table(
             "Evaluations and attacks in this folder; each has a report of its own", ("name", "texts", "result"), rows
         )
 
 
-def attacked(result: Mapping[str, Any]) -> str:
+def describe_attack(result: Mapping[str, Any]) -> str:
     """Say the outcome of an attack of any kind in a few words."""
     for key, said in (
         ("robust_accuracy", "worst-case accuracy"),

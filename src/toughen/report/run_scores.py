@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toughen.report.page import Table
-from toughen.report.sentences import named, number, scores
+from toughen.report.sentences import name_metric, number, scores
 
 _TOLD = (("test", "test"), ("out_of_fold", "out-of-fold"), ("held_out", "held-out"), ("validation", "validation"))
 """Which split counts, by key and name: the first that was scored."""
@@ -33,7 +33,7 @@ def score_table(metrics: Mapping[str, Any]) -> Table:
             simple = (metrics.get("baselines") or {}).get(key) or {}
             columns |= {name: simple[kind] for kind, name in _SIMPLE.items() if kind in simple}
     names = dict.fromkeys(name for split in columns.values() for name in scores(split))
-    rows = [(named(name), *(number(split.get(name), 4) for split in columns.values())) for name in names]
+    rows = [(name_metric(name), *(number(split.get(name), 4) for split in columns.values())) for name in names]
     texts = ("texts", *(number(split.get("n")) for split in columns.values()))
     alone = not any(name in columns for name in _SIMPLE.values())
     caption = "Scores of the saved model" if alone else "Scores beside simple models on the same texts"

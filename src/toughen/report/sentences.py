@@ -28,7 +28,7 @@ NAMES = {
 }
 
 
-def named(metric: str) -> str:
+def name_metric(metric: str) -> str:
     """Return a metric's name as people say it."""
     return NAMES.get(metric, metric.replace("_", " "))
 
@@ -104,8 +104,8 @@ def difference(effect: Mapping[str, Any], metric: str, against: str, basis: str)
     price = "" if cost is None else f" A training step costs {cost:.2g} times as much."
     if not shown:
         return (
-            f"{name} against {against}: no difference in {named(metric)} that this many {basis} can "
+            f"{name} against {against}: no difference in {name_metric(metric)} that this many {basis} can "
             f"show ({told}).{price}"
         )
     better = (mean > 0) != (metric in LESS_IS_BETTER)
-    return f"{name} is {'better' if better else 'worse'} than {against} in {named(metric)} ({told}).{price}"
+    return f"{name} is {'better' if better else 'worse'} than {against} in {name_metric(metric)} ({told}).{price}"

@@ -54,7 +54,7 @@ _RULES: dict[str, Any] = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def apply_style() -> Iterator[None]:
     """Let every figure made and drawn inside look alike.
 
     A letter that matplotlib's own font lacks is no matter: the reader's browser has a font for it.
@@ -80,13 +80,13 @@ def as_svg(figure: Figure, name: str, title: str, alt: str) -> str:
     """Return a figure as an inline <svg>: named for readers that do not see it, coloured by the page.
 
     Args:
-        figure: made inside `drawing`.
+        figure: made inside `apply_style`.
         name: goes before every id, as ids of one page must differ.
         title: becomes the accessible name.
         alt: becomes the accessible description.
     """
     buffer = io.StringIO()
-    with drawing():
+    with apply_style():
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)

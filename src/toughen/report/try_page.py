@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toughen.assess.definition import said_beside
+from toughen.assess.definition import describe_scored_class
 from toughen.assess.headline import BASELINES
 from toughen.files import read_json
 from toughen.report import charts
 from toughen.report.comparison_page import difference_table, forest_of
 from toughen.report.names import model_name, source_label
 from toughen.report.page import Block, Note, Page, Section, Table
-from toughen.report.sentences import named, number
+from toughen.report.sentences import name_metric, number
 
 
 def try_page(path: Path) -> Page:
@@ -29,10 +29,10 @@ def try_page(path: Path) -> Page:
     if not result["arms"]:
         return Page("try", name, [result["verdict"]], facts, [Section("Recipes", [Note("No run has finished.")])])
     facts += [
-        ("score", f"{named(result['metric'])} on {result['split']}"),
+        ("score", f"{name_metric(result['metric'])} on {result['split']}"),
         ("intervals", "95 %, Student's t over seeds; p after Holm"),
     ]
-    first, axis = result["arms"][0]["name"], f"difference in {named(result['metric'])}"
+    first, axis = result["arms"][0]["name"], f"difference in {name_metric(result['metric'])}"
     measured = [effect for effect in result["effects"] if effect["mean"] is not None]
     effects: list[Block] = [difference_table(result["effects"])]
     if measured:
@@ -49,7 +49,7 @@ def try_page(path: Path) -> Page:
         Section("Cost and benefit", cost),
     ]
     found, _, power = result["verdict"].partition(". ")
-    whose = said_beside(result)
+    whose = describe_scored_class(result)
     summary = [f"{found.rstrip('.')}.", *([power] if power else []), *whose, f"Next: {result['next']}"]
     return Page("try", name, summary, facts, sections)
 
@@ -68,5 +68,5 @@ def _recipes(result: Mapping[str, Any]) -> Table:
         )
         for arm in result["arms"]
     ]
-    heads = ("what", "runs", named(result["metric"]), "relative cost", "seconds")
+    heads = ("what", "runs", name_metric(result["metric"]), "relative cost", "seconds")
     return Table("Simple models and recipes on the same rows", heads, [*simple, *rows])

@@ -14,7 +14,7 @@ from toughen.files.manifest import verify
 from toughen.report import attack_page, audit_page, comparison_page, evaluation_page, plan_page, run_page, try_page
 from toughen.report.card import refresh_card, write_card
 from toughen.report.html import render
-from toughen.report.style import drawing
+from toughen.report.style import apply_style
 from toughen.runs.folder import METRICS, RECIPE
 from toughen.runs.writer import refuse_input_inside, sole_writer
 
@@ -132,7 +132,7 @@ def add_figures(page: Page, log: Path) -> None:
     shutil.rmtree(log, ignore_errors=True)
     make: Any = SummaryWriter
     writer = make(str(log))
-    with drawing():
+    with apply_style():
         for chart in page.charts():
             writer.add_figure(f"{page.kind.replace(' ', '-')}/{chart.key}", chart.figure, close=False)
     writer.close()

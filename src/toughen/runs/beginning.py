@@ -14,7 +14,7 @@ from toughen.files.manifest import MANIFEST
 from toughen.recipe.auto import as_begun
 from toughen.recipe.recipe import Recipe, dump, load_recipe
 from toughen.runs.folder import ABSTENTION, BEFORE_RECIPE, COMBINATION, FOLDS, METRICS, MODEL, PROBE, RECIPE
-from toughen.runs.writer import cleared, is_about_writing
+from toughen.runs.writer import clear_folder, is_about_writing
 
 _NOT_PROLONGED = {FOLDS: "a run in folds", COMBINATION: "a combination"}
 
@@ -114,7 +114,7 @@ def start_folder(
         elif is_divided_otherwise(begun, recipe):
             _write_recipe(folder, recipe)
         return
-    folder = cleared(folder)
+    folder = clear_folder(folder)
     if before is not None:
         before(folder)
     if probe:

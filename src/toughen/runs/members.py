@@ -118,7 +118,7 @@ def _value_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def trained_on(run: FinishedRun, rows: Any, own_validation: Any) -> NDArray[np.bool_]:
+def find_trained_rows(run: FinishedRun, rows: Any, own_validation: Any) -> NDArray[np.bool_]:
     """Return [N], whether the run was trained on a text: one that it has seen, and not merely to select by.
 
     Args:

@@ -111,7 +111,7 @@ def is_about_writing(path: Path) -> bool:
 
 
 @contextmanager
-def replaced(folder: Path, *, keep: bool = False) -> Iterator[Path]:
+def replace_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
     """Give out an empty folder beside this one; when the block ends well, it gets this one's name, sealed.
 
     A reader sees the old folder or the whole new one. If the block fails, nothing has changed.
@@ -148,7 +148,7 @@ def _swap(part: Path, folder: Path, *, keep: bool) -> None:
     _put_in_order(folder, keep=keep)
 
 
-def cleared(folder: Path) -> Path:
+def clear_folder(folder: Path) -> Path:
     """Make way for a new folder: move the old one aside, then delete it; return the folder, which is there and empty.
 
     A kill in between leaves the old folder or none.

@@ -12,7 +12,7 @@ from toughen.errors import InputError
 from toughen.serve.headers import Origins
 from toughen.serve.limits import Limits
 from toughen.serve.model import Served
-from toughen.serve.refusals import App, Refusal, failed
+from toughen.serve.refusals import App, Refusal, refuse_failed
 
 if find_spec("fastapi") is None or find_spec("prometheus_client") is None:
     raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
@@ -49,7 +49,7 @@ def make_app(
         meters: count; None is new ones, shown at /metrics.
     """
     service = Service(served, limits or Limits(), meters or Meters())
-    service.meters.paths = frozenset((*_COUNTED, *protocols.counted(served.name)))
+    service.meters.paths = frozenset((*_COUNTED, *protocols.list_counted_paths(served.name)))
     inner = FastAPI(
         title="toughen serve",
         version=__version__,
@@ -84,7 +84,7 @@ def _life(service: Service) -> Any:
 
 def _add_model(app: FastAPI, service: Service, *, guarded: bool) -> None:
     def documented(name: str) -> dict[str, Any]:
-        return openapi.documented(name, service.examples, service.kind, guarded=guarded)
+        return openapi.document_operation(name, service.examples, service.kind, guarded=guarded)
 
     @app.post("/predict", **documented("predict"))
     async def predict(request: Request) -> Response:
@@ -153,7 +153,7 @@ def _add_refusals(app: FastAPI) -> None:
         return Response(refusal.body, refusal.status, refusal.headers, "application/json")
 
     async def ours(_: Request, error: Exception) -> Response:
-        return refused(error if isinstance(error, Refusal) else failed())
+        return refused(error if isinstance(error, Refusal) else refuse_failed())
 
     async def wrong_input(_: Request, error: Exception) -> Response:
         return refused(Refusal(422, str(error), "tokenizer"))

@@ -20,7 +20,7 @@ from typing import Protocol
 from toughen.classifier.core import EncodedText
 from toughen.serve.limits import Limits
 from toughen.serve.model import Row
-from toughen.serve.refusals import Refusal, closing, full
+from toughen.serve.refusals import Refusal, full, refuse_closing
 
 _KEEP = 0.9  # of what is known of the rate, with each new pass
 _WAITING = 0.5  # of the time of a request: what all that waits may take
@@ -168,7 +168,7 @@ class Batcher:
             Refusal: see `submit`.
         """
         if self._closing:
-            raise closing()
+            raise refuse_closing()
         most, others, passes = _WAITING * self._limits.timeout, self._waiting(), self._passes(tokens)
         own = self._rate.usual(passes, tokens)
         if own > most:

@@ -35,14 +35,14 @@ class Occluded:
     pieces: list[list[tuple[str, int | None]]]
 
 
-def occluded(parts: Sequence[Cut], most: int) -> Occluded:
+def occlude_words(parts: Sequence[Cut], most: int) -> Occluded:
     """Leave out every word once.
 
     Args:
         parts: a text, or the two of a pair.
         most: texts that may be made.
     """
-    text = joined(parts)
+    text = join_parts(parts)
     most = min(most - 1, _MOST_WORDS) // len(parts)
     texts: list[Text] = [text]
     pieces: list[list[tuple[str, int | None]]] = []
@@ -63,7 +63,7 @@ def occluded(parts: Sequence[Cut], most: int) -> Occluded:
     return Occluded(texts, pieces)
 
 
-def joined(parts: Sequence[Cut]) -> Text:
+def join_parts(parts: Sequence[Cut]) -> Text:
     """Return the text that some parts are."""
     return parts[0].text if len(parts) == 1 else (parts[0].text, parts[1].text)
 
@@ -134,7 +134,7 @@ def corruptions_for(text: Text) -> list[Corruption]:
     return [kind for kind in kinds if kind.needs is None or find_spec(kind.needs) is not None]
 
 
-def corrupted(
+def corrupt_text(
     text: Text, *, severity: int, seed: int, wanted: Callable[[], bool] = lambda: True
 ) -> list[tuple[str, Text]]:
     """Return a text with each kind of error, by the kind's name; kinds that change nothing are left out.

@@ -8,11 +8,11 @@ import logging
 import time
 from collections.abc import Awaitable, Collection
 
-from toughen.serve.headers import Headers, Origins, check_framing, check_json, preflight, sending
+from toughen.serve.headers import Headers, Origins, add_headers, check_framing, check_json, preflight
 from toughen.serve.limits import Limits
 from toughen.serve.logs import REQUEST_ID, note, request_id
 from toughen.serve.meters import Meters
-from toughen.serve.refusals import App, Message, Receive, Refusal, Scope, Send, failed, full, late
+from toughen.serve.refusals import App, Message, Receive, Refusal, Scope, Send, full, late, refuse_failed
 
 _log = logging.getLogger("toughen.serve")
 _DISCARDED = 512 * 1024 * 1024
@@ -71,10 +71,10 @@ class Guard:
     async def _answer_guarded(self, scope: Scope, headers: Headers, receive: Receive, sent: _Sent, asked: str) -> None:
         """Answer one request, whatever happens."""
         head = scope["method"] == "HEAD"
-        out = sending(sent, None, head=head, x_request_id=asked)
+        out = add_headers(sent, None, head=head, x_request_id=asked)
         try:
             origin = self._origins.check(headers)
-            out = sending(sent, origin, head=head, x_request_id=asked)
+            out = add_headers(sent, origin, head=head, x_request_id=asked)
             check_framing(headers)
             if origin is not None and scope["method"] == "OPTIONS":
                 raise preflight()
@@ -82,7 +82,7 @@ class Guard:
         except _GoneError:
             sent.status = _GONE
         except Exception as error:
-            refusal = error if isinstance(error, Refusal) else failed()
+            refusal = error if isinstance(error, Refusal) else refuse_failed()
             if refusal is not error:
                 _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
             if not sent.status:

@@ -138,7 +138,7 @@ def preflight() -> Refusal:
     )
 
 
-def sending(send: Send, origin: str | None, *, head: bool, **more: str) -> Send:
+def add_headers(send: Send, origin: str | None, *, head: bool, **more: str) -> Send:
     """Return a `send` that adds what every answer has, and leaves the body out where only headers were asked for.
 
     Args:

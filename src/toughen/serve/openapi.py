@@ -85,7 +85,7 @@ def example_text(kind: Kind) -> Any:
     return ["What was it like?", EXAMPLE] if kind == "pairs" else EXAMPLE
 
 
-def documented(name: str, examples: dict[str, Any], kind: Kind, *, guarded: bool) -> dict[str, Any]:
+def document_operation(name: str, examples: dict[str, Any], kind: Kind, *, guarded: bool) -> dict[str, Any]:
     """Return the arguments by which FastAPI documents an address.
 
     Args:

@@ -39,7 +39,7 @@ def index(model: Mapping[str, Any], accepted: str) -> Response:
         model: what it says of the model: model_id, task, labels, pairs, ...
         accepted: the header Accept-Language.
     """
-    language = preferred(accepted)
+    language = choose_language(accepted)
     filled = {
         "language": language,
         "name": escape(str(model["model_id"])),
@@ -61,7 +61,7 @@ def file(path: str) -> Callable[[], Awaitable[Response]]:
     return answer
 
 
-def preferred(accepted: str) -> str:
+def choose_language(accepted: str) -> str:
     """Return the language of ours that an Accept-Language header likes best; English if it names none."""
     found = []
     for entry in accepted.split(",")[:20]:

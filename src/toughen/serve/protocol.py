@@ -95,6 +95,6 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
 
-def bounded(most: int, patience: float) -> type[Any]:
+def bound_protocol(most: int, patience: float) -> type[Any]:
     """Return the protocol with its bounds, as uvicorn's ``http`` takes it."""
     return type("Bounded", (BoundedProtocol,), {"most": most, "patience": patience})

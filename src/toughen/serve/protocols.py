@@ -16,7 +16,7 @@ from toughen.serve.service import Service
 HEALTH = ("/v2/health/live", "/v2/health/ready")
 
 
-def counted(name: str) -> tuple[str, ...]:
+def list_counted_paths(name: str) -> tuple[str, ...]:
     """Return the addresses of a model that are counted apart."""
     return (f"/v2/models/{name}/infer", f"/v1/models/{name}:predict")
 
@@ -32,7 +32,7 @@ def add(app: FastAPI, service: Service, *, guarded: bool) -> None:
     _add_state(app, service)
 
     def documented(name: str) -> dict[str, Any]:
-        return openapi.documented(name, service.examples, service.kind, guarded=guarded)
+        return openapi.document_operation(name, service.examples, service.kind, guarded=guarded)
 
     @app.post("/v2/models/{name}/infer", **documented("infer"))
     async def infer(name: str, request: Request) -> JSONResponse:

@@ -64,11 +64,11 @@ def late(seconds: float) -> Refusal:
     )
 
 
-def closing() -> Refusal:
+def refuse_closing() -> Refusal:
     """Return the refusal of a request that came while the service shuts down."""
     return Refusal(503, "The service is shutting down; ask another instance, or later.", "unhealthy", retry_after="1")
 
 
-def failed() -> Refusal:
+def refuse_failed() -> Refusal:
     """Return what a client is told when the fault is ours."""
     return Refusal(500, "The service failed on this request; its log says why.", "backend")

@@ -136,7 +136,7 @@ class Service:
 
         def make(_: Callable[[], bool]) -> explain.Occluded:
             parts = [self.served.cut(part, 2) for part in ([text] if isinstance(text, str) else text)]
-            return explain.occluded(parts, min(self.limits.max_texts, budget))
+            return explain.occlude_words(parts, min(self.limits.max_texts, budget))
 
         made = await self._in(self._making, make)
         rows = await self.outputs(made.texts)
@@ -148,8 +148,8 @@ class Service:
         severity, seed = asked.severity, asked.seed
 
         def make(wanted: Callable[[], bool]) -> tuple[Text, list[tuple[str, Text]]]:
-            kept = explain.joined([self.served.cut(part) for part in ([text] if isinstance(text, str) else text)])
-            return kept, explain.corrupted(kept, severity=severity, seed=seed, wanted=wanted)
+            kept = explain.join_parts([self.served.cut(part) for part in ([text] if isinstance(text, str) else text)])
+            return kept, explain.corrupt_text(kept, severity=severity, seed=seed, wanted=wanted)
 
         kept, made = await self._in(self._making, make)
         made = made[: max(self.limits.max_texts - 1, 0)]

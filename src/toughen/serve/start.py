@@ -80,13 +80,13 @@ def serve(
 
 def _server_settings(limits: Limits) -> dict[str, Any]:
     """Return what uvicorn is told beside where it listens."""
-    from toughen.serve.protocol import bounded  # needs the extra for the service
+    from toughen.serve.protocol import bound_protocol  # needs the extra for the service
 
     return {
         "access_log": False,
         "log_config": None,
         "server_header": False,
-        "http": bounded(limits.max_connections, limits.header_seconds),
+        "http": bound_protocol(limits.max_connections, limits.header_seconds),
         "ws": "none",
         "timeout_keep_alive": _IDLE,
         "timeout_graceful_shutdown": int(limits.timeout + _DRAIN),

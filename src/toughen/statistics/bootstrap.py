@@ -46,7 +46,7 @@ def resamples(n: int, samples: int, seed: int, *, cells: int = 0) -> Iterator[Fl
         yield np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
 
 
-def resampled(
+def resample_measures(
     measures: Mapping[str, Measure], n: int, *, samples: int = SAMPLES, seed: int = 0, cells: int = 0
 ) -> dict[str, Floats]:
     """Return every measure on the same resamples: {name: [samples]}; arguments as for `resamples`."""

@@ -92,7 +92,7 @@ def planned_steps(training: Training, rows: int) -> int:
     return math.ceil(training.epochs * math.ceil(batches / training.accumulation))
 
 
-def tokenised(recipe: Recipe, splits: Splits, prepared: Prepared, console: Console) -> dict[str, Any]:
+def tokenise_splits(recipe: Recipe, splits: Splits, prepared: Prepared, console: Console) -> dict[str, Any]:
     """Tokenise train, validation and unlabelled texts, and say what training on them is about to cost.
 
     Returns:
@@ -138,7 +138,7 @@ def make_trainer(
     Args:
         recipe: what to do.
         splits: checked data.
-        tokens: the same, :func:`tokenised`.
+        tokens: the same, :func:`tokenise_splits`.
         prepared: model and tokenizer.
         folder: the run folder.
         console: where progress is shown.
@@ -217,7 +217,7 @@ def _rows_and_batches(recipe: Recipe, tokens: dict[str, Any], args: TrainingArgu
     lengths = numbers_of(train, "length")
     if recipe.data.augment == NOISE:
         return noisy.NoisyRows(train, unlabelled), _batches(recipe, lengths, unlabelled, args)
-    places = fresh.drawn(recipe, len(train), 0)
+    places = fresh.draw_attacked_rows(recipe, len(train), 0)
     if not len(places):
         return Rows(train, unlabelled), _batches(recipe, lengths, unlabelled, args)
     rows = fresh.FreshRows(train, unlabelled, places)
@@ -296,11 +296,11 @@ def _speed_arguments(training: Training) -> dict[str, Any]:
         "fp16": precision == "fp16",
         "dataloader_pin_memory": device.type == "cuda",
         "torch_compile": training.compile,
-        **(_checkpointing() if training.gradient_checkpointing else {}),
+        **(_checkpointing_arguments() if training.gradient_checkpointing else {}),
     }
 
 
-def _checkpointing() -> dict[str, Any]:
+def _checkpointing_arguments() -> dict[str, Any]:
     """Return the arguments that switch gradient checkpointing on, by the names this version of transformers has."""
     known = {field.name for field in fields(TrainingArguments)}
     name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"

@@ -35,7 +35,7 @@ def fold_baselines(plan: Plan, recipe: Recipe) -> dict[str, dict[str, Any]]:
     seed, test = recipe.training.seed, plan.splits.test
     pool = sample_rows(plan.pool, ROWS, seed)
     scored = {"out_of_fold": pool} | ({} if test is None else {"test": sample_rows(test, ROWS, seed)})
-    vectors = _frozen(plan, recipe, scored)
+    vectors = _embed_rows(plan, recipe, scored)
     place = {row: at for at, row in enumerate(np.asarray(plan.pool["row"][:]).tolist())}
     fold_of = plan.fold[[place[row] for row in pool["row"][:]]]
     held, others = [], []
@@ -56,7 +56,7 @@ def fold_baselines(plan: Plan, recipe: Recipe) -> dict[str, dict[str, Any]]:
     return {name: _score(plan, scored[name], found) for name, found in outputs.items()}
 
 
-def _frozen(plan: Plan, recipe: Recipe, scored: dict[str, Any]) -> dict[str, Floats]:
+def _embed_rows(plan: Plan, recipe: Recipe, scored: dict[str, Any]) -> dict[str, Floats]:
     """Return the encoder's vectors of the rows, [N, width]: the encoder as it is is the same in every fold."""
     splits, size = plan.splits, recipe.training.eval_batch_size
     prepared = load_frozen(recipe, splits.label_names, splits.task, pairs="text_pair" in plan.pool.column_names)

@@ -91,7 +91,7 @@ class _Work:
     def splits(self, fold: int) -> Splits:
         """Return what a fold learns from, with the texts that were labelled for it."""
         splits = split_fold(self.plan, self.recipe, fold)
-        return splits if self.chosen is None else pseudo_labels.joined(splits, self.chosen[fold])
+        return splits if self.chosen is None else pseudo_labels.add_pseudo_labels(splits, self.chosen[fold])
 
     def train(self, fold: int, console: Console) -> None:
         """Train one fold, unless it has finished."""

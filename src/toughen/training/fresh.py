@@ -178,7 +178,7 @@ class Fresh:
             InputError: if an epoch that has begun has lost its file.
         """
         sought = self.recipe.augment.sought_in(epoch)
-        originals = drawn(self.recipe, len(self.splits.train), epoch if sought is None else sought)
+        originals = draw_attacked_rows(self.recipe, len(self.splits.train), epoch if sought is None else sought)
         if not len(originals):
             return
         pairs = None
@@ -209,7 +209,7 @@ class Fresh:
         if lost:
             raise InputError(f"{path} is gone, and its epoch has begun; start again with --overwrite.")
         began = time.perf_counter()
-        with untouched(model):
+        with preserve_state(model):
             result = self._attack(epoch, originals, model)
         pairs = self._usable(originals, result)
         account: dict[str, float] = {
@@ -256,14 +256,14 @@ _TEXTS = [(name, pa.string()) for name in ("text", "adversarial", "label")]
 _SCHEMA = pa.schema([("place", pa.int64()), ("train_row", pa.int64()), *_TEXTS, ("queries", pa.int64())])
 
 
-def drawn(recipe: Recipe, rows: int, epoch: int) -> Ints:
+def draw_attacked_rows(recipe: Recipe, rows: int, epoch: int) -> Ints:
     """Return the row numbers, in order, of the training texts that an epoch attacks."""
     rng = np.random.default_rng([recipe.training.seed, epoch, _DRAW])
     return np.sort(rng.choice(rows, slots(recipe, rows), replace=False)).astype(np.int64)
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
+def preserve_state(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode; its modes and torch's generators are afterwards what they were."""
     modes = [(module, module.training) for module in model.modules()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []

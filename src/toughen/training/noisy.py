@@ -15,7 +15,7 @@ from toughen.arrays import Ints
 from toughen.attack.corruptions import CHINESE, CORRUPTIONS
 from toughen.classifier.answers import texts_dataset
 from toughen.data import tokenise
-from toughen.data.batches import TOKEN_COLUMNS, LengthBuckets, Rows, taken
+from toughen.data.batches import TOKEN_COLUMNS, LengthBuckets, Rows, iter_rows
 from toughen.data.config import NOISE
 from toughen.data.read.chunks import numbers_of
 from toughen.data.words import IDEOGRAPH
@@ -69,7 +69,7 @@ class NoisyRows(Rows):
         rows = super().__getitems__(indices)
         numbers = [~index if index < 0 else index for index in indices]
         shown = [i for i, number in enumerate(numbers) if number in self._places]
-        for i, other in zip(shown, taken(self._tokens, [self._places[numbers[i]] for i in shown]), strict=True):
+        for i, other in zip(shown, iter_rows(self._tokens, [self._places[numbers[i]] for i in shown]), strict=True):
             rows[i] |= other
         return rows
 
@@ -93,7 +93,7 @@ class Noise:
 
     def before_epoch(self, epoch: int, model: nn.Module, *, begun: bool) -> None:
         """Replace an epoch's texts; the model is not asked."""
-        numbers = drawn(self.recipe, len(self.splits.train), epoch)
+        numbers = draw_noisy_rows(self.recipe, len(self.splits.train), epoch)
         if not len(numbers):
             return
         tokens = self._tokens(noisy(self.splits.train.select(numbers), self.recipe, epoch))
@@ -107,7 +107,7 @@ class Noise:
         return tokenise(rows, self.prepared.tokenizer, max_length=length, truncation=self.recipe.training.truncation)
 
 
-def drawn(recipe: Recipe, rows: int, epoch: int) -> Ints:
+def draw_noisy_rows(recipe: Recipe, rows: int, epoch: int) -> Ints:
     """Return the row numbers, in order, of the training texts that an epoch sees with noise."""
     rng = np.random.default_rng([recipe.training.seed, epoch, _DRAW])
     return np.sort(rng.choice(rows, recipe.augment.count(rows), replace=False)).astype(np.int64)

@@ -82,14 +82,14 @@ def train_one(
         prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
         if prepared.head:
             console.print(prepared.head, highlight=False, markup=False, soft_wrap=True)
-        tokens = build_trainer.tokenised(recipe, splits, prepared, console)
+        tokens = build_trainer.tokenise_splits(recipe, splits, prepared, console)
         with main_process_alone() as is_main:
             if is_main:
                 start(recipe, probed)
         trainer = build_trainer.make_trainer(recipe, splits, tokens, prepared, folder, console)
         if adapt is not None:
             adapt(trainer)
-        trainer.train(resume_from_checkpoint=_going_on(folder, console) if resume else None)
+        trainer.train(resume_from_checkpoint=_find_resume_point(folder, console) if resume else None)
         for line in _lines_on_rows(trainer.report()):
             say(line)
         _finish(folder, recipe, splits, trainer, probed | dict(extra or {}), console)
@@ -127,7 +127,7 @@ def _continue_recipe(recipe: Recipe, folder: Path) -> tuple[Recipe, dict[str, An
     return as_begun(recipe, load_recipe(folder / RECIPE)), read_json(folder / PROBE)
 
 
-def _going_on(folder: Path, console: Console) -> str | None:
+def _find_resume_point(folder: Path, console: Console) -> str | None:
     """Return the checkpoint to go on from; say which newer ones are damaged."""
     return last_complete(folder / "checkpoints", partial(console.print, highlight=False, markup=False, soft_wrap=True))
 

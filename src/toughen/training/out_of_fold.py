@@ -190,13 +190,13 @@ def _write_out_of_fold(path: Path, plan: Plan, held_out: Sequence[Any]) -> None:
     columns: dict[str, Any] = {
         "row": pa.array(plan.pool["row"][:]),
         "fold": pa.array(plan.fold + 1),
-        "label": pa.array(named(splits.task, plan.pool["label"][:], splits.label_names)),
+        "label": pa.array(name_labels(splits.task, plan.pool["label"][:], splits.label_names)),
     }
     columns |= output_columns(splits.task, pool(plan, held_out), splits.label_names)
     write_whole(path, lambda part: pq.write_table(pa.table(columns), part))
 
 
-def named(task: TaskName, labels: Sequence[Any], names: Sequence[str]) -> list[Any]:
+def name_labels(task: TaskName, labels: Sequence[Any], names: Sequence[str]) -> list[Any]:
     """Return labels (as in ``Splits``) as names: one per row, several, one per word; regression keeps its numbers."""
     if task == "regression":
         return [float(label) for label in labels]

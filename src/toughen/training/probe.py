@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from toughen.assess.headline import headlines
 from toughen.assess.metrics import task_metrics, weights_of
 from toughen.cost.plan_line import probe_line
-from toughen.huggingface.pretrained import load_frozen, settled
+from toughen.huggingface.pretrained import load_frozen, settle_recipe
 from toughen.model.head_config import Pooling
-from toughen.recipe.auto import AUTO, filled
+from toughen.recipe.auto import AUTO, fill_auto
 from toughen.tasks import TaskName
 from toughen.training.baselines import GRID, WORDS_GRID, Fitted, fit_linear, majority, word_features
 from toughen.training.frozen import frozen_features
@@ -54,9 +54,9 @@ def probe(recipe: Recipe, splits: Splits, say: Say) -> tuple[Recipe, Account]:
     Raises:
         InputError: if the model cannot be found, or cannot have the recipe's head.
     """
-    stated = settled(recipe, splits.task)
+    stated = settle_recipe(recipe, splits.task)
     if not recipe.probe or splits.task == "tokens":
-        done = filled(stated, {"head.pooling": "model"})
+        done = fill_auto(stated, {"head.pooling": "model"})
         account: Account = {}
     else:
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
@@ -92,7 +92,7 @@ def _run_probe(recipe: Recipe, splits: Splits, rows: Mapping[str, Any]) -> tuple
         for k, p in found.items():
             baselines[name][k] = task_metrics(task, p, labels, splits.label_names, weights=weights)
     losses = {name: float(fit.losses.mean()) for name, fit in fitted.items() if len(fit.losses)}
-    done = filled(recipe, {"head.pooling": chosen or "model"})
+    done = fill_auto(recipe, {"head.pooling": chosen or "model"})
     counts = {name: len(part) for name, part in rows.items()}
     return done, {"baselines": baselines, "probe": {"rows": counts, "pooling": done.head.pooling, "losses": losses}}
 

@@ -197,7 +197,7 @@ def _in_main_process(make: Callable[[], T]) -> T:
     return made
 
 
-def joined(splits: Splits, chosen: Chosen) -> Splits:
+def add_pseudo_labels(splits: Splits, chosen: Chosen) -> Splits:
     """Add the texts that were chosen to train; the others are left out.
 
     Their ``row`` is ``-1 - row`` in the source of texts without labels, so that it is no row of train.

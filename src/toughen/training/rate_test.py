@@ -87,7 +87,7 @@ def find_rate(recipe: Recipe, splits: Splits, console: Console) -> RateTest:
         bias = starting_bias(recipe.head.bias, splits.task, splits.train, len(splits.label_names))
         prepared = prepare(recipe, splits.label_names, splits.task, pairs=pairs, bias=bias)
         short = replace(recipe, training=replace(recipe.training, max_steps=STEPS))
-        tokens = build_trainer.tokenised(short, splits, prepared, console)
+        tokens = build_trainer.tokenise_splits(short, splits, prepared, console)
         made = list(_steps(prepared, splits, Rows(tokens["train"]), numbers_of(tokens["train"], "length")))
     return summary(*zip(*made, strict=True))
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from toughen.data import Splits, augment, load_splits, load_texts
 from toughen.data.config import FRESH, NOISE
 from toughen.data.read.in_memory import WHOLE
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.recipe.recipe import Recipe
@@ -65,7 +65,7 @@ def _ids(extras: Extras, recipe: Recipe, data: object) -> dict[int, Any]:
         raise InputError("--id-column needs texts to submit: a test split, or those of --submit SOURCE.")
     if extras.id_column not in raw.columns:
         raise InputError(
-            f"{raw.name} has no column {extras.id_column!r} for --id-column; it has {listed(raw.columns)}."
+            f"{raw.name} has no column {extras.id_column!r} for --id-column; it has {quote_names(raw.columns)}."
         )
     return dict(zip(raw.numbers().tolist(), raw.column(extras.id_column).to_pylist(), strict=True))
 
@@ -74,7 +74,7 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
     extra: dict[str, Any] = {}
     before = None
     if recipe.data.augment not in (None, FRESH, NOISE):
-        splits, extra["augment"] = augment.augmented(splits, recipe.data.augment)
+        splits, extra["augment"] = augment.augment_train(splits, recipe.data.augment)
         console.print(augment.line(extra["augment"]), highlight=False, markup=False, soft_wrap=True)
     if extras.pseudo_label is not None:
         if resume and (folder / RECIPE).exists():
@@ -84,7 +84,7 @@ def _train_alone(recipe: Recipe, splits: Splits, folder: Path, resume: bool, con
             lesson = pseudo_labels.Lesson(splits, {name: rows for name, rows in scored.items() if rows is not None})
             (chosen,) = pseudo_labels.choose(extras, [lesson], batch_size=recipe.training.eval_batch_size)
         console.print(f"pseudo labels: {chosen.line()}", highlight=False, markup=False, soft_wrap=True)
-        splits = pseudo_labels.joined(splits, chosen)
+        splits = pseudo_labels.add_pseudo_labels(splits, chosen)
         extra["pseudo_labels"] = pseudo_labels.account(extras, chosen)
         before = partial(pseudo_labels.save, chosen=[chosen], names=splits.label_names, content=extra["pseudo_labels"])
     start = partial(start_folder, folder, keep=resume, before=before)

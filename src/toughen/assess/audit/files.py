@@ -11,7 +11,7 @@ import pandas as pd
 
 from toughen.assess.evaluation_files import plain
 from toughen.files import write_json, write_whole
-from toughen.runs.writer import replaced
+from toughen.runs.writer import replace_folder
 
 if TYPE_CHECKING:
     from toughen.assess.audit.findings import Findings, Pool
@@ -31,7 +31,7 @@ def save(folder: Path, content: Mapping[str, Any], pool: Pool, found: Findings) 
             distance=[] if found.distance is None else found.distance[found.outliers].round(3)
         ),
     }
-    with replaced(folder, keep=True) as part:
+    with replace_folder(folder, keep=True) as part:
         for name, table in tables.items():
             order = [c for c in table.columns if c not in texts] + list(texts)  # what is read first stands first
             text = table[order].to_csv(index=False, lineterminator="\n")

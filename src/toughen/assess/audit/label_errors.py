@@ -53,7 +53,7 @@ def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelError
     # A class that no row carries is never confident.
     sums = np.bincount(y, own, minlength=p.shape[1])
     thresholds = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
-    joint = _scaled(_confident_joint(y, p, thresholds), sizes)
+    joint = _scale_joint(_confident_joint(y, p, thresholds), sizes)
     likeliest = p.argmax(axis=1)
     named = []
     for label in range(p.shape[1]):
@@ -73,7 +73,7 @@ def _confident_joint(y: Ints, p: Floats, thresholds: Floats) -> Ints:
     return counts
 
 
-def _scaled(counts: Ints, of_label: Ints) -> Floats:
+def _scale_joint(counts: Ints, of_label: Ints) -> Floats:
     """Scale each row to the count of its label; a label of which no row is confident is taken as it stands."""
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.where(sums > 0, counts / np.maximum(sums, 1), np.eye(len(counts)))

@@ -65,7 +65,7 @@ def without_rows(raw: Raw, bad: Mapping[str, Ints]) -> Raw:
     return replace(raw, table=select_rows(raw.table, kept), files=files, rows=raw.numbers()[kept], damage=())
 
 
-def said_of(raw: Raw, bad: Mapping[str, Ints]) -> list[str]:
+def describe_bad_rows(raw: Raw, bad: Mapping[str, Ints]) -> list[str]:
     """Say how many rows of a split were left out, and why."""
     parts = [f"{len(raw.damage):,} that could not be read"] if raw.damage else []
     parts += [f"{len(rows):,} {what}" for what, rows in bad.items()]

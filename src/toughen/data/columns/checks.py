@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from toughen.data.columns.find import all_numbers, is_list, is_string
 from toughen.data.columns.labels import Labels, first_row
-from toughen.data.read.chunks import mapped, pieces
-from toughen.data.read.raw import Raw, brief, listed
+from toughen.data.read.chunks import map_chunks, pieces
+from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.errors import InputError
 
 
@@ -24,7 +24,7 @@ def check_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
     """
     which = "text" if role == "text" else "second text"
     texts = as_strings(raw, column, role)
-    empty = mapped(texts, _is_empty, pa.bool_())
+    empty = map_chunks(texts, _is_empty, pa.bool_())
     row = first_row(empty)
     if row is not None:
         what = "null" if texts[row].as_py() is None else "empty"
@@ -43,7 +43,7 @@ def lenient_texts(raw: Raw, column: str, role: str = "text") -> pa.ChunkedArray:
     kind = raw.column(column).type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_string(kind):
         return as_strings(raw, column, role)
-    return mapped(raw.column(column), lambda piece: piece.cast(pa.string()), pa.string())
+    return map_chunks(raw.column(column), lambda piece: piece.cast(pa.string()), pa.string())
 
 
 def only_numbers(name: str, column: str, role: str) -> InputError:
@@ -72,7 +72,7 @@ def as_strings(raw: Raw, column: str, role: str) -> pa.ChunkedArray:
     try:
         if text:
             texts.validate(full=True)  # Arrow trusts what a file calls a string
-        return texts if kind == pa.string() else mapped(texts, lambda piece: piece.cast(pa.string()), pa.string())
+        return texts if kind == pa.string() else map_chunks(texts, lambda piece: piece.cast(pa.string()), pa.string())
     except pa.ArrowInvalid as error:
         row = _first_bad_utf8(texts)
         raise InputError(f"{raw.place(row)}: the text is invalid UTF-8; save it as UTF-8.") from error
@@ -111,7 +111,7 @@ def check_words(raw: Raw, column: str) -> pa.ChunkedArray:
         raise InputError(f"{raw.place(row)}: the text has no words{_others(bare)}; fill it in or remove the row.")
     _refuse_empty_words(raw, words)
     kind = pa.list_(pa.string())
-    return mapped(words, lambda piece: piece.cast(kind), kind)
+    return map_chunks(words, lambda piece: piece.cast(kind), kind)
 
 
 def _refuse_empty_words(raw: Raw, words: pa.ChunkedArray) -> None:
@@ -195,7 +195,7 @@ def check_seen(raw: Raw, labels: Labels, seen: Sequence[str], place: Callable[[i
         where = (place or raw.place)(row)
         raise InputError(
             f"{where}: label {labels.names[row].as_py()!r} is never seen in train, whose labels are "
-            f"{listed(seen)}; correct it, or add rows of that class to train."
+            f"{quote_names(seen)}; correct it, or add rows of that class to train."
         )
 
 

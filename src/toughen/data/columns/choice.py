@@ -25,7 +25,7 @@ from toughen.data.columns.find import (
     usual_label,
 )
 from toughen.data.config import Data
-from toughen.data.read.raw import Raw, brief, listed
+from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -74,8 +74,8 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
     task = infer(raw, columns.label) if config.task == "auto" else config.task
     if task != "multi-label" and len(label) > 1:
         raise InputError(
-            f"data.label names {len(label)} columns ({listed(label)}), which only multi-label has, but data.task is "
-            f"{task}; name one of them or leave data.task out."
+            f"data.label names {len(label)} columns ({quote_names(label)}), which only multi-label has, but data.task "
+            f"is {task}; name one of them or leave data.task out."
         )
     return columns, task
 
@@ -116,7 +116,7 @@ def choose_texts(
         return found
     if pairs:
         raise InputError(
-            f"{raw.name} has no second text, which the training data have; its columns are {listed(raw.columns)}: "
+            f"{raw.name} has no second text, which the training data have; its columns are {quote_names(raw.columns)}: "
             "name one with --data.text_pair."
         )
     return text, None
@@ -210,7 +210,7 @@ def _words(raw: Raw, taken: tuple[str | None, ...]) -> str:
     """Return the column of words, which is not the column with the usual name of tags."""
     if not any(is_list(raw, name, of_text=True) for name in raw.columns):
         raise InputError(
-            f"data.task is tokens, but {raw.name} has no column of lists of words, only {listed(raw.columns)}; give "
-            "JSON lines or parquet with lists, or name another task."
+            f"data.task is tokens, but {raw.name} has no column of lists of words, only {quote_names(raw.columns)}; "
+            "give JSON lines or parquet with lists, or name another task."
         )
     return find_words(raw, taken)

@@ -15,7 +15,7 @@ from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_string
 from toughen.data.columns.labels import Labels, read_labels
 from toughen.data.columns.spelling import spellings
-from toughen.data.read.raw import Raw, brief, listed
+from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.data.read.readers import read_file
 from toughen.errors import InputError
 
@@ -60,7 +60,7 @@ def relabel(labels: Labels, train: Raw, columns: Columns, file: str) -> tuple[La
     if "label" not in table.columns:
         raise InputError(
             f"data.relabel {file} has no column 'label', the label that each row is to have; its columns are "
-            f"{listed(table.columns)}."
+            f"{quote_names(table.columns)}."
         )
     given = read_labels(table, "label").names.to_pylist()
     known = {name.casefold(): name for name in spellings([labels])}
@@ -72,7 +72,7 @@ def relabel(labels: Labels, train: Raw, columns: Columns, file: str) -> tuple[La
         if label.casefold() not in known:
             raise InputError(
                 f"{table.place(place)}: label {brief(label)!r} is none of {train.name}'s, whose labels are "
-                f"{listed(list(known.values()))}; correct it, or leave it empty."
+                f"{quote_names(list(known.values()))}; correct it, or leave it empty."
             )
         filled += 1
         if position >= 0:
@@ -95,7 +95,7 @@ def _read_rows(train: Raw, columns: Columns, file: str, option: str) -> tuple[Ra
     if "row" not in table.columns:
         raise InputError(
             f"{option} {file} has no column 'row', the number of a training row, from 0; its columns are "
-            f"{listed(table.columns)}."
+            f"{quote_names(table.columns)}."
         )
     rows = _whole_numbers(table, option)
     numbers = train.numbers()

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from toughen.data.columns.labels import NULL_WORDS
 from toughen.data.read.chunks import hash_texts, pieces
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, quote_names
 from toughen.errors import InputError
 
 # fmt: off
@@ -43,7 +43,7 @@ def present(raw: Raw, name: str, role: str) -> str:
     """
     if name not in raw.columns:
         raise InputError(
-            f"{raw.name} has no {role.replace('_', ' ')} column {name!r}; its columns are {listed(raw.columns)}: "
+            f"{raw.name} has no {role.replace('_', ' ')} column {name!r}; its columns are {quote_names(raw.columns)}: "
             f"name one of them with --data.{role}."
         )
     return name
@@ -142,10 +142,12 @@ def only(candidates: Sequence[str], raw: Raw, role: str) -> str:
     if not candidates:
         raise InputError(
             f"{raw.name} has no {role} column that can be told by name or content; its columns are "
-            f"{listed(raw.columns)}: name one with --data.{role}, and see that the first line of a table names them."
+            f"{quote_names(raw.columns)}: name one with --data.{role}, and see that the first line of a table "
+            "names them."
         )
     raise InputError(
-        f"{raw.name} has several columns that could be the {role} ({listed(candidates)}); choose with --data.{role}."
+        f"{raw.name} has several columns that could be the {role} ({quote_names(candidates)}); choose with "
+        f"--data.{role}."
     )
 
 

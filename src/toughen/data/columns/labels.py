@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toughen.data.read.raw import Raw, brief, listed
+from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.errors import InputError
 
 WHOLE_NUMBER = r"^-?(0|[1-9]\d*)(\.0+)?$"
@@ -142,12 +142,12 @@ def put_last(names: tuple[str, ...], positive: str, raw: Raw) -> tuple[str, ...]
     """
     if len(names) != 2:
         raise InputError(
-            f"data.positive_label {positive!r} is for two classes, but {raw.name} has {len(names)} ({listed(names)}); "
-            "leave it out."
+            f"data.positive_label {positive!r} is for two classes, but {raw.name} has {len(names)} "
+            f"({quote_names(names)}); leave it out."
         )
     found = [name for name in names if name == positive] or [n for n in names if n.casefold() == positive.casefold()]
     if len(found) != 1:
-        raise InputError(f"data.positive_label {positive!r} is no class of {raw.name}; it has {listed(names)}.")
+        raise InputError(f"data.positive_label {positive!r} is no class of {raw.name}; it has {quote_names(names)}.")
     return names if names[1] == found[0] else names[::-1]
 
 
@@ -169,13 +169,13 @@ def match_names(
     found = _names(labels)
     for table in _translations(labels, label_names):
         if all(name in table for name in found):
-            return translated(labels.names, table)
+            return translate_labels(labels.names, table)
     unknown = pc.invert(pc.is_in(labels.names, value_set=pa.array(label_names, pa.string())))
     row = first_row(pc.and_(unknown, pc.is_valid(labels.names))) or 0
     where = (place or raw.place)(row)
     raise InputError(
         f"{where}: label {labels.names[row].as_py()!r} in column {column!r} is unknown to the model, whose "
-        f"labels are {listed(label_names)}; rename it to one of them."
+        f"labels are {quote_names(label_names)}; rename it to one of them."
     )
 
 
@@ -196,7 +196,7 @@ def _names(labels: Labels) -> list[str]:
     return [str(name) for name in labels.names.unique().drop_null().to_pylist()]
 
 
-def translated(names: pa.ChunkedArray, table: dict[str, str]) -> Labels:
+def translate_labels(names: pa.ChunkedArray, table: dict[str, str]) -> Labels:
     """Return labels under other names: ``table`` has one for each name there is."""
     values = pa.array(list(table.values()), pa.string())
     positions = pc.index_in(names, value_set=pa.array(list(table), pa.string()))

@@ -105,16 +105,16 @@ def read_separated(raw: Raw, column: str) -> NameLists:
     found = [text.strip() for text in texts.to_pylist()]
     printed = pc.all(pc.match_substring_regex(texts, BRACKETED), min_count=0).as_py()
     mark = next((mark for mark in SEPARATORS if any(mark in text for text in found)), SEPARATORS[-1])
-    parts = [_printed(text) if printed else [part.strip() for part in text.split(mark)] for text in found]
+    parts = [_parse_printed(text) if printed else [part.strip() for part in text.split(mark)] for text in found]
     parts = [[part for part in row if part] for row in parts]
-    return _joined(parts, None)
+    return _join_lists(parts, None)
 
 
-def _printed(text: str) -> list[str]:
+def _parse_printed(text: str) -> list[str]:
     return [part.strip("'\"").strip() for part in PARTS.findall(text)]
 
 
-def _joined(parts: list[list[str]], order: tuple[str, ...] | None) -> NameLists:
+def _join_lists(parts: list[list[str]], order: tuple[str, ...] | None) -> NameLists:
     flat = pa.array([part for row in parts for part in row], pa.string())
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in parts], dtype=np.int64)])
     return NameLists(Labels(pa.chunked_array([flat]), order), offsets)

@@ -26,7 +26,7 @@ def read_numbers(raw: Raw, column: str) -> npt.NDArray[np.float64]:
     values = raw.column(column)
     kind = values.type
     if is_string(kind):
-        values = _parsed(values, raw, column)
+        values = _parse_numbers(values, raw, column)
     elif not (_is_number(kind) or pa.types.is_null(kind)):
         raise InputError(
             f"data.task is regression, but the label column {column!r} of {raw.name} holds {brief(kind)}; give one "
@@ -43,7 +43,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def _parsed(values: pa.ChunkedArray, raw: Raw, column: str) -> Any:
+def _parse_numbers(values: pa.ChunkedArray, raw: Raw, column: str) -> Any:
     texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
     empty = pc.or_(pc.equal(texts, ""), pc.is_in(texts, value_set=NULL_WORDS))
     texts = pc.if_else(empty, pa.scalar(None, pa.string()), texts)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from toughen.data.columns.labels import Labels, translated
-from toughen.data.read.raw import listed
+from toughen.data.columns.labels import Labels, translate_labels
+from toughen.data.read.raw import quote_names
 
 # fmt: off
 LIKE_MISSING = frozenset((
@@ -48,7 +48,7 @@ def fold_spellings(targets: Iterable[Any]) -> list[str]:
     changed = {kept: counts for kept, counts in found.items() if len(counts) > 1}
     if changed:
         for target in named:
-            target.labels = translated(target.labels.names, table)
+            target.labels = translate_labels(target.labels.names, table)
     return [
         f"one label in {len(counts)} spellings: {_list_counts(counts)}; read as {kept!r} (data.labels exact keeps them "
         "apart)"
@@ -78,7 +78,7 @@ def like_missing(names: Sequence[str]) -> list[str]:
     """Return a sentence where labels look like the ways in which people write that there is none."""
     found = [name for name in names if name.casefold() in LIKE_MISSING]
     return (
-        [f"label {listed(found)} looks like a missing value, and is a class here: remove those rows if it is none"]
+        [f"label {quote_names(found)} looks like a missing value, and is a class here: remove those rows if it is none"]
         if found
         else []
     )

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 from toughen.data.columns.checks import check_texts, check_words, lenient_texts
 from toughen.data.columns.choice import Columns, choose_texts
 from toughen.data.columns.find import find_text, find_words, is_list, present
-from toughen.data.read.chunks import mapped
+from toughen.data.read.chunks import map_chunks
 from toughen.data.read.in_memory import WHOLE
-from toughen.data.read.raw import Raw, listed
+from toughen.data.read.raw import Raw, quote_names
 from toughen.data.read.sources import read_source
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -26,7 +26,7 @@ def pick(source: object, split: str | None, encoding: str | None = None) -> Raw:
     wanted = (split,) if split else (WHOLE, "unlabelled", "train", *(raws if len(raws) == 1 else ()))
     raw = next((raws[name] for name in wanted if name in raws), None)
     if raw is None:
-        raise InputError(f"The data has no {split or 'train'} split, only {listed(list(raws))}; name one of them.")
+        raise InputError(f"The data has no {split or 'train'} split, only {quote_names(list(raws))}; name one of them.")
     return raw
 
 
@@ -76,4 +76,4 @@ def read_to_answer(raw: Raw, columns: Columns, task: TaskName) -> dict[str, pa.C
 
 
 def _split_words(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return mapped(texts, lambda p: pc.utf8_split_whitespace(pc.utf8_trim_whitespace(p)), pa.list_(pa.string()))
+    return map_chunks(texts, lambda p: pc.utf8_split_whitespace(pc.utf8_trim_whitespace(p)), pa.list_(pa.string()))

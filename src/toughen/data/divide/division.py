@@ -11,7 +11,7 @@ from toughen.data.config import Data
 from toughen.data.divide.hold_out import HOW, hold_out
 from toughen.data.divide.overlap import count_repeats, count_shared, count_shared_groups, without
 from toughen.data.divide.summary import Summary, count_bare, count_labels, measure, spread_of
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -77,11 +77,11 @@ def _count_pairs(tables: Mapping[str, pa.Table]) -> dict[tuple[str, str], int]:
 
 
 def _drop_shared(tables: Mapping[str, pa.Table], facts: Facts) -> dict[str, pa.Table]:
-    train = without(tables["train"], *scored(tables))
+    train = without(tables["train"], *select_scored_tables(tables))
     before, after = (count_labels(table, facts.names, facts.task) for table in (tables["train"], train))
     lost = [name for name in before if before[name] and not after[name]]
     if lost or train.num_rows == 0:
-        of_class = f" of class {listed(lost)}" if lost else ""
+        of_class = f" of class {quote_names(lost)}" if lost else ""
         raise InputError(
             f"Every row{of_class} in {facts.where} also stands in validation or test and was dropped; "
             "give splits that differ, or set data.drop_shared to false."
@@ -89,7 +89,7 @@ def _drop_shared(tables: Mapping[str, pa.Table], facts: Facts) -> dict[str, pa.T
     return {**tables, "train": train}
 
 
-def scored(tables: Mapping[str, pa.Table]) -> list[pa.Table]:
+def select_scored_tables(tables: Mapping[str, pa.Table]) -> list[pa.Table]:
     """Return the tables that a model is scored on."""
     return [tables[split] for split in ("validation", "test") if split in tables]
 
@@ -106,7 +106,7 @@ def _not_held_out(divided: Mapping[str, pa.Table], facts: Facts) -> list[str]:
     """Name the classes that train has and the split that was taken from it has not."""
     left, held = (count_labels(divided[split], facts.names, facts.task) for split in ("train", "validation"))
     absent = [name for name in left if left[name] and not held[name]]
-    return [f"validation has no text with label {listed(absent)}: too few could be moved apart"] if absent else []
+    return [f"validation has no text with label {quote_names(absent)}: too few could be moved apart"] if absent else []
 
 
 def _notes(tables: Mapping[str, pa.Table], divided: Mapping[str, pa.Table], facts: Facts, seed: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from toughen.arrays import Ints
 from toughen.data.divide.overlap import unit_ids
 from toughen.data.divide.stratify import MOST_BINS, by_unit, deal, row_labels, strata
 from toughen.data.read.chunks import select_rows
-from toughen.data.read.raw import listed
+from toughen.data.read.raw import quote_names
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -135,6 +135,6 @@ def _refuse_lost_classes(table: pa.Table, rest: pa.Table, names: tuple[str, ...]
     lost = [names[label] for label in table["label"].unique().to_pylist() if label not in kept]
     if lost:
         raise InputError(
-            f"Class {listed(lost)} stands in so few groups of {where} that holding some out leaves none to learn from; "
-            "give a validation split, or lower data.validation_share."
+            f"Class {quote_names(lost)} stands in so few groups of {where} that holding some out leaves none to learn "
+            "from; give a validation split, or lower data.validation_share."
         )

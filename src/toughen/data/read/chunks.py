@@ -26,7 +26,7 @@ def pieces(column: pa.ChunkedArray) -> Iterator[pa.Array]:
             yield chunk.slice(start, ROWS)
 
 
-def mapped(column: pa.ChunkedArray, change: Callable[[Any], Any], kind: pa.DataType) -> pa.ChunkedArray:
+def map_chunks(column: pa.ChunkedArray, change: Callable[[Any], Any], kind: pa.DataType) -> pa.ChunkedArray:
     """Return ``change`` of every piece as one column, on disk if it is large.
 
     Args:

@@ -69,7 +69,7 @@ class Delimited:
         if "Empty CSV" in str(error):
             return empty(self.name)
         found = next(csv_faults(self.path, self.delimiter, self.quoted), None)
-        return InputError(unread(self.name, error) if found is None else self._describe_fault(*found))
+        return InputError(explain_unreadable(self.name, error) if found is None else self._describe_fault(*found))
 
     def damage(self) -> list[Damage]:
         """Return all rows with too many or too few fields."""
@@ -101,13 +101,13 @@ def empty(name: str) -> InputError:
     return InputError(f"{name} is empty: it holds no rows, so give a file with texts in it.")
 
 
-def unread(name: str, error: Exception) -> str:
+def explain_unreadable(name: str, error: Exception) -> str:
     """Return what to say where a library gives up, and nothing shows why."""
     first = str(error).splitlines()[0].rstrip(".")
     return f"{name} cannot be read ({first}); check that its content fits its extension."
 
 
-def delimited(path: Path, name: str) -> Delimited:
+def inspect_delimited(path: Path, name: str) -> Delimited:
     """Look at a file of separated values.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toughen.data.read.raw import Raw, listed, table_of
+from toughen.data.read.raw import Raw, quote_names, table_of
 from toughen.errors import InputError
 
 LAYOUTS = 'a list of records, {"text": [...], "label": [...]}, or {"data": [records]}'
@@ -32,7 +32,7 @@ def read_object(found: Mapping[Any, Any], name: str) -> Raw:
         return table_of_records(rows, name)
     columns = {str(key): _listed_values(value) for key, value in found.items()}
     if not columns or not all(values is not None for values in columns.values()):
-        keys = listed(list(found))
+        keys = quote_names(list(found))
         raise InputError(f"Cannot read {name}: it holds an object with the keys {keys}, and no rows; give {LAYOUTS}.")
     known = {key: values for key, values in columns.items() if values is not None}
     lengths = {key: len(values) for key, values in known.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from toughen.arrays import Ints
-from toughen.data.read.chunks import mapped
+from toughen.data.read.chunks import map_chunks
 from toughen.errors import InputError
 
 
@@ -27,7 +27,7 @@ class Damage:
     sentence: str
 
 
-def left_over(rows: int, damage: Sequence[Damage]) -> Ints | None:
+def find_intact_rows(rows: int, damage: Sequence[Damage]) -> Ints | None:
     """Return the numbers, from 0, of so many rows that were read between damaged ones; None where there are none."""
     if not damage:
         return None
@@ -88,14 +88,14 @@ class Raw:
             InputError: if there is no such column, or its values have several types.
         """
         if name not in self.columns:
-            raise InputError(f"{self.name} has no column {name!r}; its columns are {listed(self.columns)}.")
+            raise InputError(f"{self.name} has no column {name!r}; its columns are {quote_names(self.columns)}.")
         if name in self.mixed:
             raise InputError(f"Column {name!r} of {self.name} {self.mixed[name]}.")
         column = self.table[name]
         if not pa.types.is_dictionary(column.type):
             return column
         kind = column.type.value_type
-        return mapped(column, lambda piece: piece.cast(kind), kind)
+        return map_chunks(column, lambda piece: piece.cast(kind), kind)
 
 
 def refuse_duplicate_columns(names: Sequence[str], where: str) -> None:
@@ -106,10 +106,10 @@ def refuse_duplicate_columns(names: Sequence[str], where: str) -> None:
     """
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise InputError(f"{where} has more than one column named {listed(twice)}; rename all but one.")
+        raise InputError(f"{where} has more than one column named {quote_names(twice)}; rename all but one.")
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
+def quote_names(names: Sequence[str], most: int = 12) -> str:
     """Return names as quoted prose, cut after ``most``."""
     shown = ", ".join(repr(brief(name)) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "") or "none"

@@ -17,11 +17,11 @@ import pyarrow.json
 import pyarrow.parquet
 
 from toughen.data.read import spill
-from toughen.data.read.delimited import delimited, empty, unread
+from toughen.data.read.delimited import empty, explain_unreadable, inspect_delimited
 from toughen.data.read.diagnose import json_records, parse_json, refuse_bad_utf8
 from toughen.data.read.layouts import read_object, table_of_records
 from toughen.data.read.plain import PACKED, inner, kind_of, plain
-from toughen.data.read.raw import Damage, Raw, left_over
+from toughen.data.read.raw import Damage, Raw, find_intact_rows
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
 
@@ -70,7 +70,7 @@ def read_lines(path: Path, name: str) -> Raw:
 
 
 def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
-    file = delimited(path, name)
+    file = inspect_delimited(path, name)
     damage: list[Damage] = []
 
     def read(block: int) -> pa.Table:
@@ -82,7 +82,7 @@ def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
         damage = file.damage() if drop else []
     except pa.ArrowInvalid as error:
         raise file.fault(error) from error
-    rows = left_over(table.num_rows, damage)
+    rows = find_intact_rows(table.num_rows, damage)
     return Raw(file.tidied(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
 
 
@@ -103,7 +103,7 @@ def _read_json(path: Path, name: str, drop: bool) -> Raw:
     if drop and is_json_lines(path):
         damage: list[Damage] = []
         found = table_of_records(list(json_records(path, name, damage)), name)
-        return replace(found, rows=left_over(found.table.num_rows, damage), damage=damage)
+        return replace(found, rows=find_intact_rows(found.table.num_rows, damage), damage=damage)
     return _json_lines(path, name) if is_json_lines(path) else _json_whole(path, name)
 
 
@@ -211,7 +211,7 @@ def _read_parquet(path: Path, name: str, _drop: bool) -> Raw:
     except InputError:
         raise
     except (pa.ArrowException, ValueError) as error:
-        raise InputError(unread(name, error)) from error
+        raise InputError(explain_unreadable(name, error)) from error
     return Raw(table, name, class_names=class_names_of(table.schema))
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from toughen.data.read.in_memory import SPLITS, WHOLE, How, read_mapping, read_memory, split_of
 from toughen.data.read.plain import inner, kind_of, plain
 from toughen.data.read.printed import with_lists
-from toughen.data.read.raw import Raw, listed, table_of
+from toughen.data.read.raw import Raw, quote_names, table_of
 from toughen.data.read.readers import READERS, read_file, read_lines
 from toughen.errors import InputError
 from toughen.machine.hub import hub_answers
@@ -166,7 +166,7 @@ def _read_hub(name: str) -> dict[str, Raw]:
         raise InputError(_hub_fault(repository, error)) from error
     splits = read_mapping(data, f"of {name}", How())
     if not splits:
-        raise InputError(f"The dataset {name} has no train, validation or test split, only {listed(list(data))}.")
+        raise InputError(f"The dataset {name} has no train, validation or test split, only {quote_names(list(data))}.")
     return splits
 
 

@@ -72,7 +72,7 @@ def _on_disk(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     folder = usable_cache() or Path(tempfile.gettempdir())
     with refuse_full_disk(folder):
         opened = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed below, unless it could not be opened
-    with closed_after(opened) as file:
+    with close_after(opened) as file:
         write_stream(file, batches, schema, folder)
         return read_stream(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -93,7 +93,7 @@ def write_stream(file: Any, batches: Iterable[pa.RecordBatch], schema: pa.Schema
 
 
 @contextmanager
-def closed_after(file: Any) -> Iterator[Any]:
+def close_after(file: Any) -> Iterator[Any]:
     """Close a file that has been flushed; where that failed, closing it fails again, and has been told already."""
     try:
         yield file

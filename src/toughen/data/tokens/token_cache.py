@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock
 
-from toughen.data.read.spill import closed_after, read_stream, refuse_full_disk, usable_cache, write_stream
+from toughen.data.read.spill import close_after, read_stream, refuse_full_disk, usable_cache, write_stream
 
 LIMIT = 10 << 30  # bytes of all entries; the ones that were used longest ago go first
 STALE = 86400.0  # seconds after which a file that nobody finished is dropped
@@ -110,7 +110,7 @@ def store(
         number, name = tempfile.mkstemp(prefix=f"{key}-", suffix=".part", dir=folder)
     part = Path(name)
     try:
-        with closed_after(os.fdopen(number, "w+b")) as file:
+        with close_after(os.fdopen(number, "w+b")) as file:
             write_stream(file, batches, schema, folder)
             with refuse_full_disk(folder):
                 _seal(file, facts())

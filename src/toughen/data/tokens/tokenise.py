@@ -147,11 +147,11 @@ def cut_share(tokenised: datasets.Dataset, tokenizer: Any, *, max_length: int) -
     """
     if not len(tokenised) or "window" in tokenised.column_names:
         return 0.0
-    cut = _known_cut(tokenised, max_length)
+    cut = _count_truncated(tokenised, max_length)
     return (_count_cut(tokenised, tokenizer, max_length) if cut is None else cut) / len(tokenised)
 
 
-def _known_cut(tokenised: datasets.Dataset, max_length: int) -> int | None:
+def _count_truncated(tokenised: datasets.Dataset, max_length: int) -> int | None:
     """Return how many texts were cut while they were encoded, if that is known of these rows and this length."""
     try:
         facts = json.loads(tokenised.info.description)
