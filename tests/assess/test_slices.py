@@ -5,20 +5,12 @@ import pytest
 
 from saved_models import NAMES, dataset
 from toughen.assess.confusion import confusion
-from toughen.assess.evaluation import _scorable
 from toughen.assess.mistakes import worst_mistakes
 from toughen.assess.slices import Scorable, slices
 from toughen.errors import InputError
 
 RNG = np.random.default_rng(1)
 N = 80
-
-
-class Model:
-    """What `_scorable` asks of a classifier."""
-
-    def __init__(self, task, thresholds=None):
-        self.task, self.label_names, self.thresholds = task, NAMES[task], thresholds
 
 
 def scored(task="single-label", thresholds=None, **columns) -> Scorable:
@@ -38,7 +30,7 @@ def scored(task="single-label", thresholds=None, **columns) -> Scorable:
         "regression": lambda: RNG.normal(size=N),
         "tokens": lambda: [RNG.dirichlet(np.ones(k), len(row)) for row in words],
     }[task]()
-    made = _scorable(Model(task, thresholds), dataset(texts, label=labels, row=list(range(N))), outputs)
+    made = Scorable.of(task, NAMES[task], thresholds, dataset(texts, label=labels, row=list(range(N))), outputs)
     return Scorable(**{name: getattr(made, name) for name in made.__dataclass_fields__} | {"columns": columns})
 
 
