@@ -68,7 +68,7 @@ def scores(folder):
 def test_ray_makes_the_runs_that_processes_make_and_starts_a_killed_one_again(model, data, tmp_path):
     """Two trainings at a time; one is killed once it has a checkpoint, and the scores are those without Ray."""
     ours, alone, log = tmp_path / "ray", tmp_path / "alone", tmp_path / "log"
-    victim = ours / "runs" / "average" / "seed-42"
+    victim = ours / "runs" / "ema" / "seed-42"
     with started(log, *command(model, data, ours), "--engine", "ray") as process:
         until = time.monotonic() + 400
         while not (list(victim.glob("checkpoints/*/trainer_state.json")) and process_of(victim)):
@@ -83,7 +83,7 @@ def test_ray_makes_the_runs_that_processes_make_and_starts_a_killed_one_again(mo
         assert process.wait(400) == 0, log.read_text()
     assert scores(ours) == scores(alone)
     assert len(scores(ours)) == 4
-    for name in ("plain", "average"):
+    for name in ("plain", "ema"):
         file = f"runs/{name}/seed-43/model/model.safetensors"
         assert (ours / file).read_bytes() == (alone / file).read_bytes()
 
