@@ -100,12 +100,12 @@ def compare(tokenizer: Any, count: int, seed: int) -> Counter[str]:
             texts = ugly_strings(min(BLOCK, count - start), seed=seed * 1_000_003 + start)
             wanted = tokenizer(texts, truncation=False, padding=False, verbose=False).encodings
             for text, (row,), encoding in zip(texts, answers(folder, texts, "--tokens"), wanted, strict=True):
-                known = described(tokenizer, text, encoding)
+                known = describe(tokenizer, text, encoding)
                 wrong.update(what for what in WHAT if row[what] != known[what])
     return wrong
 
 
-def described(tokenizer: Any, text: str, encoding: Any) -> dict[str, Any]:
+def describe(tokenizer: Any, text: str, encoding: Any) -> dict[str, Any]:
     """Return what Hugging Face says, places in bytes."""
     starts = [0, *itertools.accumulate(len(char.encode()) for char in text)]
     return {

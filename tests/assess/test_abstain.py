@@ -128,7 +128,7 @@ def test_every_way_to_ask_gives_it(run, tmp_path, capsys):
     shipped = predictor.predict(texts)
     assert [(a["abstained"], a["label_set"]) for a in shipped] == [(a["abstained"], a["label_set"]) for a in answers]
     served = open_model(tmp_path / "onnx")
-    assert served.described()["abstention"]["threshold"] == found["threshold"]
+    assert served.describe()["abstention"]["threshold"] == found["threshold"]
     for text, row, answer in zip(texts, served.outputs(served.encode(texts), 4), answers, strict=True):
         told = served.predictions(text, row)
         assert {one["label"] for one in told if one["in_set"]} == set(answer["label_set"])

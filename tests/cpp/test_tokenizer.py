@@ -33,7 +33,7 @@ def in_bytes(text, places):
     return [starts[place] for place in places]
 
 
-def described(tokenizer, encoding, *parts, of=None):
+def describe(tokenizer, encoding, *parts, of=None):
     """Return what the program prints of a row, by Hugging Face.
 
     Args:
@@ -59,7 +59,7 @@ def different(program, tokenizer, folder, texts):
     return [
         ascii(text)
         for text, rows, encoding in zip(texts, found, encodings, strict=True)
-        if rows != [described(tokenizer, encoding, text)]
+        if rows != [describe(tokenizer, encoding, text)]
     ]
 
 
@@ -156,7 +156,7 @@ def test_pairs_are_cut_at_the_longer_text(program, tokenizers, name, tmp_path):
     pairs = [[a, b] for a in parts for b in parts]
     found = program.answers(folder_of(tokenizer, tmp_path, max_length=12), pairs, "--tokens")
     wanted = tokenizer([a for a, _ in pairs], [b for _, b in pairs], truncation=True, max_length=12).encodings
-    assert found == [[described(tokenizer, one, *pair)] for one, pair in zip(wanted, pairs, strict=True)]
+    assert found == [[describe(tokenizer, one, *pair)] for one, pair in zip(wanted, pairs, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "gpt2-prefix"])
@@ -174,7 +174,7 @@ def test_words_are_encoded_one_by_one(program, tokenizers, name, tmp_path):
         return  # what Toughen gives it has spaces that Hugging Face is not given
     wanted = tokenizer(texts, is_split_into_words=True, truncation=True, max_length=40).encodings
     assert found == [
-        [described(tokenizer, one, *words, of=one.word_ids)] for one, words in zip(wanted, texts, strict=True)
+        [describe(tokenizer, one, *words, of=one.word_ids)] for one, words in zip(wanted, texts, strict=True)
     ]
 
 

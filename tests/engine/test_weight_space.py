@@ -8,7 +8,7 @@ from huggingface.trials import same, weights
 from toughen import Asam, Awp, Sam
 from toughen.engine.adversaries import weights as of_weights
 from toughen.engine.engine import Engine
-from toughen.engine.reduction import _accumulate, _own, lent
+from toughen.engine.reduction import _accumulate, _own, lend_weights
 from toughen.errors import InputError
 
 W, G = (torch.tensor(v, dtype=torch.float64) for v in ([1.0, 2.0], [3.0, 4.0]))
@@ -203,7 +203,7 @@ def test_lent_weights_come_back_also_after_an_exception():
     place = w.data_ptr()
 
     def fail():
-        with lent([w], [torch.tensor([3.0, 1.5])]):
+        with lend_weights([w], [torch.tensor([3.0, 1.5])]):
             assert w[1] == 1.5
             raise RuntimeError("inside")
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_answered_in_time_is_not_taken():
         batcher, passes = queue(0.01)
         with pytest.raises(Refusal, match="would take about 6 seconds for this, and 5 are what") as alone:
             await batcher.submit(["long"], [600])
-        with batcher.promised(1, 300), pytest.raises(Refusal, match="busy") as together:
+        with batcher.reserve_room(1, 300), pytest.raises(Refusal, match="busy") as together:
             await batcher.submit(["long"], [300])
         batcher.start()
         await batcher.submit(["long"], [300])
@@ -171,12 +171,12 @@ def test_slow_times_do_not_close_the_service_for_ever():
         batcher, passes = queue(0.001)
         batcher._rate.note(1000.0, 1)  # the process slept
         batcher.start()
-        with batcher.promised(1, 10), pytest.raises(Refusal, match="busy"):
+        with batcher.reserve_room(1, 10), pytest.raises(Refusal, match="busy"):
             await batcher.submit(["a"], [10])
         await batcher.submit(["b"], [10])
         for _ in range(200):
             batcher._rate.note(0.001, 1)
-        with batcher.promised(1, 10):
+        with batcher.reserve_room(1, 10):
             await batcher.submit(["c"], [10])
         await batcher.close()
         return passes

@@ -180,9 +180,9 @@ class _Rounds:
             jobs = [self._paired.job(arm, seed) for arm in self._by_cost()]
             missing = [job for job in jobs if not job.finished]
             left = self._until - time.monotonic()
-            if missing and (left <= 0 or (at > 0 and _SLACK * self._expected(missing) > left)):
+            if missing and (left <= 0 or (at > 0 and _SLACK * self._expect_seconds(missing) > left)):
                 break
-            failed |= run_jobs(missing, 1, done=self._finished, until=self._until)
+            failed |= run_jobs(missing, 1, done=self._log_finished, until=self._until)
         return failed
 
     def write(self, failed: Mapping[str, str]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class _Rounds:
         cost = self._paired.cost()
         return sorted(self._paired.plan.arms, key=lambda arm: cost[arm.name]["units_per_step"])
 
-    def _expected(self, jobs: Sequence[Job]) -> float:
+    def _expect_seconds(self, jobs: Sequence[Job]) -> float:
         """Return how long runs will take, by the mean of the same recipe's or, of none, of all earlier ones."""
         total = 0.0
         for job in jobs:
@@ -206,7 +206,7 @@ class _Rounds:
             total += sum(known) / len(known) if known else 0.0
         return total
 
-    def _finished(self, job: Job, seconds: float) -> None:
+    def _log_finished(self, job: Job, seconds: float) -> None:
         self._wall[self._key(job.folder.parent.name, int(job.folder.name.removeprefix("seed-")))] = seconds
         _drop_checkpoints(job.folder)
         result = self.write({})

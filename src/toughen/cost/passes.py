@@ -100,10 +100,10 @@ class Ledger(Cost):
         with self._count_backwards("input_backwards"):
             super().searched(kept)
 
-    def differentiated(self) -> None:
+    def count_double_backward(self) -> None:
         """See :class:`Cost`."""
         with self._count_backwards("input_backwards"):
-            super().differentiated()
+            super().count_double_backward()
 
     @contextmanager
     def _count_forwards(self, *kinds: str) -> Iterator[None]:

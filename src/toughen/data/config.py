@@ -137,7 +137,7 @@ class Augment:
         """Return how many of so many training texts are attacked at a time."""
         return round(self.share * rows)
 
-    def sought_in(self, epoch: int) -> int | None:
+    def find_source_epoch(self, epoch: int) -> int | None:
         """Return the epoch, from 0, at whose start the examples of an epoch are sought; None where it has none."""
         since = epoch - self.clean_epochs
         return None if since < 0 else epoch - since % self.every

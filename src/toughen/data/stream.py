@@ -132,7 +132,7 @@ class _Csv(_Table):
                 for batch in _after(self.file.batches(block), done):
                     for start in range(0, batch.num_rows, LINES):
                         piece = batch.slice(start, LINES)
-                        yield self.file.tidied(pa.Table.from_batches([piece]))
+                        yield self.file.drop_unnamed(pa.Table.from_batches([piece]))
                         done += piece.num_rows
                 return
             except pa.ArrowInvalid as error:

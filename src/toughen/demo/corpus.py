@@ -152,7 +152,7 @@ class _Writer:
         """Write texts until one is new and does not trip over its own words."""
         while True:
             plain, phrases = self.filled(self.forms[family, label].draw())
-            text = self.styled(plain)
+            text = self.add_style(plain)
             if plain.casefold() not in seen and not _repetitive(phrases) and not _RUDE.search(text):
                 seen.add(plain.casefold())
                 return text
@@ -174,7 +174,7 @@ class _Writer:
         text = re.sub(r"\{a\} (\w)", lambda m: f"{'an' if m[1] in 'aeiou' else 'a'} {m[1]}", text)
         return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text), phrases
 
-    def styled(self, text: str) -> str:
+    def add_style(self, text: str) -> str:
         """Write as some people do: with typos, without capitals, without the full stop or with exclamation marks."""
         mistyped, lower, ending = (self.rng.random() for _ in range(3))
         if mistyped < _TYPO_SHARE:

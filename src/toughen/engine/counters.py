@@ -66,7 +66,7 @@ class Cost:
         self._back(self._open + self._kept, units=2)
         self._open = self._kept = 0
 
-    def abandoned(self) -> None:
+    def abandon_passes(self) -> None:
         """Forget the forward passes that no backward will go through."""
         self._open = self._kept = 0
 
@@ -75,7 +75,7 @@ class Cost:
         self._back(self._kept if kept else self._open, units=1)
         self._open = self._open if kept else 0
 
-    def differentiated(self) -> None:
+    def count_double_backward(self) -> None:
         """Count a backward to the perturbation through the kept passes, whose own graph joins them."""
         self._add(0, self._kept)
         self._kept *= 2

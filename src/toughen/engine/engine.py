@@ -206,7 +206,7 @@ class Engine:
         examples = positive(counts[0] if examples is None else examples)
         scale = label_scale(counts, examples, labelled)
         self.left_out.see(len(batch["labels"]))
-        with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compiling():
+        with self.runtime.outer(sync), casts_kept(batch["labels"].device), self._compile_context():
             total = self._parts(batch, scale, examples, sync)
         if sync:
             total = total * self.left_out.close_step(self.runtime, examples, list(self.trainable.values()))
@@ -240,7 +240,7 @@ class Engine:
             self.record("adversary/scale", scale.float())
             self.record("adversary/flipped", radius.flipped.nan_to_num(0.0).float())
 
-    def _compiling(self) -> AbstractContextManager[None]:
+    def _compile_context(self) -> AbstractContextManager[None]:
         kept = self._compiled and getattr(self.adversary, "keeps_graph", False)
         return compiled_graphs_kept() if kept else nullcontext()
 

@@ -80,11 +80,11 @@ def back_propagate(
             return Reduction(engine, rows.get("weight"), examples).run(Step(context, rows, scale), sync, adversary)
         except NotFiniteError as found:  # the others begin again
             engine.log = log
-            engine.cost.abandoned()
+            engine.cost.abandon_passes()
             rows, scale = engine.left_out.without(rows, found.rows, engine.likelihood, scale, examples)
     if engine.runtime.processes > 1:  # DDP communicates in the backward of a pass that it saw outside of no_sync
         Step(context, whole, scale).forward()
-        engine.cost.abandoned()
+        engine.cost.abandon_passes()
     empty = nothing(list(engine.trainable.values()))
     engine.runtime.backward(empty)
     return torch.zeros_like(empty)
@@ -181,7 +181,7 @@ class Reduction:
             selected, moved, length = self._uphill(adversary, step)
         self._engine.ascents += 1
         self._record_length(length, step)
-        with lent(selected, moved):
+        with lend_weights(selected, moved):
             loss = step.objective()
             self._record("adversarial", loss)
             self._teach(loss)
@@ -266,7 +266,7 @@ class Reduction:
 
 
 @contextmanager
-def lent(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+def lend_weights(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
     """Let weights stand where others lie inside the block; afterwards they are bitwise what they were, in any case.
 
     Nothing is copied: for the time of the block a weight points to other memory. A graph that was made before the block

@@ -137,7 +137,7 @@ class Space:
         self.zeroed = self.zeroed | ~known.flatten()  # one norm of a whole table is that of every example
         return torch.where(known, moved, 0.0).requires_grad_()
 
-    def projected(self, leaf: Tensor, radius: float, norm: Norm) -> Tensor:
+    def project_leaf(self, leaf: Tensor, radius: float, norm: Norm) -> Tensor:
         """Return the nearest leaf in the ball of this radius around 0."""
         bound: Any = radius * self.length
         leaf = leaf.detach()

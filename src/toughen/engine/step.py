@@ -185,7 +185,7 @@ class Step:
         """Return the gradient of each row's loss at ``leaf``, itself with a graph; free of the gradient scale."""
         scaled = self._context.scaled
         (gradient,) = torch.autograd.grad(scaled(loss.sum()), leaf, create_graph=True)
-        self._context.cost.differentiated()
+        self._context.cost.count_double_backward()
         # Divided before it is squared: a penalty is not scale-free.
         return gradient / scaled(torch.ones((), device=gradient.device))
 

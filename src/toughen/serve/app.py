@@ -130,7 +130,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/info", summary="What is served", tags=["state"])
     async def info() -> dict[str, Any]:
         limits = service.limits
-        return service.served.described() | {
+        return service.served.describe() | {
             "version": __version__,
             "max_client_batch_size": limits.max_texts,
             "max_batch_tokens": limits.max_batch_tokens,
@@ -141,7 +141,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
 def _add_page(app: FastAPI, service: Service, *, guarded: bool) -> None:
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
-        shown = service.served.described() | {"kind": service.kind, "guarded": guarded}
+        shown = service.served.describe() | {"kind": service.kind, "guarded": guarded}
         return page.index(shown, request.headers.get("accept-language", ""))
 
     for path in page.FILES:

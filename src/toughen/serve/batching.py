@@ -183,7 +183,7 @@ class Batcher:
             raise full(others)
 
     @contextmanager
-    def promised(self, texts: int, tokens: int) -> Iterator[None]:
+    def reserve_room(self, texts: int, tokens: int) -> Iterator[None]:
         """Keep room for texts while they are read, of which no more than a guess at their length is known yet.
 
         Raises:

@@ -308,7 +308,7 @@ class Served:
         """Tell whether the model gives no answer for a text; what it would be, `chosen` says all the same."""
         return self.abstention is not None and self.abstention.abstains(float(row[self.chosen(row)[0]]))
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return what a client may want to know of the model."""
         return {
             "model_id": self.name,

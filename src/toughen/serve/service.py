@@ -100,7 +100,7 @@ class Service:
         Raises:
             Refusal: if a text is too long and must not be cut, or the service is too busy.
         """
-        with self.batcher.promised(len(texts), sum(map(self.served.size, texts))):
+        with self.batcher.reserve_room(len(texts), sum(map(self.served.size, texts))):
             encoded = await self._in(self._reading, lambda _: self.served.encode(texts, truncate=truncate))
         rows = await self.batcher.submit(encoded, [text.tokens for text in encoded])
         for i, row in enumerate(rows):

@@ -177,7 +177,7 @@ class Fresh:
         Raises:
             InputError: if an epoch that has begun has lost its file.
         """
-        sought = self.recipe.augment.sought_in(epoch)
+        sought = self.recipe.augment.find_source_epoch(epoch)
         originals = draw_attacked_rows(self.recipe, len(self.splits.train), epoch if sought is None else sought)
         if not len(originals):
             return

@@ -90,7 +90,7 @@ class Delimited:
         usual = "\t" if self.path.suffix.lower() == ".tsv" else ","
         return () if self.delimiter == usual else (f"{self.name}: separator {SEPARATORS[self.delimiter]}",)
 
-    def tidied(self, table: pa.Table) -> pa.Table:
+    def drop_unnamed(self, table: pa.Table) -> pa.Table:
         """Return a table without the columns that have no name."""
         table = table.rename_columns([column.strip() for column in table.column_names])
         return table.select([i for i, column in enumerate(table.column_names) if column])

@@ -83,7 +83,7 @@ def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
     except pa.ArrowInvalid as error:
         raise file.fault(error) from error
     rows = find_intact_rows(table.num_rows, damage)
-    return Raw(file.tidied(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
+    return Raw(file.drop_unnamed(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
 
 
 def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:

@@ -92,7 +92,9 @@ class Encoder:
             columns |= self._words(encoded, rows.get("label"))
         elif "label" in rows:
             columns["labels"] = list(rows["label"])
-        cut = self._overflowing(encoded) if own else sum(len(ids) > self.max_length for ids in columns["input_ids"])
+        cut = (
+            self._count_overflowing(encoded) if own else sum(len(ids) > self.max_length for ids in columns["input_ids"])
+        )
         if not own:
             columns = self._cut(columns, rows)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
@@ -104,7 +106,7 @@ class Encoder:
         kept = self.max_length
         return [find.of(text, kept) if isinstance(text, str) else find.of_words(text, kept) for text in texts]
 
-    def _overflowing(self, encoded: Any) -> int | None:
+    def _count_overflowing(self, encoded: Any) -> int | None:
         """Count the texts of which the tokenizer itself left something out; slow tokenizers do not say."""
         found = getattr(encoded, "encodings", None)
         full = self.max_length

@@ -117,7 +117,7 @@ class Pgd(_CleanFirst):
             if gradient is None:
                 gradient = yield Search(step.loss(self.search_loss, space.expand(leaf)), leaf)
             moved = space.moved(leaf, gradient, self.step_size, direction)
-            leaf, gradient = space.projected(moved, self.reach, self.norm), None
+            leaf, gradient = space.project_leaf(moved, self.reach, self.norm), None
         return space.expand(leaf)
 
 
@@ -162,7 +162,7 @@ class FreeLb(Adversary):
         for _ in range(self.steps - 1):
             gradient = yield Teach(self.term(step, space.expand(leaf)), leaf, clean=False)
             moved = space.moved(leaf, gradient, self.step_size, "l2" if self.norm == "l2" else "max")
-            leaf = space.projected(moved, self.reach, self.norm) if self.reach else moved
+            leaf = space.project_leaf(moved, self.reach, self.norm) if self.reach else moved
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:

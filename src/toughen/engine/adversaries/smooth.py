@@ -104,14 +104,14 @@ class Smart(Adversary):
     def ascend(self, step: Step) -> Ascent:
         """See :class:`Adversary`."""
         space = step.space(self)
-        leaf = space.projected(space.normal(self.start_size), self.reach, "linf")
+        leaf = space.project_leaf(space.normal(self.start_size), self.reach, "linf")
         with step.frozen():
             step.clean(keep=True)
             reference = step.student.detach()
             for _ in range(self.steps):
                 climbed = step.symmetric_kl(reference, step.forward(space.expand(leaf)))
                 gradient = yield Search(climbed, leaf)
-                leaf = space.projected(space.moved(leaf, gradient, self.step_size, "max"), self.reach, "linf")
+                leaf = space.project_leaf(space.moved(leaf, gradient, self.step_size, "max"), self.reach, "linf")
         return space.expand(leaf)
 
     def term(self, step: Step, delta: Tensor) -> Tensor:
