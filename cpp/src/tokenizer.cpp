@@ -157,7 +157,9 @@ void each(std::size_t count, Body body) {
     }
 }
 
-toughen_status* encode_all(const toughen_tokenizer* tokenizer, const toughen_text* texts, std::size_t count, toughen_encoding** made, bool detailed) {
+// Encodes texts, by what makes the rows of one of them.
+template <typename Text, typename RowsOf>
+toughen_status* encode_each(const toughen_tokenizer* tokenizer, const Text* texts, std::size_t count, toughen_encoding** made, bool detailed, RowsOf rows_of) {
     return guarded([&] {
         require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
         *made = nullptr;
@@ -166,7 +168,7 @@ toughen_status* encode_all(const toughen_tokenizer* tokenizer, const toughen_tex
         if (detailed) tokenizer->table.require_decoding();
         const Encoder encoder(tokenizer->table, detailed);
         each(count, [&](std::size_t i) {
-            for (Row& row : encoder.encode(texts[i])) {
+            for (Row& row : rows_of(encoder, texts[i])) {
                 row.text = i;
                 encoding->rows.push_back(std::move(row));
             }
@@ -175,19 +177,15 @@ toughen_status* encode_all(const toughen_tokenizer* tokenizer, const toughen_tex
     });
 }
 
+toughen_status* encode_all(const toughen_tokenizer* tokenizer, const toughen_text* texts, std::size_t count, toughen_encoding** made, bool detailed) {
+    return encode_each(tokenizer, texts, count, made, detailed, [](const Encoder& encoder, const toughen_text& text) { return encoder.encode(text); });
+}
+
 toughen_status* encode_whole(const toughen_tokenizer* tokenizer, const toughen_string* texts, std::size_t count, toughen_encoding** made, bool detailed) {
-    return guarded([&] {
-        require(tokenizer && (texts || !count) && made, "a tokenizer, texts or a place for the encoding is missing");
-        *made = nullptr;
-        auto encoding = std::make_unique<toughen_encoding>();
-        encoding->detailed = detailed;
-        if (detailed) tokenizer->table.require_decoding();
-        const Encoder encoder(tokenizer->table, detailed);
-        each(count, [&](std::size_t i) {
-            encoding->rows.push_back(encoder.whole(texts[i]));
-            encoding->rows.back().text = i;
-        });
-        *made = encoding.release();
+    return encode_each(tokenizer, texts, count, made, detailed, [](const Encoder& encoder, const toughen_string& text) {
+        std::vector<Row> rows;
+        rows.push_back(encoder.whole(text));
+        return rows;
     });
 }
 
