@@ -213,10 +213,10 @@ def test_sigterm_ends_as_ctrl_c_does_with_a_word(tmp_path):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         import toughen.cli.train as commands
         from toughen.cli import main
-        from toughen.runs.writer import replaced, sole_writer
+        from toughen.runs.writer import replace_folder, sole_writer
 
         def wait():
-            with sole_writer(Path(sys.argv[1]), "a test"), replaced(Path(sys.argv[1])) as part:
+            with sole_writer(Path(sys.argv[1]), "a test"), replace_folder(Path(sys.argv[1])) as part:
                 (part / "half").write_text("x")
                 print("waiting", flush=True)
                 time.sleep(60)

@@ -97,8 +97,7 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
         columns, task = choose(train, config)
         clean = {name: raw for name, (raw, _) in _divide_rows(raws, columns, task).items()}
         problems += _odd(clean, columns, task, config)
-        whole = {name: clean.get("train" if name == WHOLE else name, raw) for name, raw in raws.items()}
-        summary = splits_of(whole, replace(config, bad_rows="drop"), seed).summary
+        summary = splits_of(raws, replace(config, bad_rows="drop"), seed).summary
         problems += _describe_repeats(summary.shared, summary.repeated, summary.conflicting)
         lines = tuple(summary.lines())
     except InputError as error:
