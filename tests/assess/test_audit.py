@@ -17,6 +17,7 @@ from toughen.assess.audit.near_duplicates import near_duplicates
 from toughen.assess.audit.outliers import FAR, outlier_scores
 from toughen.cli import main
 from toughen.data import Data, load_splits
+from toughen.files.manifest import seal
 
 pytestmark = pytest.mark.filterwarnings("ignore:training accuracy .* sat at the majority rate:UserWarning")
 FLIPPED, COPIES = (3, 40, 77, 190), 3
@@ -121,6 +122,17 @@ def test_other_runs_and_other_data_are_refused(desk, tmp_path):
     shutil.copytree(desk / "run/fold-1", tmp_path / "alone")
     with pytest.raises(InputError, match=r"is not in folds.*train with --folds 5"):
         Run.open(tmp_path / "alone").audit()
+
+
+def test_a_run_that_has_learnt_nothing_is_no_judge(desk, tmp_path):
+    """Its answers differ from every label of the other class."""
+    shutil.copytree(desk / "run", tmp_path / "run")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["collapsed"] is False
+    (tmp_path / "run/metrics.json").write_text(json.dumps(metrics | {"collapsed": True}))
+    seal(tmp_path / "run")
+    with pytest.raises(InputError, match=r"have learnt nothing, so their answers say nothing of the labels; train"):
+        Run.open(tmp_path / "run").audit()
 
 
 def test_the_confident_joint_by_hand():

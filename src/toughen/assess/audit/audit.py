@@ -39,7 +39,8 @@ def audit(run: FinishedRun, data: object = None, *, output: str | Path | None = 
         The content of audit.json (docs/audit.md) and ``output``, the folder.
 
     Raises:
-        InputError: if the run is not in folds, does another task, or the data are not those that it learnt from.
+        InputError: if the run is not in folds, does another task or has learnt nothing, or the data are not those that
+            it learnt from.
     """
     _require_folds(run)
     source = run.recipe.data.source if data is None else data
@@ -64,6 +65,11 @@ def _require_folds(run: FinishedRun) -> None:
         )
     if (task := task_of_run(run.members[0])) not in (None, "single-label"):
         raise InputError(f"the run in {run.path} is {task}; an audit is of one class per text.")
+    if run.metrics.get("collapsed"):
+        raise InputError(
+            f"the run in {run.path} has folds that have learnt nothing, so their answers say nothing of the labels; "
+            "train again at another rate or longer, and audit that run."
+        )
 
 
 def _pool(run: FinishedRun, data: object) -> Pool:
