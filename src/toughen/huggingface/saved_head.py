@@ -82,10 +82,8 @@ def fit_head(
     for parameter in last.values():
         parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # else it counts as loaded, and stays
     model._init_weights(model.get_submodule(next(iter(last)).rpartition(".")[0]))
-    return [
-        *fresh,
-        *last,
-    ], f"new head: the saved one was trained for {quote_names(saved)}, the data have {quote_names(names)}"
+    said = f"new head: the saved one was trained for {quote_names(saved)}, the data have {quote_names(names)}"
+    return [*fresh, *last], said
 
 
 def _saved_rows(folder: Path, last: Iterable[str], outputs: int) -> dict[str, torch.Tensor]:
