@@ -105,6 +105,19 @@ def test_its_files_are_trained_on(audited, desk):
     assert any("rows left out, named in" in note for note in after.summary.notes)
 
 
+def test_lists_of_an_audit_that_found_nothing_change_nothing(desk, tmp_path):
+    for name, columns in (("drop", "row,label,copy_of,text"), ("relabel", "row,label,given,text")):
+        (tmp_path / f"{name}.csv").write_text(columns + "\n")
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("drop", "relabel")}
+    before = load_splits(Data(source=str(desk / "reviews.csv")), seed=0)
+    after = load_splits(Data(source=str(desk / "reviews.csv"), **files), seed=0)
+    assert list(after.train["text"][:]) == list(before.train["text"][:])
+    assert [note for note in after.summary.notes if "names none" in note] == [
+        f"no row is left out: {files['drop']} names none (data.drop)",
+        f"no row gets another label: {files['relabel']} names none (data.relabel)",
+    ]
+
+
 def test_the_command_prints_the_account_and_a_report(desk, capsys, audited):
     assert main(["audit", str(desk / "run"), "--json"]) == 0
     out = capsys.readouterr()

@@ -15,7 +15,7 @@ from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_string
 from toughen.data.columns.labels import Labels, read_labels
 from toughen.data.columns.spelling import spellings
-from toughen.data.read.raw import Raw, brief, quote_names
+from toughen.data.read.raw import NoRowsError, Raw, brief, quote_names
 from toughen.data.read.readers import read_file
 from toughen.errors import InputError
 
@@ -32,9 +32,12 @@ def leave_out(train: Raw, columns: Columns, file: str) -> tuple[Raw, tuple[str, 
             must be those of the rows.
 
     Raises:
-        InputError: if it names no rows, rows that there are not, or rows of other data; or if none is left.
+        InputError: if it cannot be read, names rows that there are not, or rows of other data; or if none is left.
     """
-    _, found = _read_rows(train, columns, file, "data.drop")
+    rows = _read_rows(train, columns, file, "data.drop")
+    if rows is None:
+        return train, (f"no row is left out: {file} names none (data.drop)",)
+    _, found = rows
     positions = found[found >= 0]
     if len(positions) == train.table.num_rows:
         raise InputError(f"data.drop {file} names every row of {train.name}, so none is left; name fewer.")
@@ -56,7 +59,10 @@ def relabel(labels: Labels, train: Raw, columns: Columns, file: str) -> tuple[La
     Raises:
         InputError: if the file is no such file, or a label is none of the training rows'.
     """
-    table, positions = _read_rows(train, columns, file, "data.relabel")
+    rows = _read_rows(train, columns, file, "data.relabel")
+    if rows is None:
+        return labels, f"no row gets another label: {file} names none (data.relabel)"
+    table, positions = rows
     if "label" not in table.columns:
         raise InputError(
             f"data.relabel {file} has no column 'label', the label that each row is to have; its columns are "
@@ -85,13 +91,18 @@ def relabel(labels: Labels, train: Raw, columns: Columns, file: str) -> tuple[La
     return replace(labels, names=pa.chunked_array([pa.array(names, pa.string())])), note
 
 
-def _read_rows(train: Raw, columns: Columns, file: str, option: str) -> tuple[Raw, Ints]:
+def _read_rows(train: Raw, columns: Columns, file: str, option: str) -> tuple[Raw, Ints] | None:
     """Return a file, and the position in train of each row that it names; -1 where train was left without it.
+
+    None where it names no row, as where an audit has found nothing.
 
     Raises:
         InputError: if it cannot be read so.
     """
-    table = read_file(Path(file).expanduser(), file)
+    try:
+        table = read_file(Path(file).expanduser(), file)
+    except NoRowsError:
+        return None
     if "row" not in table.columns:
         raise InputError(
             f"{option} {file} has no column 'row', the number of a training row, from 0; its columns are "

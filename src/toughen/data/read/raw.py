@@ -14,6 +14,10 @@ from toughen.data.read.chunks import map_chunks
 from toughen.errors import InputError
 
 
+class NoRowsError(InputError):
+    """A table that has columns and not one row."""
+
+
 @dataclass(frozen=True)
 class Damage:
     """A row that could not be read.
@@ -66,7 +70,7 @@ class Raw:
     def __post_init__(self) -> None:
         refuse_duplicate_columns(self.table.column_names, self.name)
         if self.table.num_rows == 0:
-            raise InputError(f"{self.name} is empty: it has no rows, so give a source with texts in it.")
+            raise NoRowsError(f"{self.name} is empty: it has no rows, so give a source with texts in it.")
 
     @property
     def columns(self) -> list[str]:
