@@ -6,6 +6,8 @@ from typing import Any
 
 RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 """The grid that a plain run's learning rate is chosen from."""
+MEMBERS = "members"
+"""Of how many trainings, 1,000 seeds apart, the mean probabilities are scored."""
 AN_EPOCH = "an epoch"
 """Stands for the optimiser steps of one epoch of the data set."""
 _TRAINING = {"training.epochs": 3, "training.batch_size": 16, "training.save_total_limit": 1}
@@ -29,6 +31,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "accuracy, 4 epochs": _arm("accuracy", training__epochs=4),
     "accuracy, after an epoch": _arm("accuracy", adversary__start_step=AN_EPOCH),
     "fast, 6 epochs": _arm("fast", training__epochs=6),
+    "fast, mean of two": _arm("fast") | {MEMBERS: 2},
     "fast, layer decay 0.9": _arm("fast", training__layer_decay=0.9, training__learning_rate=2e-4),
     "accuracy, layer decay 0.9": _arm("accuracy", training__layer_decay=0.9, training__learning_rate=2e-4),
 }

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from arms import AN_EPOCH, ARMS
+from arms import AN_EPOCH, ARMS, MEMBERS
 from sets import SETS, draw
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -76,35 +76,45 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
 
     torch.set_num_threads(1)
     parts = draw(name, root)
+    rows = parts[SCORED[stage]]
+    texts = rows["text"].tolist()
+    mistyped = {str(rate): typos(texts, rate=rate, seed=0) for rate in TYPO_RATES}
+    settings = settings_of(name, arm)
+    recipe, members = settings.pop("recipe"), settings.pop(MEMBERS, 1)
+    columns = ["text", "label"]
+    data = {part: parts[part][columns] for part in ("train", "validation")}
+    answers, seconds = [], 0.0
+    for member in range(members):
+        folder = Path(tempfile.mkdtemp(prefix="evidence-"))
+        before = os.times()
+        run = toughen.train(
+            data, model=find_minilm(), recipe=recipe, output=folder / "run", seed=seed + 1000 * member, quiet=True,
+            **settings,
+        )  # fmt: skip
+        after = os.times()
+        seconds += after.user + after.system - before.user - before.system
+        answers.append({None: probabilities_of(run, texts)} | {r: probabilities_of(run, mistyped[r]) for r in mistyped})
+        names, metrics = list(run.classifier.label_names), run.metrics
+        shutil.rmtree(folder)
+    labels = np.array([names.index(str(label)) for label in rows["label"]])
+    mean = {rate: np.mean([answer[rate] for answer in answers], axis=0) for rate in answers[0]}
+    right = {rate: found.argmax(1) == labels for rate, found in mean.items()}
+    return {
+        "set": name, "arm": arm, "seed": seed, "stage": stage, "scored": len(rows), **scores(mean[None], labels),
+        "under_typos": {rate: float(right[rate].mean()) for rate in mistyped},
+        "validation_f1": metrics["validation"]["f1"], "units_per_step": metrics["train"]["units_per_step"],
+        "steps": metrics["train"]["steps"], "train_seconds": metrics["train"]["seconds"], "cpu_seconds": seconds,
+        "probe": metrics.get("probe"), "settings": settings | {"recipe": recipe, MEMBERS: members},
+        "commit": commit(), "environment": metrics["environment"],
+        "right": "".join("01"[int(hit)] for hit in right[None]),
+    }  # fmt: skip
+
+
+def settings_of(name: str, arm: str) -> dict[str, Any]:
+    """Return the settings of an arm for a data set."""
     an_epoch = -(-SETS[name].rows // ARMS[arm]["training.batch_size"])
     settings = {key: an_epoch if value == AN_EPOCH else value for key, value in ARMS[arm].items()}
-    folder = Path(tempfile.mkdtemp(prefix="evidence-"))
-    columns = ["text", "label"]
-    data = {"train": parts["train"][columns], "validation": parts["validation"][columns]}
-    settings["training.max_length"] = SETS[name].max_length
-    recipe = settings.pop("recipe")
-    before = os.times()
-    run = toughen.train(
-        data, model=find_minilm(), recipe=recipe, output=folder / "run", seed=seed, quiet=True, **settings
-    )
-    after = os.times()
-    rows = parts[SCORED[stage]]
-    texts, names = rows["text"].tolist(), list(run.classifier.label_names)
-    labels = np.array([names.index(str(label)) for label in rows["label"]])
-    probabilities = probabilities_of(run, texts)
-    mistyped = {rate: probabilities_of(run, typos(texts, rate=rate, seed=0)).argmax(1) for rate in TYPO_RATES}
-    metrics = run.metrics
-    shutil.rmtree(folder)
-    return {
-        "set": name, "arm": arm, "seed": seed, "stage": stage, "scored": len(rows), **scores(probabilities, labels),
-        "under_typos": {str(rate): float((found == labels).mean()) for rate, found in mistyped.items()},
-        "validation_f1": metrics["validation"]["f1"], "units_per_step": metrics["train"]["units_per_step"],
-        "steps": metrics["train"]["steps"], "train_seconds": metrics["train"]["seconds"],
-        "cpu_seconds": after.user + after.system - before.user - before.system,
-        "probe": metrics.get("probe"), "settings": settings | {"recipe": recipe}, "commit": commit(),
-        "environment": metrics["environment"],
-        "right": "".join("01"[int(hit)] for hit in probabilities.argmax(1) == labels),
-    }  # fmt: skip
+    return settings | {"training.max_length": SETS[name].max_length}
 
 
 def probabilities_of(run: Any, texts: list[str]) -> Any:
