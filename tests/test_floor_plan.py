@@ -93,3 +93,13 @@ def test_no_function_is_longer_than_forty_lines():
                 if body and node.end_lineno - body[0].lineno + 1 > 40:
                     long.append(f"{path.relative_to(ROOT)}: {node.name}")
     assert long == []
+
+
+def test_a_module_name_stands_once():
+    """But for the module of a command, which is named as what it runs."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        if path.stem != "__init__" and path.parent.name != "cli":
+            places.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert "splits" in places, "canary: modules are found"

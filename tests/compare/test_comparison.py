@@ -9,8 +9,8 @@ import pytest
 
 from tiny import reviews, write_csv
 from toughen import InputError, Run
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.intervals import resampled_metrics
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.cli import main
 from toughen.compare.comparison import compare
 from toughen.compare.tables import difference_sentence

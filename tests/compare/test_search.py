@@ -9,7 +9,7 @@ import pytest
 import toughen
 from toughen import InputError, load_recipe
 from toughen.cli import main
-from toughen.compare import on_ray
+from toughen.compare import ray_trainings
 from toughen.compare import search as module
 from toughen.compare.pool import Worker
 from toughen.compare.search import Search, evaluations
@@ -130,7 +130,7 @@ def test_a_trial_below_the_median_is_stopped(wanted, monkeypatch):
         trial = study.ask()
         trial.report(0.9, 1)
         study.tell(trial, 0.9)
-    monkeypatch.setattr(on_ray, "Worker", Training)
+    monkeypatch.setattr(ray_trainings, "Worker", Training)
     monkeypatch.setattr(module, "_POLL_S", 0.001)
     said = []
     module._Trials(optuna, study, wanted, "f1", said.append, Training).start()
@@ -160,7 +160,7 @@ def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
         def stop(self):
             pass
 
-    monkeypatch.setattr(on_ray, "Worker", Training)
+    monkeypatch.setattr(ray_trainings, "Worker", Training)
     monkeypatch.setattr(module.Job, "finished", True)
     monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
     said = []
@@ -180,7 +180,7 @@ def test_a_trial_that_fails_counts_and_says_why(wanted, monkeypatch):
     def fail(job, jobs):
         raise InputError("adversary smart needs average: ema.")
 
-    monkeypatch.setattr(on_ray, "Worker", fail)
+    monkeypatch.setattr(ray_trainings, "Worker", fail)
     monkeypatch.setattr(module, "_metric", lambda recipe: ("f1", None))
     with pytest.raises(InputError, match="no trial could be finished: adversary smart needs"):
         module.search(wanted, trials=2, say=lambda line: None)
@@ -220,7 +220,7 @@ def test_processes_do_not_repeat_each_other_and_one_history_gives_one_proposal(w
 
 
 def test_lists_and_files_are_read_without_their_test(data, tmp_path):
-    from toughen.compare.sources import splits_without_test
+    from toughen.compare.recipe_data import splits_without_test
 
     assert set(splits_without_test(str(data))) == {"train", "validation"}
     assert splits_without_test(str(data / "train.csv")) == str(data / "train.csv")

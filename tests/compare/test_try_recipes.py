@@ -13,7 +13,7 @@ import pytest
 import toughen
 from toughen import InputError, load_recipe
 from toughen.cli import main
-from toughen.compare.outcome import _winner
+from toughen.compare.conclusion import _winner
 from toughen.compare.paired import Paired, results
 from toughen.compare.tables import try_table
 from toughen.compare.try_recipes import RECIPES, RecipePlan, _load_recipes, _summary

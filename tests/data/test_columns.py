@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from toughen.data.columns.choice import choose
+from toughen.data.columns.roles import choose
 from toughen.data.config import Data
 from toughen.data.read.raw import Raw
 from toughen.errors import InputError

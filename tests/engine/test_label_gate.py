@@ -5,7 +5,7 @@ import torch
 
 from engine.models import batch, distance, gradients, tiny
 from toughen.engine.engine import Engine
-from toughen.engine.labels import are_multi_hot, with_fitting_labels
+from toughen.engine.label_gate import are_multi_hot, with_fitting_labels
 from toughen.errors import InputError
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from toughen.assess.choice import SELECTING
+from toughen.assess.selection import SELECTING
 from toughen.huggingface.validation import Choice, Validation, choice
 
 NAMES = ("a", "b", "c")

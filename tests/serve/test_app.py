@@ -335,10 +335,10 @@ def test_the_page_speaks_the_readers_language_and_lets_nothing_in():
 
 def test_both_languages_say_the_same_things():
     from toughen.attack.corruptions import CORRUPTIONS
-    from toughen.serve import page
+    from toughen.serve import static_files
 
-    words = json.loads((page._FOLDER / "words.json").read_text())
-    script = (page._FOLDER / "page.js").read_text() + (page._FOLDER / "index.html").read_text()
+    words = json.loads((static_files._FOLDER / "words.json").read_text())
+    script = (static_files._FOLDER / "page.js").read_text() + (static_files._FOLDER / "index.html").read_text()
     assert set(words["en"]) == set(words["zh"]) >= set(CORRUPTIONS)
     used = {one or two for one, two in re.findall(r'data-say="(\w+)"|say\("(\w+)"', script)}
     assert len(used) > 20

@@ -18,7 +18,7 @@ from toughen.attack.constraints import (
 )
 from toughen.attack.goals import Goal, Untargeted
 from toughen.attack.local_models import EmbeddingNeighbours, Encoder, MaskedModel
-from toughen.attack.search import Beam, GreedyByImportance, GreedyBySaliency, Problem, Search, Trial
+from toughen.attack.search_methods import Beam, GreedyByImportance, GreedyBySaliency, Problem, Search, Trial
 from toughen.attack.search_requests import Fills, Gains, Request, Service, Similarities
 from toughen.attack.subject import threshold_of
 from toughen.attack.transforms import CharacterEdits, MaskedWords, NeighbourWords, Transformation

@@ -16,7 +16,7 @@ from toughen.attack.constraints import STOP_WORDS
 from toughen.attack.goals import decide
 from toughen.attack.queries import PART, Precision, Queries, drive
 from toughen.attack.results import AttackResult, Outcome, Status
-from toughen.attack.search import Trial
+from toughen.attack.search_methods import Trial
 from toughen.attack.search_requests import Scores, Service, Side, search_beside
 from toughen.attack.subject import Examples, classifier_of, examples_of, threshold_of
 from toughen.attack.whitebox import EmbeddingPgd, WhiteBox, require_white_box

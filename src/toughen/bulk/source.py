@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from toughen.bulk.work import Chunk, Counted, Known
-from toughen.data.columns.choice import Columns
 from toughen.data.columns.recall import recalled_texts
+from toughen.data.columns.roles import Columns
 from toughen.data.columns.texts import read_to_answer, text_columns
 from toughen.data.read.raw import Raw
 from toughen.data.stream import Stream, open_stream

@@ -11,8 +11,8 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.cli.evaluation import print_evaluation
+from toughen.cli.root import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import typer
 import toughen
 import toughen.attack
 from toughen.cli import show
-from toughen.cli.app import AsJson, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.cli.assess import LabelColumn
+from toughen.cli.root import AsJson, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.errors import InputError
 from toughen.runs.writer import refuse_input_inside, sole_writer
 

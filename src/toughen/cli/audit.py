@@ -10,7 +10,7 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, RunFolder, Verify, app
+from toughen.cli.root import AsJson, RunFolder, Verify, app
 
 
 @app.command()

@@ -9,8 +9,8 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, app
 from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.cli.root import AsJson, app
 
 REFUSED = 2
 

@@ -9,8 +9,8 @@ import typer
 
 import toughen
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.cli.root import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.files import read_json
 from toughen.runs.folder import COMBINATION
 

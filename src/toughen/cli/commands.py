@@ -12,11 +12,11 @@ from toughen.cli import compare as _compare  # isort: skip
 from toughen.cli import report as _report  # isort: skip
 from toughen.cli import combine as _combine  # isort: skip
 from toughen.cli import deploy as _deploy  # isort: skip
-from toughen.cli import runtime as _runtime  # isort: skip
+from toughen.cli import cpp as _cpp  # isort: skip
 from toughen.cli import serve as _serve  # isort: skip
-from toughen.cli.app import app
+from toughen.cli.root import app
 
 __all__ = ["app"]
 
-_VERBS = (_check, _train, _cost, _assess, _audit, _attack, _compare, _report, _combine, _deploy, _runtime, _serve)
+_VERBS = (_check, _train, _cost, _assess, _audit, _attack, _compare, _report, _combine, _deploy, _cpp, _serve)
 """Importing a module registers its verbs; the help lists them in this order."""

@@ -11,8 +11,8 @@ import typer
 import toughen
 from toughen.assess.definition import describe_scored_class
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, PairColumn, TextColumn, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.cli.root import AsJson, FailIfCollapsed, PairColumn, TextColumn, Verify, app, fail_on_collapse
 from toughen.errors import InputError
 from toughen.machine.cluster import check_engine
 from toughen.recipe.shipped import DEFAULT

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
+from toughen.cli.root import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
 from toughen.errors import InputError
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]

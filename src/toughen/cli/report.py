@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toughen.cli import show
-from toughen.cli.app import AsJson, RunFolder, Verify, app
+from toughen.cli.root import AsJson, RunFolder, Verify, app
 
 
 @app.command()

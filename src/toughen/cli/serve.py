@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from toughen.cli.app import Verify, app
+from toughen.cli.root import Verify, app
 from toughen.serve.limits import Limits
 
 TOKEN = "TOUGHEN_TOKEN"
@@ -63,7 +63,7 @@ def serve(
     verify: Verify = False,
 ) -> None:
     """Answer over HTTP, with a demo page."""
-    from toughen.serve.start import serve as start  # loads asyncio and what answers texts
+    from toughen.serve.server import serve as start  # loads asyncio and what answers texts
 
     limits = Limits(
         max_batch_tokens=max_batch_tokens,

@@ -11,8 +11,8 @@ import typer
 import toughen
 import toughen.data
 from toughen.cli import show
-from toughen.cli.app import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.cli.flags import OVERRIDES, RecipeCommand
+from toughen.cli.root import AsJson, FailIfCollapsed, Verify, app, fail_on_collapse
 from toughen.errors import InputError
 from toughen.recipe.shipped import DEFAULT, GOALS, shipped_recipes
 

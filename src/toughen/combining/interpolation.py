@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
+from toughen.assess.selection import LESS_IS_BETTER, selecting_metric
 from toughen.combining.weight_soup import Soup, scorer, weights_of
 from toughen.errors import InputError
 from toughen.huggingface.checkpoint_soup import Weights, mix_weights

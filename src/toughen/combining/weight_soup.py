@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.metrics import score
+from toughen.assess.selection import LESS_IS_BETTER, selecting_metric
 from toughen.errors import InputError
 from toughen.files.manifest import MANIFEST
 from toughen.huggingface.checkpoint_soup import Weights, greedy, mix_weights

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toughen.compare.ablation_plan import Plan, power_of
-from toughen.compare.on_ray import trainings_on
-from toughen.compare.outcome import outcome
+from toughen.compare.conclusion import outcome
 from toughen.compare.paired import Paired, choose_measure, results
 from toughen.compare.pool import Job, run_jobs
-from toughen.compare.sources import make_paths_absolute
+from toughen.compare.ray_trainings import trainings_on
+from toughen.compare.recipe_data import make_paths_absolute
 from toughen.compare.tables import ablation_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toughen.arrays import Floats
-from toughen.assess.choice import chosen_metric
 from toughen.assess.definition import NO_NUMBERS, POSITIVE_CLASS, positive_class
 from toughen.assess.intervals import MAIN_METRICS, metric_points, metric_values, resampled_metrics
 from toughen.assess.metrics import Scored
-from toughen.compare.groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
+from toughen.assess.selection import chosen_metric
+from toughen.compare.run_groups import Group, baseline_of, check_alike, group_by_recipe, open_runs
 from toughen.compare.tables import comparison_table, difference_sentence
 from toughen.data import load_labelled
 from toughen.data.divide.overlap import text_hashes

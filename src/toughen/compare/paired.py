@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toughen.assess.choice import chosen_metric
 from toughen.assess.definition import NO_NUMBERS, POSITIVE_CLASS
+from toughen.assess.selection import chosen_metric
 from toughen.compare.ablation_plan import ASSUMED_SD, Arm, Contrast, PairedPlan, step_cost
 from toughen.compare.pool import Job
-from toughen.compare.sources import make_paths_absolute
+from toughen.compare.recipe_data import make_paths_absolute
 from toughen.files import read_json
 from toughen.recipe.recipe import dump
 from toughen.runs.folder import METRICS

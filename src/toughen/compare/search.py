@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.definition import POSITIVE_CLASS, positive_class
-from toughen.compare.on_ray import trainings_on
-from toughen.compare.outcome import search_outcome
+from toughen.assess.selection import LESS_IS_BETTER, selecting_metric
+from toughen.compare.conclusion import search_outcome
 from toughen.compare.pool import Job, Start, last_words
+from toughen.compare.ray_trainings import trainings_on
+from toughen.compare.recipe_data import make_paths_absolute, splits_without_test
 from toughen.compare.search_space import Space
-from toughen.compare.sources import make_paths_absolute, splits_without_test
 from toughen.data import load_splits
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole

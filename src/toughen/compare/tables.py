@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.definition import describe_scored_class
 from toughen.assess.headline import BASELINES
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.statistics.wording import number, p_value, power_sentence
 
 Row = Sequence[str]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from toughen.compare.ablation_plan import PLAIN, Arm, Contrast, power_of
-from toughen.compare.outcome import outcome
+from toughen.compare.conclusion import outcome
 from toughen.compare.paired import RUNS, Paired, results
 from toughen.compare.pool import Job, run_jobs
-from toughen.compare.sources import make_paths_absolute
+from toughen.compare.recipe_data import make_paths_absolute
 from toughen.compare.tables import try_table
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole

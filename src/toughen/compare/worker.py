@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import toughen
-from toughen.compare.sources import splits_without_test
+from toughen.compare.recipe_data import splits_without_test
 from toughen.errors import InputError
 from toughen.recipe.recipe import load_recipe
 from toughen.runs.folder import METRICS, RECIPE

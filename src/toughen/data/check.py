@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from toughen.arrays import Ints
 from toughen.data.columns.bad_rows import bad_rows, without_rows
-from toughen.data.columns.choice import Columns, choose, named_labels
 from toughen.data.columns.find import present
 from toughen.data.columns.labels import Labels, put_last, read_labels
+from toughen.data.columns.roles import Columns, choose, named_labels
 from toughen.data.columns.spelling import fold_spellings, like_missing, spellings
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import read_texts

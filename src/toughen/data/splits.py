@@ -13,12 +13,12 @@ from datasets.fingerprint import generate_random_fingerprint
 
 from toughen.data.columns.bad_rows import bad_rows, describe_bad_rows, without_rows
 from toughen.data.columns.checks import check_groups
-from toughen.data.columns.choice import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.corrections import leave_out, relabel
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import put_last
 from toughen.data.columns.numeric import read_weights
 from toughen.data.columns.recall import noted_columns, recalled_label, recalled_texts
+from toughen.data.columns.roles import Columns, choose, choose_scored, choose_texts
 from toughen.data.columns.spelling import fold_spellings, like_missing, said_positive
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import pick, read_texts, text_columns

@@ -16,7 +16,7 @@ from toughen.engine.compose import Setup, check_composition, find_checkpointing,
 from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
-from toughen.engine.labels import with_fitting_labels
+from toughen.engine.label_gate import with_fitting_labels
 from toughen.engine.left_out import LeftOut
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
@@ -217,7 +217,7 @@ class Engine:
         return total
 
     def with_fitting_labels(self, batch: Mapping[str, Tensor] | Sequence[Tensor]) -> Mapping[str, Tensor]:
-        """Return the batch by name with labels of the task's shape; see `toughen.engine.labels.with_fitting_labels`."""
+        """Return the batch by name with labels of the task's shape; see `toughen.engine.label_gate`."""
         batch = named_batch(batch, self._columns)
         if self.likelihood.reads_targets:
             return batch

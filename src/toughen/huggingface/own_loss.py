@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from toughen.engine.batch import logits_of
-from toughen.engine.labels import are_multi_hot
+from toughen.engine.label_gate import are_multi_hot
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError
 from toughen.huggingface.loaders import on_device

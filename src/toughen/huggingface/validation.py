@@ -43,7 +43,7 @@ def choice(metric: str, task: TaskName, labels: Any, label_names: Sequence[str])
     """Return what can choose with these validation rows: a metric that some evaluation leaves undefined cannot.
 
     Args:
-        metric: asked for, of the task (see :func:`toughen.assess.choice.selecting_metric`).
+        metric: asked for, of the task (see :func:`toughen.assess.selection.selecting_metric`).
         task: what a label is.
         labels: of the validation rows, as in `Splits`.
         label_names: names of the classes.

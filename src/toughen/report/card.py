@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.assess.verdict import accuracy_interval
 from toughen.files import read_json, write_whole
 from toughen.report.html import environment

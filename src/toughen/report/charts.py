@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.report.page import Chart, Table
 from toughen.report.sentences import name_metric, number
 from toughen.report.style import DASHES, INK, MARKS, MUTED, SERIES, apply_style, new_figure

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.definition import of_positive_class
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.errors import count
 from toughen.files import read_json
 from toughen.report import charts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toughen.assess.choice import LESS_IS_BETTER
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.errors import count
 
 FEW = 100

@@ -21,13 +21,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from toughen.serve import openapi, page, protocols
+from toughen.serve import openapi, protocols, static_files
 from toughen.serve.guard import Guard
 from toughen.serve.meters import Meters
 from toughen.serve.requests import ExplainBody, HostedBody, PerturbBody, PredictBody
 from toughen.serve.service import Service
 
-_OPEN = ("/", "/healthz", "/readyz", "/health", *protocols.HEALTH, *page.FILES)
+_OPEN = ("/", "/healthz", "/readyz", "/health", *protocols.HEALTH, *static_files.FILES)
 _COUNTED = ("/predict", "/explain", "/perturb", "/info", "/metrics", "/openapi.json", *_OPEN)
 
 
@@ -142,10 +142,10 @@ def _add_page(app: FastAPI, service: Service, *, guarded: bool) -> None:
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
         shown = service.served.describe() | {"kind": service.kind, "guarded": guarded}
-        return page.index(shown, request.headers.get("accept-language", ""))
+        return static_files.index(shown, request.headers.get("accept-language", ""))
 
-    for path in page.FILES:
-        app.add_api_route(path, page.file(path), include_in_schema=False)
+    for path in static_files.FILES:
+        app.add_api_route(path, static_files.file(path), include_in_schema=False)
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -18,8 +18,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from toughen.assess.choice import LESS_IS_BETTER, selecting_metric
 from toughen.assess.metrics import weights_of
+from toughen.assess.selection import LESS_IS_BETTER, selecting_metric
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
 from toughen.data.batches import Collator, LengthBuckets, Rows

@@ -10,7 +10,7 @@ import numpy as np
 
 import toughen
 from toughen.arrays import Floats
-from toughen.assess.audit.files import AUDITS, RESULT, save
+from toughen.assess.audit.correction_tables import AUDITS, RESULT, save
 from toughen.assess.audit.findings import Findings, Pool, examine
 from toughen.assess.audit.label_errors import LabelErrors
 from toughen.assess.evaluation_files import output_folder, source_name

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from toughen.arrays import Ints
 from toughen.data.columns.checks import as_strings
-from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import read_labels
 from toughen.data.columns.numeric import parse_weights, read_numbers
+from toughen.data.columns.roles import Columns
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.raw import Raw
 from toughen.tasks import TaskName

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from toughen.arrays import Ints
 from toughen.data.columns.bad_rows import without_rows
-from toughen.data.columns.choice import Columns
 from toughen.data.columns.find import is_string
 from toughen.data.columns.labels import Labels, read_labels
+from toughen.data.columns.roles import Columns
 from toughen.data.columns.spelling import spellings
 from toughen.data.read.raw import NoRowsError, Raw, brief, quote_names
 from toughen.data.read.readers import read_file

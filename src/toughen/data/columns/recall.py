@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toughen.data.columns.choice import Columns
+from toughen.data.columns.roles import Columns
 from toughen.data.read.raw import Raw
 
 Known = Mapping[str, Any]

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toughen.data.columns.checks import check_classes, check_labels, check_seen, has_no_labels
-from toughen.data.columns.choice import Columns
 from toughen.data.columns.labels import Labels, match_names, name_classes, read_labels
 from toughen.data.columns.lists import NameLists, read_label_sets, read_list_column
 from toughen.data.columns.numeric import check_numbers, check_spread, read_numbers
+from toughen.data.columns.roles import Columns
 from toughen.data.columns.spelling import positive_last
 from toughen.data.read.raw import Raw
 from toughen.errors import InputError

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toughen.data.columns.checks import check_texts, check_words, lenient_texts
-from toughen.data.columns.choice import Columns, choose_texts
 from toughen.data.columns.find import find_text, find_words, is_list, present
+from toughen.data.columns.roles import Columns, choose_texts
 from toughen.data.read.chunks import map_chunks
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.raw import Raw, quote_names

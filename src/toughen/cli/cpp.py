@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from toughen.cli.app import HELP_NAMES, app
+from toughen.cli.root import HELP_NAMES, app
 from toughen.deploy.files import cpp_folder
 
 tokenizer = typer.Typer(

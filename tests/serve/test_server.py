@@ -22,7 +22,7 @@ from serve.folders import save_exported, save_pretrained
 from toughen.cli import main
 from toughen.errors import InputError
 from toughen.serve.limits import Limits
-from toughen.serve.start import read_token
+from toughen.serve.server import read_token
 
 TEXTS = ["a good film", "a bad film", "the room was warm and bright", "x"]
 

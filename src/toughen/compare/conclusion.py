@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toughen.assess.choice import LESS_IS_BETTER
 from toughen.assess.headline import BASELINES
+from toughen.assess.selection import LESS_IS_BETTER
 from toughen.assess.verdict import after_one_model
 from toughen.compare.paired import Paired
 from toughen.compare.tables import gain, is_shown
