@@ -176,3 +176,15 @@ def test_broken_files_of_a_folder_are_all_named(tmp_path):
     told = refusal(str(tmp_path))
     assert "train.json" in told
     assert "test.csv" in told
+
+
+def test_columns_that_are_not_read_are_named(tmp_path, capsys):
+    """So that a title taken for the text is seen before anything is trained on it."""
+    path = tmp_path / "reviews.csv"
+    path.write_text("title,body,stars\n" + "".join(f"t{i},a film of number {i} here,{1 + i % 2}\n" for i in range(40)))
+    assert main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("nothing wrong and nothing odd was found\n")
+    assert "columns: text 'body', label 'stars'; not read: 'title'\n" in out
+    narrow = load_splits(Data(source=[(f"a film of number {i}", "ab"[i % 2]) for i in range(40)]), seed=0)
+    assert not [note for note in narrow.summary.notes if note.startswith("columns:")]

@@ -218,5 +218,5 @@ def test_what_the_hub_says_becomes_one_sentence(error, says, hub, monkeypatch):
 def test_text_files_serve_where_no_labels_are_needed(tmp_path):
     (tmp_path / "texts.txt").write_text("one\ntwo\n")
     assert rows(read_source(tmp_path / "texts.txt", lines=True)[WHOLE], "text") == [("one",), ("two",)]
-    with pytest.raises(InputError, match="extension"):
+    with pytest.raises(InputError, match="is text without labels"):
         read_source(tmp_path / "texts.txt")

@@ -38,8 +38,10 @@ def check(
     else:
         for problem in found.problems:
             typer.echo(f"{'stops a training' if problem.stops else 'worth knowing'}: {problem.line()}")
-        typer.echo(
-            "\n".join(["", "What a training would get, bad rows left out:", *found.lines] if found.lines else [])
-        )
+        if not found.problems:
+            typer.echo("nothing wrong and nothing odd was found")
+        if found.lines:
+            rest = ", bad rows left out" if found.stops else ""
+            typer.echo("\n".join(["", f"What a training would get{rest}:", *found.lines]))
     if found.stops:
         raise typer.Exit(REFUSED)

@@ -84,7 +84,7 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     divided, summary = divide(sketches, Facts(task, names, train.name), config, seed)
     unlabelled, more = _unlabelled_to_use(config, divided, columns)
     read = [note for raw in raws.values() for note in raw.notes]
-    notes = (*read, *dropped, *_task_notes(task, names, columns), *notes, *summary.notes, *more)
+    notes = (*read, *dropped, *_notes_on_columns(task, names, columns, train), *notes, *summary.notes, *more)
     summary = replace(summary, unlabelled=unlabelled.num_rows if unlabelled else 0, notes=notes)
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
@@ -111,14 +111,19 @@ def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
         )
 
 
-def _task_notes(task: TaskName, names: tuple[str, ...], columns: Columns) -> list[str]:
-    """Return what was told from the data, where it is not one class for one text."""
+def _notes_on_columns(task: TaskName, names: tuple[str, ...], columns: Columns, train: Raw) -> list[str]:
+    """Return what was told from the data: the task, pairs, and which columns are read where there are others."""
     notes = []
     if task != "single-label":
         what = f"label {names[0]!r}" if task == "regression" else f"{len(names)} labels"
         notes.append(f"task: {task}, {what}")
     if columns.pair is not None:
         notes.append(f"pairs: {columns.text!r} with {columns.pair!r}")
+    read = (columns.text, columns.pair, *columns.label, columns.group, columns.weight)
+    if unread := [name for name in train.columns if name not in read]:
+        notes.append(
+            f"columns: text {columns.text!r}, label {quote_names(columns.label)}; not read: {quote_names(unread)}"
+        )
     return notes
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from toughen.data.columns.texts import pick
 from toughen.data.read.delimited import Delimited, inspect_delimited
 from toughen.data.read.diagnose import json_records, refuse_bad_utf8
+from toughen.data.read.labelled_lines import are_labelled_lines
 from toughen.data.read.layouts import table_of_records
 from toughen.data.read.plain import kind_of, plain
 from toughen.data.read.raw import Raw, table_of
@@ -73,7 +74,8 @@ def open_stream(source: str | Path, encoding: str | None = None) -> Stream:
             return _JsonLines(found, name) if is_json_lines(found) else _Whole(read_file(path, name, encoding=encoding))
         if kind == ".txt":
             refuse_bad_utf8(found, name)
-            return _TextLines(found, name)
+            labelled = are_labelled_lines(found)
+            return _Whole(read_file(path, name, encoding=encoding)) if labelled else _TextLines(found, name)
         return _Parquet(found, name) if kind == ".parquet" else _whole(source, encoding)
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error

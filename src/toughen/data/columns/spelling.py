@@ -17,7 +17,7 @@ LIKE_MISSING = frozenset((
 POSITIVE = frozenset((
     "positive", "pos", "yes", "y", "true", "t", "good", "like", "recommended", "spam", "toxic", "hate", "hateful",
     "offensive", "abusive", "fraud", "phishing", "malicious", "fake", "clickbait", "sarcastic", "ironic", "relevant",
-    "duplicate", "entailment", "paraphrase", "equivalent", "acceptable", "urgent",
+    "duplicate", "entailment", "paraphrase", "equivalent", "acceptable", "urgent", "👍", "😀", "😊", "🙂", "😃",
     "好评", "正面", "积极", "正向", "正", "正例", "是", "有", "对", "喜欢", "推荐", "满意", "垃圾", "垃圾邮件",
     "垃圾短信", "谣言", "违规", "广告", "诈骗", "相似", "相关", "同义", "蕴含", "讽刺",
 ))

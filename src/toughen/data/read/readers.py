@@ -19,6 +19,7 @@ import pyarrow.parquet
 from toughen.data.read import spill
 from toughen.data.read.delimited import empty, explain_unreadable, inspect_delimited
 from toughen.data.read.diagnose import json_records, parse_json, refuse_bad_utf8
+from toughen.data.read.labelled_lines import read_labelled_lines
 from toughen.data.read.layouts import read_object, table_of_records
 from toughen.data.read.plain import PACKED, inner, kind_of, plain
 from toughen.data.read.raw import Damage, Raw, find_intact_rows
@@ -30,7 +31,7 @@ LINES = 1000  # rows that are read at once where blocks are not counted in bytes
 
 
 def read_file(path: Path, name: str | None = None, *, encoding: str | None = None, drop: bool = False) -> Raw:
-    """Read ``.csv .tsv .jsonl .json .parquet`` into a split, also packed (``.csv.gz``).
+    """Read ``.csv .tsv .jsonl .json .parquet`` and labelled lines (``.txt``) into a split, also packed (``.csv.gz``).
 
     Args:
         path: the file.
@@ -245,4 +246,5 @@ READERS: dict[str, Callable[[Path, str, bool], Raw]] = {
     ".jsonl": _read_json,
     ".json": _read_json,
     ".parquet": _read_parquet,
+    ".txt": read_labelled_lines,
 }
