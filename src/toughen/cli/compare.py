@@ -213,7 +213,6 @@ def search(
         typer.echo(
             f"best: trial {best['number']}, validation {result['metric']} {best['value']:.4f}: {output / searches.BEST}"
         )
-        result = searches.search(wanted, trials=trials, say=typer.echo)
         for line in describe_scored_class(result):
             typer.echo(line)
         show.print_verdict(result)
