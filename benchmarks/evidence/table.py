@@ -29,7 +29,7 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 HEAD = """# The evidence for the defaults
 
 Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
-A data set without three seeds is not finished. The arms named after recipes train three epochs; since the candidates
+A data set of the screen without three seeds, or of the finals without ten, is not finished. The arms named after recipes train three epochs; since the candidates
 were measured, the recipe `accuracy` trains four: it is the arm `accuracy, 4 epochs`
 ([decision 20](../../docs/decisions/0020-four-epochs.md)). Until the plan is done the default is on trial. By the plan's
 rule it must not lie more than 0.3 points of F1 below `fast` on any data set.
@@ -38,8 +38,13 @@ rule it must not lie more than 0.3 points of F1 below `fast` on any data set.
 
 
 def main() -> None:
+    (RESULTS / "evidence.md").write_text(whole())
+
+
+def whole() -> str:
+    """Return the page of all stages."""
     pages = [page(stage, rows) for stage in SCORED if (rows := read(RESULTS / f"evidence-{stage}.jsonl"))]
-    (RESULTS / "evidence.md").write_text(HEAD + "\n".join(pages))
+    return HEAD + "\n".join(pages)
 
 
 def page(stage: str, rows: list[dict[str, Any]]) -> str:
@@ -48,7 +53,7 @@ def page(stage: str, rows: list[dict[str, Any]]) -> str:
         f"## {TITLES[stage]}",
         "",
         "F1 (of several classes their mean), accuracy and AUC in points, differences paired by seed, with Student's "
-        "95 % intervals. CPU seconds are those of the whole run, the probe included; only those of one kind of "
+        "95 % intervals: over the seeds of a data set, or over the data sets' means. CPU seconds are those of the whole run, the probe included; only those of one kind of "
         "processor are divided by each other. On another one a training with the same seed differs in its last bits.",
         "",
     ]
@@ -57,7 +62,8 @@ def page(stage: str, rows: list[dict[str, Any]]) -> str:
         by[row["set"]][row["arm"]][row["seed"]] = row
     for number, (reference, what) in enumerate(REFERENCES.items()):
         passed_over = list(REFERENCES)[:number]
-        lines += [f"### Beside `{reference}`: {what}", "", *_table(by, reference, passed_over), ""]
+        if any(reference in runs for runs in by.values()):
+            lines += [f"### Beside `{reference}`: {what}", "", *_table(by, reference, passed_over), ""]
     return "\n".join(lines)
 
 
@@ -70,6 +76,22 @@ def _table(by: dict[str, dict[str, dict[int, Any]]], reference: str, left_out: l
             if base and arm not in left_out:
                 cells = [cell for of in MEASURES for cell in _cells(runs, base, of)]
                 lines.append(f"| {name} | {arm} | {len(runs)} | {' | '.join(cells)} | {_cost(runs, base)} |")
+    return lines + _over_sets(by, reference, left_out)
+
+
+def _over_sets(by: dict[str, dict[str, dict[int, Any]]], reference: str, left_out: list[str]) -> list[str]:
+    """Return a line per arm that has every seed of the reference on three data sets or more: the mean of their means."""
+    lines = []
+    for arm in dict.fromkeys(arm for runs in by.values() for arm in runs if arm not in (*left_out, reference)):
+        pairs = {name: (runs[arm], runs[reference]) for name, runs in by.items() if arm in runs and reference in runs}
+        whole = {name: pair for name, pair in pairs.items() if len(pair[1]) > 1 and set(pair[1]) <= set(pair[0])}
+        if len(whole) < 3:
+            continue
+        cells = []
+        for of, scale in MEASURES.items():
+            gaps = [scale * np.mean([ours[s][of] - base[s][of] for s in base]) for ours, base in whole.values()]
+            cells += ["", _difference(gaps, of)]
+        lines.append(f"| mean of {len(whole)} | {arm} | | {' | '.join(cells)} | |")
     return lines
 
 
@@ -78,8 +100,14 @@ def _cells(runs: dict[int, Any], reference: dict[int, Any], of: str) -> tuple[st
     pairs = [MEASURES[of] * (runs[seed][of] - reference[seed][of]) for seed in runs if seed in reference]
     if runs is reference or len(pairs) < 2:
         return mean, ""
-    found, digits = over_seeds(pairs), 2 if MEASURES[of] == 100 else 3
-    return mean, f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    return mean, _difference(pairs, of)
+
+
+def _difference(values: list[float], of: str) -> str:
+    found, digits = over_seeds(values), 2 if MEASURES[of] == 100 else 3
+    if found.low is None or found.high is None:  # the same difference every time
+        return f"{found.mean:+.{digits}f}"
+    return f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
 def _cost(runs: dict[int, Any], reference: dict[int, Any]) -> str:
