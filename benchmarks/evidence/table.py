@@ -29,10 +29,10 @@ TITLES = {"screen": "Screen: left-over training rows, where choices are made", "
 HEAD = """# The evidence for the defaults
 
 Targets, order and stopping rule: [plan.md](../evidence/plan.md). Written by `python benchmarks/evidence/table.py`.
-A data set of the screen without three seeds, or of the finals without ten, is not finished. The arms named after recipes train three epochs; since the candidates
-were measured, the recipe `accuracy` trains four: it is the arm `accuracy, 4 epochs`
-([decision 20](../../docs/decisions/0020-four-epochs.md)). Until the plan is done the default is on trial. By the plan's
-rule it must not lie more than 0.3 points of F1 below `fast` on any data set.
+A data set of the screen without three seeds, or of the finals without ten, is not finished. The arms named after
+recipes train three epochs; since the candidates were measured, the recipe `accuracy` trains four: it is the arm
+`accuracy, 4 epochs` ([decision 20](../../docs/decisions/0020-four-epochs.md)). Until the plan is done the default is on
+trial. By the plan's rule it must not lie more than 0.3 points of F1 below `fast` on any data set.
 
 """
 
@@ -53,8 +53,9 @@ def page(stage: str, rows: list[dict[str, Any]]) -> str:
         f"## {TITLES[stage]}",
         "",
         "F1 (of several classes their mean), accuracy and AUC in points, differences paired by seed, with Student's "
-        "95 % intervals: over the seeds of a data set, or over the data sets' means. CPU seconds are those of the whole run, the probe included; only those of one kind of "
-        "processor are divided by each other. On another one a training with the same seed differs in its last bits.",
+        "95 % intervals: over the seeds of a data set, or over the data sets' means. CPU seconds are those of the "
+        "whole run, the probe included; only those of one kind of processor are divided by each other. On another one "
+        "a training with the same seed differs in its last bits.",
         "",
     ]
     by: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
@@ -80,7 +81,7 @@ def _table(by: dict[str, dict[str, dict[int, Any]]], reference: str, left_out: l
 
 
 def _over_sets(by: dict[str, dict[str, dict[int, Any]]], reference: str, left_out: list[str]) -> list[str]:
-    """Return a line per arm that has every seed of the reference on three data sets or more: the mean of their means."""
+    """Return a line per arm that has all seeds of the reference on three data sets or more: the mean of their means."""
     lines = []
     for arm in dict.fromkeys(arm for runs in by.values() for arm in runs if arm not in (*left_out, reference)):
         pairs = {name: (runs[arm], runs[reference]) for name, runs in by.items() if arm in runs and reference in runs}
