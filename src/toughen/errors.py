@@ -14,6 +14,6 @@ def first_line(error: BaseException, most: int = 200) -> str:
     return f"{type(error).__name__}: {line}"[:most] if line else type(error).__name__
 
 
-def count(number: int, thing: str) -> str:
-    """Write 1 text, 300 texts."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Write 1 text, 300 texts; ``many`` where an s does not make the plural, or where a verb follows."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

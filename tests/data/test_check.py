@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from toughen.cli import main
 from toughen.data import Data, load_splits
 from toughen.data.check import check
+from toughen.data.columns.spelling import find_alike
 from toughen.data.divide.overlap import word_counts
-from toughen.errors import InputError
+from toughen.data.splits import load_labelled
+from toughen.errors import InputError, count
 
 
 def lines(count=60):
@@ -37,12 +40,12 @@ WANTED = {
     "one label in 2 spellings: 'pos'": False,
     "looks like a missing value": False,
     "fewer than 10 rows: 'N/A' 2": False,
-    "differ from an earlier one in case, punctuation or space": False,
-    "stand in test but for case": False,
+    "1 text differs from an earlier one in case, punctuation or space": False,
+    "1 text of train stands in test but for case": False,
     "texts in several scripts: Latin": False,
-    "1 texts stand in both train and test": False,
+    "1 text stands in both train and test": False,
     "repeat an earlier text": False,
-    "1 texts of train carry more than one label": False,
+    "1 text of train carries more than one label": False,
 }
 
 
@@ -188,3 +191,122 @@ def test_columns_that_are_not_read_are_named(tmp_path, capsys):
     assert "columns: text 'body', label 'stars'; not read: 'title'\n" in out
     narrow = load_splits(Data(source=[(f"a film of number {i}", "ab"[i % 2]) for i in range(40)]), seed=0)
     assert not [note for note in narrow.summary.notes if note.startswith("columns:")]
+
+
+def spelt(folder, rows=88):
+    """Write a table with two labels in four spellings, and one that stands for none."""
+    names = ["positive", "negative", "positive", "negative", "Positive", "NEGATIVE", "pos", "neg"]
+    table = [f"{'fine' if i % 2 == 0 else 'poor'} film number {i},{names[i % 8]}" for i in range(rows)]
+    source = folder / "spelt.csv"
+    source.write_text("\n".join(["text,label", *table, "odd,N/A", "odder,n/a"]) + "\n")
+    return str(source)
+
+
+RENAMED = "pos=positive,neg=negative,N/A="
+
+
+def test_spellings_that_differ_in_more_than_case_are_renamed(tmp_path):
+    source = spelt(tmp_path)
+    told = {problem.says: problem.remedy for problem in check(Data(source=source), seed=0).problems}
+    assert told["labels that may be one: 'neg' and 'negative', 'pos' and 'positive'"].endswith(
+        "--data.rename_labels neg=negative,pos=positive"
+    )
+    missing = next(remedy for says, remedy in told.items() if "looks like a missing value" in says)
+    assert "--data.rename_labels N/A= --data.bad_rows drop" in missing
+
+    splits = load_splits(Data(source=source, rename_labels=RENAMED, bad_rows="drop"), seed=0)
+    assert splits.label_names == ("negative", "positive")
+    assert len(splits.train) + len(splits.validation) == 88
+    assert check(Data(source=source, rename_labels=RENAMED, bad_rows="drop"), seed=0).stops is False
+
+
+def test_a_label_renamed_to_nothing_is_a_missing_one(tmp_path):
+    found = check(Data(source=spelt(tmp_path), rename_labels=RENAMED), seed=0)
+    assert ["2 rows without a label" in problem.says for problem in found.problems if problem.stops] == [True]
+
+
+def test_what_is_scored_later_is_renamed_as_in_training(tmp_path):
+    source = spelt(tmp_path)
+    splits = load_splits(Data(source=source, rename_labels=RENAMED, bad_rows="drop"), seed=0)
+    (tmp_path / "more.csv").write_text("text,label\nfine,pos\npoor,Neg\n")
+    names = splits.label_names
+    scored = load_labelled(str(tmp_path / "more.csv"), label_names=names, known=splits.columns)
+    assert scored["label"] == [1, 0]
+    with pytest.raises(InputError, match="label 'pos' in column 'label' is unknown to the model"):
+        load_labelled(str(tmp_path / "more.csv"), label_names=names)
+
+
+@pytest.mark.parametrize(
+    ("renames", "told"),
+    [
+        ("poz=positive", "renames 'poz', which is no label of"),
+        ("pos", "must be OLD=NEW,... with each OLD once, but 'pos' is not OLD=NEW"),
+        ("pos=positive,POS=negative", "'POS' is named twice"),
+        (" ", "must be null or a name, not empty"),
+    ],
+)
+def test_a_rename_that_does_nothing_is_refused(renames, told, tmp_path):
+    with pytest.raises(InputError, match=re.escape(told)):
+        load_splits(Data(source=spelt(tmp_path), rename_labels=renames), seed=0)
+
+
+def test_only_one_class_per_text_is_renamed(tmp_path):
+    (tmp_path / "numbers.csv").write_text("text,label\n" + "".join(f"text {i},{i / 7}\n" for i in range(40)))
+    with pytest.raises(InputError, match=r"data\.rename_labels 'a=b' is for one class per text"):
+        load_splits(Data(source=str(tmp_path / "numbers.csv"), rename_labels="a=b"), seed=0)
+
+
+def test_numbers_and_unlike_words_are_no_spellings_of_another():
+    assert find_alike(["1", "10", "100", "-1", "good", "bad", "no", "not sure"]) == {}
+    assert find_alike(["not helpful", "Not-Helpful", "helpful"]) == {"Not-Helpful": "not helpful"}
+
+
+def test_where_the_label_is_unclear_all_else_is_looked_at(tmp_path):
+    rows = [line + f",{i % 5 + 1}" for i, line in enumerate(lines())]
+    source = tmp_path / "two.csv"
+    source.write_text("\n".join(["text,sentiment,stars", *rows, ",pos,1", "odd,,2"]) + "\n")
+    found = check(Data(source=str(source)), seed=0)
+    stops = [problem.line() for problem in found.problems if problem.stops]
+    assert "('sentiment', 'stars'); choose with --data.label: what else is told takes 'sentiment'" in stops[0]
+    assert "1 row without a text (row 61)" in stops[1]
+    assert "1 row without a label (row 62)" in stops[2]
+    assert any(line.startswith("train: ") for line in found.lines)
+    told = refusal(str(source))
+    assert "The data have 3 problems" in told
+    assert "choose with --data.label" in told
+
+
+@pytest.mark.parametrize("letter", ["é", "e"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_a_few_rows_that_are_not_utf8_are_damaged_rows(kind, letter, tmp_path):
+    """Another encoding is named where no other row has letters that it would spoil."""
+
+    def row(text, label):
+        mark = {"csv": ",", "tsv": "\t"}.get(kind)
+        return json.dumps({"text": text, "label": label}, ensure_ascii=False) if mark is None else text + mark + label
+
+    rows = [row(f"{'fine' if i % 2 else 'poor'} film number {i} {letter}", "ba"[i % 2]).encode() for i in range(60)]
+    rows.insert(7, row("a caf\udce9", "a").encode("utf-8", "surrogateescape"))
+    source = tmp_path / f"data.{kind}"
+    source.write_bytes(b"\n".join([*([] if kind == "jsonl" else [row("text", "label").encode()]), *rows, b""]))
+    with pytest.raises(InputError, match=r"\(row 8\): invalid UTF-8.*--data\.bad_rows drop"):
+        load_splits(Data(source=str(source)), seed=0)
+    problem = next(problem for problem in check(Data(source=str(source)), seed=0).problems if problem.stops)
+    assert problem.rows == (8,)
+    assert problem.remedy == "--data.encoding latin-1, or " * (letter == "e") + "--data.bad_rows drop"
+    splits = load_splits(Data(source=str(source), bad_rows="drop"), seed=0)
+    assert sorted([*splits.train["row"], *splits.validation["row"]]) == [i for i in range(61) if i != 7]
+    assert all("�" not in text for text in [*splits.train["text"], *splits.validation["text"]])
+
+
+def test_a_file_in_another_encoding_is_not_dropped_row_by_row(tmp_path):
+    source = tmp_path / "data.csv"
+    source.write_bytes("\n".join(["text,label", *(f"café {i},{'ab'[i % 2]}" for i in range(40))]).encode("latin-1"))
+    with pytest.raises(InputError, match=r"--data\.encoding latin-1"):
+        load_splits(Data(source=str(source), bad_rows="drop"), seed=0)
+
+
+def test_one_and_many_agree_with_their_verbs():
+    assert count(1, "row") == "1 row"
+    assert count(2_000, "row") == "2,000 rows"
+    assert [count(n, "class has", "classes have") for n in (1, 2)] == ["1 class has", "2 classes have"]

@@ -30,7 +30,7 @@ def test_rows_go_and_labels_change_by_number(tmp_path):
     splits = load_splits(Data(drop=drop, relabel=relabel), seed=0, data=ROWS)
     assert labels(splits) == {i: "b" if i == 0 else "ab"[i % 2] for i in range(39) if i != 3}
     assert any(f"2 rows left out, named in {drop}" in note for note in splits.summary.notes)
-    assert any("1 rows get another label, of 3 filled in among the 4 that" in note for note in splits.summary.notes)
+    assert any("1 row gets another label, of 3 filled in among the 4 that" in note for note in splits.summary.notes)
 
 
 def test_the_other_splits_stay_as_they_are(tmp_path):

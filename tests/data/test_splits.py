@@ -95,8 +95,8 @@ def test_summary_lines_say_balance_lengths_and_what_was_dropped():
     lines = splits.summary.lines()
     assert lines[0] == "train: 90 rows; neg 63 (70.0%), pos 27 (30.0%); words: median 3, 95th percentile 3, longest 3"
     assert lines[2].startswith("test: 2 rows; neg 1 (50.0%), pos 1 (50.0%); words: median 4")
-    assert "1 texts stand in both train and test" in lines
-    assert "1 row dropped from train: their text stands in validation or test" in lines
+    assert "1 text stands in both train and test" in lines
+    assert "1 row dropped from train: text that stands in validation or test" in lines
     assert "validation: 10 rows held out of train, stratified by label, seed 7" in lines
 
 
@@ -125,7 +125,7 @@ def test_unlabelled_texts_leave_out_those_that_are_scored(tmp_path):
     assert splits.unlabelled.column_names == ["text", "row"]
     assert list(splits.unlabelled) == [{"text": "new text", "row": 0}, {"text": "newer text", "row": 2}]
     assert splits.summary.unlabelled == 2
-    assert any("1 unlabelled rows dropped" in line for line in splits.summary.lines())
+    assert any("1 unlabelled row dropped" in line for line in splits.summary.lines())
     kept = load_splits(Data(unlabelled=str(tmp_path / "more.txt"), drop_shared=False), seed=0, data=data)
     assert len(kept.unlabelled) == 3
 

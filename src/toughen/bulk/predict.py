@@ -21,7 +21,7 @@ from toughen.bulk.on_ray import cluster
 from toughen.bulk.parts import Parts, open_parts
 from toughen.bulk.source import Source
 from toughen.bulk.work import Counted, Job, Predictor, Worker
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.machine.cluster import EngineName, check_engine, cores
 from toughen.settings import require
 
@@ -143,10 +143,9 @@ def _answer(engine: Engine, source: Source, parts: Parts, form: Format) -> int:
         parts.note("counted", asdict(source.check()))
     counted = Counted(**parts.manifest["counted"])
     if counted.blank:
-        few = "row has" if counted.blank == 1 else f"{counted.blank:,} rows have"
+        few = count(counted.blank, "row has", "rows have")
         warnings.warn(
-            f"{'1 ' if counted.blank == 1 else ''}{few} no text in {source.path} (the first is row {counted.first}): "
-            "the answers are null",
+            f"{few} no text in {source.path} (the first is row {counted.first}): the answers are null",
             stacklevel=2,
         )
     rows, chunks = counted.rows, counted.chunks
@@ -168,6 +167,6 @@ def _bar(rows: int, chunks: int, done: int) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     columns = Progress.get_default_columns()[1:]
-    with Progress(f"{rows:,} rows", *columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(count(rows, "row"), *columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("predict", total=chunks, completed=done)
         yield lambda: progress.advance(task)

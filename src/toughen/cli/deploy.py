@@ -10,7 +10,7 @@ import typer
 
 from toughen.cli import show
 from toughen.cli.root import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 
 Source = Annotated[str | None, typer.Option(metavar="SOURCE", help="Labelled texts to compare on; default: the run's.")]
 Share = Annotated[float, typer.Option(metavar="SHARE", help="Texts whose label int8 and fp16 may change, 0 to 1.")]
@@ -51,7 +51,7 @@ def export(
         show.print_table(header, body)
         for remark in made.remarks:
             typer.echo(remark)
-        typer.echo(f"{made.texts:,} texts compared; {to} is complete")
+        typer.echo(f"{count(made.texts, 'text')} compared; {to} is complete")
     if made.refused:
         raise InputError(f"{' '.join(made.refused)} The rest is in {to}.")
 
@@ -99,4 +99,4 @@ def predict(
     if as_json:
         show.print_json({"output": str(output), "rows": rows})
     else:
-        typer.echo(f"{rows:,} rows in {output}")
+        typer.echo(f"{count(rows, 'row')} in {output}")

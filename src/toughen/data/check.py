@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from toughen.arrays import Ints
 from toughen.data.columns.bad_rows import bad_rows, without_rows
-from toughen.data.columns.find import present
-from toughen.data.columns.labels import Labels, put_last, read_labels
+from toughen.data.columns.find import SeveralColumnsError, present
+from toughen.data.columns.labels import Labels, check_renames, put_last, read_labels
 from toughen.data.columns.roles import Columns, choose, named_labels
-from toughen.data.columns.spelling import fold_spellings, like_missing, spellings
+from toughen.data.columns.spelling import find_alike, fold_spellings, like_missing, rename_flag, spellings
 from toughen.data.columns.targets import TARGETS
 from toughen.data.columns.texts import read_texts
 from toughen.data.config import COLUMNS, Data
@@ -94,6 +94,7 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
         raws = read_source(config.source if data is None else data, encoding=config.encoding, drop=True)
         problems = find_fatal_problems(raws, config)
         train = _train(raws)
+        config, _ = _with_likeliest(train, config)
         columns, task = choose(train, config)
         clean = {name: raw for name, (raw, _) in _divide_rows(raws, columns, task).items()}
         problems += _odd(clean, columns, task, config)
@@ -113,12 +114,14 @@ def find_fatal_problems(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
         config: the `data` part of a recipe.
     """
     refuses = config.bad_rows == "refuse"
-    problems = [_report_damage(raw, refuses) for raw in raws.values() if raw.damage]
+    problems = [problem for raw in raws.values() for problem in _report_damage(raw, refuses)]
     try:
         train = _train(raws)
         missing = _missing_columns(train, config)
         if missing:
             return problems + missing
+        config, unclear = _with_likeliest(train, config)
+        problems += unclear
         columns, task = choose(train, config)
     except InputError as error:
         return [*problems, _refusal(error)]
@@ -140,6 +143,23 @@ def _train(raws: Mapping[str, Raw]) -> Raw:
             f"The data has no train split, only {quote_names(list(raws))}; add one, or give a single file."
         )
     return train
+
+
+def _with_likeliest(train: Raw, config: Data) -> tuple[Data, list[Problem]]:
+    """Name the likeliest column where several could be the text or the label, so that all else is looked at too."""
+    problems: list[Problem] = []
+    while True:
+        try:
+            choose(train, config)
+        except SeveralColumnsError as error:
+            taken = f"what else is told takes {error.likeliest!r}"
+            problems.append(Problem(True, _refusal(error).says, (), taken))
+            named: dict[str, Any] = {error.role: error.likeliest}
+            config = replace(config, **named)
+        except InputError:
+            return config, problems
+        else:
+            return config, problems
 
 
 def _select_labelled(raws: Mapping[str, Raw]) -> dict[str, Raw]:
@@ -181,6 +201,9 @@ def _faults(
                 targets[name] = target
         except InputError as error:
             problems.append(_refusal(error))
+    if task == "single-label":
+        whole = list(_select_labelled(raws).values())
+        problems += _collect_problems(check_renames, whole, columns.label[0], columns.renames)
     if "train" in targets:
         with suppress(InputError):  # bad rows may carry labels that no other has: once they are mended, train has them
             targets["train"] = TARGETS[task](_train(raws), columns)
@@ -231,10 +254,14 @@ def _withholds_labels(split: str, raw: Raw, rows: Ints) -> bool:
     return split == "test" and len(rows) == raw.table.num_rows
 
 
-def _report_damage(raw: Raw, refuses: bool) -> Problem:
-    first = raw.damage[0].sentence.partition("; ")[0]
-    says = f"{raw.name}: {count(len(raw.damage), 'row')} cannot be read; the first: {first}"
-    return Problem(refuses, says, tuple(one.row for one in raw.damage[:SHOWN]), DROP if refuses else DROPPED)
+def _report_damage(raw: Raw, refuses: bool) -> Iterator[Problem]:
+    """Yield what cannot be read, by what mends it."""
+    for remedy in dict.fromkeys(one.remedy for one in raw.damage):
+        found = [one for one in raw.damage if one.remedy == remedy]
+        first = found[0].sentence.partition("; ")[0]
+        says = f"{raw.name}: {count(len(found), 'row')} cannot be read; the first: {first}"
+        how = (f"{remedy}, or " * bool(remedy) + DROP) if refuses else DROPPED
+        yield Problem(refuses, says, tuple(one.row for one in found[:SHOWN]), how)
 
 
 def _bad(raw: Raw, what: str, rows: Ints, refuses: bool) -> Problem:
@@ -248,7 +275,7 @@ def _bad(raw: Raw, what: str, rows: Ints, refuses: bool) -> Problem:
 def _odd(splits: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data) -> Iterator[Problem]:
     """Yield what is odd about the rows that are left."""
     if task == "single-label":
-        yield from _labels([read_labels(raw, columns.label[0]) for raw in splits.values()], config)
+        yield from _labels([read_labels(raw, columns.label[0], columns.renames) for raw in splits.values()], config)
     if task != "tokens":
         yield from _near(splits, columns)
         yield from _scripts(splits["train"], columns)
@@ -269,9 +296,14 @@ def _labels(labels: Sequence[Labels], config: Data) -> Iterator[Problem]:
     for sentence in like_missing(list(found)):
         says, _, how = sentence.partition(": ")
         yield Problem(False, says, (), how)
+    common = sorted(found, key=lambda name: -sum(found[name].values()))
+    alike = find_alike(common) if not any(one.order for one in labels) else {}
+    if alike:
+        told = ", ".join(f"{name!r} and {kept!r}" for name, kept in list(alike.items())[:SHOWN])
+        yield Problem(False, f"labels that may be one: {told}", (), f"if they are, {rename_flag(alike)}")
     small = [f"{kept!r} {sum(counts.values())}" for kept, counts in found.items() if sum(counts.values()) < FEW]
     if small and len(small) < len(found):
-        says = f"{len(small)} classes have fewer than {FEW} rows: {', '.join(small[:SHOWN])}"
+        says = f"{count(len(small), 'class has', 'classes have')} fewer than {FEW} rows: {', '.join(small[:SHOWN])}"
         yield Problem(False, says, (), "add rows of them, or join them to others")
 
 
@@ -283,12 +315,14 @@ def _near(splits: Mapping[str, Raw], columns: Columns) -> Iterator[Problem]:
         _, first, of = np.unique(loose[name], return_index=True, return_inverse=True)
         twins = np.flatnonzero(exact[name] != exact[name][first[of]])
         if len(twins):
-            says = f"{raw.name}: {len(twins):,} texts differ from an earlier one in case, punctuation or space alone"
+            texts = count(len(twins), "text differs", "texts differ")
+            says = f"{raw.name}: {texts} from an earlier one in case, punctuation or space alone"
             yield Problem(False, says, _rows(raw, twins), "they may stand on both sides of a division: remove them")
     for name in [name for name in splits if name != "train"]:
         leaked = np.flatnonzero(np.isin(loose["train"], loose[name]) & ~np.isin(exact["train"], exact[name]))
         if len(leaked):
-            says = f"{len(leaked):,} texts of train stand in {name} but for case, punctuation or space"
+            texts = count(len(leaked), "text of train stands", "texts of train stand")
+            says = f"{texts} in {name} but for case, punctuation or space"
             yield Problem(False, says, _rows(splits["train"], leaked), "remove them from train: scores will flatter")
 
 
@@ -330,8 +364,10 @@ def _describe_repeats(shared: Mapping[tuple[str, str], int], repeated: int, conf
     for (one, other), texts in shared.items():
         if texts:
             how = "dropped from train (data.drop_shared)" if one == "train" else "kept: remove them from one"
-            yield Problem(False, f"{texts:,} texts stand in both {one} and {other}", (), how)
+            yield Problem(False, f"{count(texts, 'text stands', 'texts stand')} in both {one} and {other}", (), how)
     if repeated:
-        yield Problem(False, f"{repeated:,} rows of train repeat an earlier text", (), "kept, and always on one side")
+        says = f"{count(repeated, 'row of train repeats', 'rows of train repeat')} an earlier text"
+        yield Problem(False, says, (), "kept, and always on one side")
     if conflicting:
-        yield Problem(False, f"{conflicting:,} texts of train carry more than one label", (), "correct one of them")
+        says = f"{count(conflicting, 'text of train carries', 'texts of train carry')} more than one label"
+        yield Problem(False, says, (), "correct one of them")

@@ -19,6 +19,23 @@ COLUMNS = ("text", "text_pair", "label", "group", "weight")
 ONE_LABEL = ("auto", "single-label")
 
 
+def parse_renames(text: str | None) -> dict[str, str | None]:
+    """Read ``pos=positive,N/A=``: names in any case of letters; nothing behind the sign is no label.
+
+    Raises:
+        ValueError: if a part has no sign, an empty name before it, or a name that another part has.
+    """
+    found: dict[str, str | None] = {}
+    for part in (text or "").split(",") if text else []:
+        old, sign, new = (piece.strip() for piece in part.partition("="))
+        if not sign or not old:
+            raise ValueError(f"{part.strip()!r} is not OLD=NEW")
+        if old.casefold() in found:
+            raise ValueError(f"{old!r} is named twice")
+        found[old.casefold()] = new or None
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """Where texts and labels come from, and what is held out of training."""
@@ -51,6 +68,9 @@ class Data:
         None,
         "file whose columns row and label give training rows other labels (empty = as it is), as toughen audit writes",
     )
+    rename_labels: str | None = setting(
+        None, "labels that are read as others, OLD=NEW,... in any case of letters; nothing behind = is no label"
+    )
     augment: str | None = setting(
         None,
         "pairs.parquet of an attack on training texts: what it found joins train; attack = sought anew each epoch; "
@@ -61,13 +81,14 @@ class Data:
         share, ratio = self.validation_share, self.unlabelled_ratio
         require(0 < share < 1, "data.validation_share", share, "must be above 0 and below 1")
         require(ratio >= 0, "data.unlabelled_ratio", ratio, "must not be negative")
-        for name in (*COLUMNS, "positive_label", "unlabelled", "drop", "relabel", "augment"):
+        for name in (*COLUMNS, "positive_label", "unlabelled", "drop", "relabel", "rename_labels", "augment"):
             value = getattr(self, name)
             require(value is None or bool(value.strip()), f"data.{name}", value, "must be null or a name, not empty")
         for name, choices in (("labels", Labels), ("bad_rows", BadRows)):
             value, known = getattr(self, name), get_args(choices)
             require(value in known, f"data.{name}", value, f"must be one of {', '.join(known)}")
         self._check_encoding()
+        self._check_renames()
         self._check_columns()
         self._check_task()
 
@@ -79,6 +100,13 @@ class Data:
         require(
             known, "data.encoding", self.encoding, "must name an encoding of text, such as gbk or utf-16, or be null"
         )
+
+    def _check_renames(self) -> None:
+        try:
+            parse_renames(self.rename_labels)
+        except ValueError as error:
+            rule = f"must be OLD=NEW,... with each OLD once, but {error}"
+            require(False, "data.rename_labels", self.rename_labels, rule)
 
     def _check_columns(self) -> None:
         """Refuse one column in two parts."""

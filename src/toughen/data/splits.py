@@ -15,7 +15,7 @@ from toughen.data.columns.bad_rows import bad_rows, describe_bad_rows, without_r
 from toughen.data.columns.checks import check_groups
 from toughen.data.columns.corrections import leave_out, relabel
 from toughen.data.columns.find import find_text
-from toughen.data.columns.labels import put_last
+from toughen.data.columns.labels import check_renames, put_last
 from toughen.data.columns.numeric import read_weights
 from toughen.data.columns.recall import noted_columns, recalled_label, recalled_texts
 from toughen.data.columns.roles import Columns, choose, choose_scored, choose_texts
@@ -30,7 +30,7 @@ from toughen.data.read.chunks import select_rows
 from toughen.data.read.in_memory import WHOLE
 from toughen.data.read.raw import Raw, quote_names
 from toughen.data.read.sources import read_source
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.tasks import TaskName
 
 LABELLED = ("train", "validation", "test")
@@ -89,7 +89,7 @@ def splits_of(raws: Mapping[str, Raw], config: Data, seed: int) -> Splits:
     made = {s: _dataset(select_rows(tables.get(s, tables["train"]), np.asarray(divided[s]["row"]))) for s in divided}
     texts = _dataset(unlabelled) if unlabelled else None
     held_out = "validation" not in tables
-    known = noted_columns(columns)
+    known = noted_columns(columns, config)
     return Splits(made["train"], made["validation"], made.get("test"), texts, names, summary, task, held_out, known)
 
 
@@ -104,9 +104,12 @@ def _check_fit(config: Data, task: TaskName, train: Raw) -> None:
         raise InputError(
             f"data.unlabelled was given, but {train.name} is tokens, whose every term needs labels; leave it out."
         )
-    if config.relabel is not None and task != "single-label":
+    for name in ("relabel", "rename_labels"):
+        value = getattr(config, name)
+        if value is None or task == "single-label":
+            continue
         raise InputError(
-            f"data.relabel {config.relabel!r} is for one class per text, but {train.name} is {task}; correct the "
+            f"data.{name} {value!r} is for one class per text, but {train.name} is {task}; correct the "
             "labels in the data."
         )
 
@@ -168,7 +171,8 @@ def load_labelled(
         )
     text, text_pair = recalled_texts(raw, known, text, text_pair)
     label = recalled_label(raw, known, label, (text, text_pair))
-    config = Data(task=task, text=text, text_pair=text_pair, label=label)
+    renames = (known or {}).get("rename_labels") if task == "single-label" else None
+    config = Data(task=task, text=text, text_pair=text_pair, label=label, rename_labels=renames)
     columns, _ = choose_scored(raw, config, label_names, pairs=pairs)
     texts, target = read_texts(raw, columns, task), TARGETS[task](raw, columns)
     target.check()
@@ -232,6 +236,8 @@ def _read_splits(
             targets[split].labels, note = relabel(targets[split].labels, raw, columns, config.relabel)
             notes.append(note)
         targets[split].check()
+    if task == "single-label":
+        check_renames([raws[split] for split in read], columns.label[0], columns.renames)
     notes += fold_spellings(targets.values()) if config.labels == "folded" else []
     names = targets["train"].label_names()
     names = names if config.positive_label is None else put_last(names, config.positive_label, raws["train"])
@@ -278,7 +284,7 @@ def _unlabelled_to_use(
             f"Every text of {config.unlabelled} also stands in validation or test and was dropped; give others."
         )
     dropped = texts.num_rows - kept.num_rows
-    note = f"{dropped:,} unlabelled rows dropped: their text stands in validation or test"
+    note = f"{count(dropped, 'unlabelled row')} dropped: text that stands in validation or test"
     return kept, (note,) if dropped else ()
 
 

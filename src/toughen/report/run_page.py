@@ -119,7 +119,7 @@ def _said_of_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"Verdict: {metrics['verdict']}"
         yield f"Next: {metrics['next']}"
     split, scored = found
-    texts = f"{scored.get('n', 0):,} {split} texts"
+    texts = count(scored.get("n", 0), f"{split} text")
     if metrics.get("collapsed"):
         pass  # a share of right answers would praise a model that has learnt nothing
     elif scored.get("accuracy") is not None:

@@ -27,7 +27,7 @@ from toughen.data.config import NOISE
 from toughen.data.read.chunks import numbers_of
 from toughen.data.tokens.tokenise import cut_share
 from toughen.engine.objectives import CrossEntropy, resolve_class_weights
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.huggingface.composition import TrainerSetup, check_trainer
 from toughen.huggingface.pretrained import Prepared
 from toughen.huggingface.progress import ProgressLog
@@ -79,8 +79,8 @@ def _refuse_idle_adversary(recipe: Recipe, steps: int) -> None:
     adversary = recipe.adversary
     if adversary is not None and adversary.start_step >= steps:
         raise InputError(
-            f"adversary.start_step is {adversary.start_step}, but training has only {steps} steps, so the adversary "
-            "would never act; lower it or train longer."
+            f"adversary.start_step is {adversary.start_step}, but training has only {count(steps, 'step')}, so the "
+            "adversary would never act; lower it or train longer."
         )
 
 

@@ -18,6 +18,7 @@ from toughen.assess.thresholds import tune_thresholds
 from toughen.assess.verdict import verdict
 from toughen.classifier.classifier import Classifier
 from toughen.data.divide.overlap import text_hashes
+from toughen.errors import count
 from toughen.files import read_json, write_json, write_whole
 from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint import last_complete
@@ -98,12 +99,14 @@ def train_one(
 def _lines_on_rows(report: Mapping[str, Any]) -> Iterator[str]:
     """Say which rows training did not go through as the recipe has it."""
     if left_out := report.get("rows_left_out"):
-        yield f"{left_out:,} rows whose loss is not finite were left out of their steps (metrics.json: train)."
-    if unperturbed := report.get("rows_unperturbed"):
-        yield (
-            f"{unperturbed:,} rows were learnt from without a perturbation, since its gradient is not finite "
-            "(metrics.json: train)."
+        one, all_ = ("row", "was", "its step"), ("rows", "were", "their steps")
+        rows = count(
+            left_out, *("{} whose loss is not finite {} left out of {}".format(*words) for words in (one, all_))
         )
+        yield f"{rows} (metrics.json: train)."
+    if unperturbed := report.get("rows_unperturbed"):
+        rows = count(unperturbed, "row was", "rows were")
+        yield (f"{rows} learnt from without a perturbation, since its gradient is not finite (metrics.json: train).")
 
 
 def _finish(

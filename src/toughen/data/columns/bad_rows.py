@@ -84,7 +84,7 @@ def _blank(raw: Raw, column: str) -> Mask:
 
 def _unlabelled_rows(raw: Raw, columns: Columns, task: TaskName) -> Mask:
     if task == "single-label":
-        return np.asarray(pc.is_null(read_labels(raw, columns.label[0]).names))
+        return np.asarray(pc.is_null(read_labels(raw, columns.label[0], columns.renames).names))
     if task == "regression":
         return np.isnan(read_numbers(raw, columns.label[0]))
     return np.asarray(np.any([_null(raw, name) for name in columns.label], axis=0))

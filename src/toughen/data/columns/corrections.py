@@ -17,7 +17,7 @@ from toughen.data.columns.roles import Columns
 from toughen.data.columns.spelling import spellings
 from toughen.data.read.raw import NoRowsError, Raw, brief, quote_names
 from toughen.data.read.readers import read_file
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 
 WHOLE = r"^\s*\d{1,18}\s*$"
 
@@ -41,7 +41,7 @@ def leave_out(train: Raw, columns: Columns, file: str) -> tuple[Raw, tuple[str, 
     positions = found[found >= 0]
     if len(positions) == train.table.num_rows:
         raise InputError(f"data.drop {file} names every row of {train.name}, so none is left; name fewer.")
-    note = f"{len(positions):,} rows left out, named in {file} (data.drop)"
+    note = f"{count(len(positions), 'row')} left out, named in {file} (data.drop)"
     return without_rows(train, {"named": positions}), (note,)
 
 
@@ -84,10 +84,8 @@ def relabel(labels: Labels, train: Raw, columns: Columns, file: str) -> tuple[La
         if position >= 0:
             changed += (names[position] or "").casefold() != label.casefold()
             names[position] = label if label in spelt else known[label.casefold()]
-    note = (
-        f"{changed:,} rows get another label, of {filled:,} filled in among the {len(given):,} that {file} names "
-        "(data.relabel)"
-    )
+    told = count(changed, "row gets", "rows get")
+    note = f"{told} another label, of {filled:,} filled in among the {len(given):,} that {file} names (data.relabel)"
     return replace(labels, names=pa.chunked_array([pa.array(names, pa.string())])), note
 
 

@@ -35,6 +35,22 @@ PAIRS = (
 ROWS_PER_CLASS = 2  # a column whose values recur at least so often, on average, may hold labels
 
 
+class SeveralColumnsError(InputError):
+    """Several columns could be the text, or the label.
+
+    Attributes:
+        role: which of the two, as the setting is called.
+        likeliest: of these columns, the one whose name is the most usual.
+    """
+
+    def __init__(self, sentence: str, role: str, candidates: Sequence[str]) -> None:
+        super().__init__(sentence)
+        self.role = role
+        usual = LABEL_NAMES if role == "label" else TEXT_NAMES
+        ranks = {name: usual.index(name.lower()) for name in candidates if name.lower() in usual}
+        self.likeliest = min(candidates, key=lambda name: ranks.get(name, len(usual)))
+
+
 def present(raw: Raw, name: str, role: str) -> str:
     """Return the name of a column that the user named.
 
@@ -145,9 +161,11 @@ def only(candidates: Sequence[str], raw: Raw, role: str) -> str:
             f"{quote_names(raw.columns)}: name one with --data.{role}, and see that the first line of a table "
             "names them."
         )
-    raise InputError(
+    raise SeveralColumnsError(
         f"{raw.name} has several columns that could be the {role} ({quote_names(candidates)}); choose with "
-        f"--data.{role}."
+        f"--data.{role}.",
+        role,
+        candidates,
     )
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.data.columns.renames import Renames, rename, rename_order
 from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.errors import InputError
 
 WHOLE_NUMBER = r"^-?(0|[1-9]\d*)(\.0+)?$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)$"
 NULL_WORDS = pa.array(["nan", "NaN", "NA", "N/A", "n/a", "null", "NULL", "None", "none"])
+NO_RENAMES: Renames = {}
 PLACEHOLDER = re.compile(r"(LABEL_)?\d+")  # names that say no more than the id
 
 
@@ -36,12 +38,22 @@ class Labels:
         return pc.index_in(self.names, value_set=pa.array(label_names, pa.string())).cast(pa.int64())
 
 
-def read_labels(raw: Raw, column: str) -> Labels:
+def read_labels(raw: Raw, column: str, renames: Renames = NO_RENAMES) -> Labels:
     """Return the label column as names.
+
+    Args:
+        raw: the split.
+        column: of the labels.
+        renames: what some of them are read as.
 
     Raises:
         InputError: if it mixes types, or holds lists or decimal numbers.
     """
+    found = _read_names(raw, column)
+    return Labels(rename(found.names, renames), rename_order(found.order, renames)) if renames else found
+
+
+def _read_names(raw: Raw, column: str) -> Labels:
     values = raw.column(column)
     kind = values.type
     if column in raw.class_names and pa.types.is_integer(kind):
@@ -118,6 +130,24 @@ def _refuse_words(names: pa.ChunkedArray, numbers: Any, nulls: Any, raw: Raw, co
     decimal = first_row(pc.match_substring_regex(names, r"\.0*[1-9]"))
     if decimal is not None:
         _refuse_decimals(raw, column, decimal, names[decimal].as_py())
+
+
+def check_renames(raws: Collection[Raw], column: str, renames: Renames) -> None:
+    """Refuse a rename of a label that no split has: a slip of the pen would pass unseen.
+
+    Raises:
+        InputError: naming it.
+    """
+    if not renames:
+        return
+    found = dict.fromkeys(name for raw in raws if column in raw.columns for name in _names(_read_names(raw, column)))
+    missing = [name for name in renames if name not in {label.casefold() for label in found}]
+    if missing:
+        where = " and ".join(raw.name for raw in raws)
+        raise InputError(
+            f"data.rename_labels renames {quote_names(missing)}, which is no label of {where}; its labels are "
+            f"{quote_names(list(found))}."
+        )
 
 
 def name_classes(labels: Labels) -> tuple[str, ...]:

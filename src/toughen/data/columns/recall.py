@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from toughen.data.columns.roles import Columns
+from toughen.data.config import Data
 from toughen.data.read.raw import Raw
 
 Known = Mapping[str, Any]
-"""``text``, ``text_pair`` (None where there was none) and ``label`` (a list of column names)."""
+"""``text``, ``text_pair`` (None where there was none), ``label`` (a list of column names) and, where labels were
+renamed, ``rename_labels`` (the setting)."""
 
 
-def noted_columns(columns: Columns) -> Known:
+def noted_columns(columns: Columns, config: Data) -> Known:
     """Return what is remembered of the columns of training."""
-    return {"text": columns.text, "text_pair": columns.pair, "label": list(columns.label)}
+    renamed = {} if config.rename_labels is None else {"rename_labels": config.rename_labels}
+    return {"text": columns.text, "text_pair": columns.pair, "label": list(columns.label)} | renamed
 
 
 def recalled_texts(raw: Raw, known: Known | None, text: str | None, pair: str | None) -> tuple[str | None, str | None]:

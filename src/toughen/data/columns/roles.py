@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow.compute as pc
 
@@ -24,7 +24,8 @@ from toughen.data.columns.find import (
     present,
     usual_label,
 )
-from toughen.data.config import Data
+from toughen.data.columns.renames import Renames
+from toughen.data.config import Data, parse_renames
 from toughen.data.read.raw import Raw, brief, quote_names
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -42,6 +43,7 @@ class Columns:
         pair: the second text, if there is one.
         group: what keeps rows together, if anything does.
         weight: what each row counts for, if not all count alike.
+        renames: what labels are read as (`data.rename_labels`).
     """
 
     text: str
@@ -49,6 +51,7 @@ class Columns:
     pair: str | None = None
     group: str | None = None
     weight: str | None = None
+    renames: Renames = field(default_factory=dict, hash=False)
 
 
 def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Columns, TaskName]:
@@ -70,7 +73,8 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
     text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group, weight), pairs=pairs)
     label = _labels(raw, config, (text, pair, group, weight))
     _refuse_row_as_header(raw, label[0])
-    columns = Columns(text or find_text(raw, (*label, group, weight)), label, pair, group, weight)
+    renames = parse_renames(config.rename_labels)
+    columns = Columns(text or find_text(raw, (*label, group, weight)), label, pair, group, weight, renames)
     task = infer(raw, columns.label) if config.task == "auto" else config.task
     if task != "multi-label" and len(label) > 1:
         raise InputError(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from toughen.data.columns.labels import Labels, translate_labels
 from toughen.data.read.raw import quote_names
+
+NUMERIC = re.compile(r"[+-]?\d+([.,]\d+)?")
+SHORTEST = 3  # letters of a word that may stand for a longer one
 
 # fmt: off
 LIKE_MISSING = frozenset((
@@ -78,10 +83,46 @@ def like_missing(names: Sequence[str]) -> list[str]:
     """Return a sentence where labels look like the ways in which people write that there is none."""
     found = [name for name in names if name.casefold() in LIKE_MISSING]
     return (
-        [f"label {quote_names(found)} looks like a missing value, and is a class here: remove those rows if it is none"]
+        [
+            f"label {quote_names(found)} looks like a missing value, and is a class here: if it is none, "
+            f"{rename_flag(dict.fromkeys(found, ''))} --data.bad_rows drop leaves those rows out"
+        ]
         if found
         else []
     )
+
+
+def find_alike(names: Sequence[str]) -> dict[str, str]:
+    """Return {label: the one that it may be another spelling of}: of two, the commoner is kept.
+
+    Two words are alike where one begins with the whole of the other (pos, positive), two labels where nothing but
+    space or punctuation tells them apart. Numbers are not.
+
+    Args:
+        names: of labels that differ in more than case, the commonest first.
+    """
+    found: dict[str, str] = {}
+    for place, name in enumerate(names):
+        other = next((kept for kept in names[:place] if kept not in found and _are_alike(kept, name)), None)
+        if other is not None:
+            found[name] = other
+    return found
+
+
+def _are_alike(one: str, other: str) -> bool:
+    if NUMERIC.fullmatch(one) or NUMERIC.fullmatch(other):
+        return False
+    bare = [re.sub(r"[\W_]+", "", name).casefold() for name in (one, other)]
+    if bare[0] == bare[1] != "":
+        return True
+    short, long = sorted((one.casefold(), other.casefold()), key=len)
+    return len(short) >= SHORTEST and short.isalpha() and long.isalpha() and long.startswith(short)
+
+
+def rename_flag(renames: Mapping[str, str]) -> str:
+    """Return the flag that renames labels, quoted for a shell."""
+    value = ",".join(f"{old}={new}" for old, new in renames.items())
+    return f"--data.rename_labels {shlex.quote(value)}"
 
 
 def said_positive(names: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ class OneLabel:
         self.labels = self._read_labels()
 
     def _read_labels(self) -> Labels:
-        return read_labels(self.raw, self.column)
+        return read_labels(self.raw, self.column, self.columns.renames)
 
     def _place(self, position: int) -> str:
         return self.raw.place(position)

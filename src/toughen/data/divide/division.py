@@ -12,7 +12,7 @@ from toughen.data.divide.hold_out import HOW, hold_out
 from toughen.data.divide.overlap import count_repeats, count_shared, count_shared_groups, without
 from toughen.data.divide.summary import Summary, count_bare, count_labels, measure, spread_of
 from toughen.data.read.raw import quote_names
-from toughen.errors import InputError
+from toughen.errors import InputError, count
 from toughen.tasks import TaskName
 
 ORDER = ("train", "validation", "test")
@@ -116,12 +116,13 @@ def _notes(tables: Mapping[str, pa.Table], divided: Mapping[str, pa.Table], fact
             divided["validation"].num_rows,
             ", groups whole" if "group" in tables["train"].column_names else "",
         )
-        notes.append(f"validation: {rows:,} rows held out of train, {HOW[facts.task]}{whole}, seed {seed}")
+        notes.append(f"validation: {count(rows, 'row')} held out of train, {HOW[facts.task]}{whole}, seed {seed}")
         notes += _not_held_out(divided, facts)
     if "test" not in tables:
         notes.append("no labelled test split: nothing will be scored as test")
     for a, b in PAIRS:
-        count = count_shared_groups(divided[a], divided[b]) if a in divided and b in divided else 0
-        if count:
-            notes.append(f"{count:,} groups stand in both {a} and {b} (kept): scores may flatter")
+        shared = count_shared_groups(divided[a], divided[b]) if a in divided and b in divided else 0
+        if shared:
+            groups = count(shared, "group stands", "groups stand")
+            notes.append(f"{groups} in both {a} and {b} (kept): scores may flatter")
     return tuple(notes)

@@ -95,15 +95,23 @@ class Summary:
         return ", ".join(shown)
 
     def _recurring_lines(self) -> list[str]:
-        lines = [f"{texts:,} texts stand in both {a} and {b}" for (a, b), texts in self.shared.items() if texts]
+        lines = [
+            f"{count(texts, 'text stands', 'texts stand')} in both {a} and {b}"
+            for (a, b), texts in self.shared.items()
+            if texts
+        ]
         if self.dropped:
-            lines.append(f"{count(self.dropped, 'row')} dropped from train: their text stands in validation or test")
+            lines.append(f"{count(self.dropped, 'row')} dropped from train: text that stands in validation or test")
         elif any("train" in pair and texts for pair, texts in self.shared.items()):
             lines.append("shared texts were kept in train (data.drop_shared is off): scores will flatter")
         if self.repeated:
-            lines.append(f"{self.repeated:,} rows of train repeat an earlier text (kept)")
+            lines.append(
+                f"{count(self.repeated, 'row of train repeats', 'rows of train repeat')} an earlier text (kept)"
+            )
         if self.conflicting:
-            lines.append(f"{self.conflicting:,} texts of train carry more than one label (kept)")
+            lines.append(
+                f"{count(self.conflicting, 'text of train carries', 'texts of train carry')} more than one label (kept)"
+            )
         return lines
 
 

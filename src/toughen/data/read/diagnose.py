@@ -7,19 +7,68 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from toughen.data.read.plain import looks_like, two_bytes
+from toughen.data.read.plain import kind_of, looks_like, two_bytes
 from toughen.data.read.raw import Damage, refuse_duplicate_columns
 from toughen.errors import InputError
 
 CHUNK = 64 << 10  # bytes
 LONGEST_FIELD = 2**31 - 1
+MOST_FOREIGN = 0.1  # share of rows that are not UTF-8 above which the file is taken to be in another encoding
+ROWS = (".csv", ".tsv", ".jsonl")  # kinds of files of which a row can be left out
 SEPARATOR_LINE = re.compile(r'"?sep=[,;|\t]?"?', re.I)
+
+
+def is_utf8(path: Path) -> bool:
+    """Tell a file whose every byte is UTF-8."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return all(True for _ in iter(lambda: file.read(CHUNK), ""))
+    except UnicodeDecodeError:
+        return False
+
+
+def foreign_rows(path: Path, name: str, delimiter: str, quoted: bool) -> list[Damage]:
+    """Return the rows of a delimited file that are not UTF-8.
+
+    Raises:
+        InputError: if the header is none of it, or so many rows are not that the file must be in another encoding.
+    """
+    rows = table_rows(path, delimiter, quoted=quoted, errors="surrogateescape")
+    return _find_foreign(path, name, ((row, line, "".join(fields)) for row, (fields, line) in enumerate(rows)))
+
+
+def foreign_lines(path: Path, name: str) -> list[Damage]:
+    """Return the rows of JSON lines that are not UTF-8; as :func:`foreign_rows`."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        return _find_foreign(path, name, ((row, *line) for row, line in enumerate(lines, start=1)))
+
+
+def _find_foreign(path: Path, name: str, rows: Iterable[tuple[int, int, str]]) -> list[Damage]:
+    """Return those of (row, its line, its text, where lone surrogates are bytes that are no UTF-8) that are not UTF-8.
+
+    Other letters that are UTF-8 say that the file is: another encoding would spoil them.
+    """
+    found: dict[int, tuple[int, bytes]] = {}
+    row, others = 0, False
+    for row, line, text in rows:
+        raw = text.encode("utf-8", "surrogateescape")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            found[row] = (line, raw)
+        else:
+            others = others or not raw.isascii()
+    if 0 in found or len(found) > MOST_FOREIGN * row:
+        refuse_bad_utf8(path, name)
+    encoding = None if others else looks_like(b"\n".join(raw for _, raw in found.values()))
+    says = f"invalid UTF-8{_remedy(encoding, by_row=True)}."
+    flag = "" if encoding is None else f"--data.encoding {encoding}"
+    return [Damage(row, f"{name}, line {line} (row {row}): {says}", flag) for row, (line, _) in found.items()]
 
 
 def refuse_bad_utf8(path: Path, name: str) -> None:
@@ -39,15 +88,19 @@ def refuse_bad_utf8(path: Path, name: str) -> None:
     except UnicodeDecodeError as error:
         line, bad = _bad_line(path)
         where = f"{name}, line {line}{_row_at(path, line)}"
-        raise InputError(f"{where}: invalid UTF-8{_remedy(two_bytes(sample) or looks_like(bad))}.") from error
+        by_row = kind_of(path) in ROWS and not two_bytes(sample)
+        how = _remedy(two_bytes(sample) or looks_like(bad), by_row=by_row)
+        raise InputError(f"{where}: invalid UTF-8{how}.") from error
     if two_bytes(sample):  # may be UTF-8 as well, every other letter a NUL
         raise InputError(f"{name} is no UTF-8{_remedy(two_bytes(sample))}.")
 
 
-def _remedy(encoding: str | None) -> str:
-    if encoding is None:
-        return "; save the file as UTF-8, or name its encoding with --data.encoding"
-    return f": it looks like {encoding.upper()}; give --data.encoding {encoding}, or save the file as UTF-8"
+def _remedy(encoding: str | None, *, by_row: bool = False) -> str:
+    name = "name its encoding with --data.encoding" if encoding is None else f"give --data.encoding {encoding}"
+    looks = "" if encoding is None else f": it looks like {encoding.upper()}"
+    if by_row:
+        return f"{looks}; {name}, save the file as UTF-8, or leave such rows out with --data.bad_rows drop"
+    return f"{looks}; {name}, or save the file as UTF-8"
 
 
 def _row_at(path: Path, line: int) -> str:
@@ -109,10 +162,10 @@ def header_rows(path: Path) -> int:
         return int(bool(SEPARATOR_LINE.fullmatch(file.readline(16).strip())))
 
 
-def table_rows(path: Path, delimiter: str, *, quoted: bool) -> Iterator[tuple[list[str], int]]:
+def table_rows(path: Path, delimiter: str, *, quoted: bool, errors: str = "replace") -> Iterator[tuple[list[str], int]]:
     """Yield every row that is not blank, header included, with the number of its last line."""
     before = header_rows(path)
-    with _long_fields(), path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with _long_fields(), path.open(encoding="utf-8-sig", errors=errors, newline="") as file:
         reader = _reader(file, delimiter, quoted)
         for row in islice(reader, before, None):
             if row:

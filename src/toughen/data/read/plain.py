@@ -50,8 +50,14 @@ def plain(path: Path, name: str, encoding: str | None = None) -> Path:
     return _make_plain(path.absolute(), name, encoding if foreign else None, (found.st_size, found.st_mtime_ns))
 
 
+def replace_bad_bytes(path: Path, name: str) -> Path:
+    """Return a file in which the replacement character stands for each byte that is no UTF-8; as :func:`plain`."""
+    found = path.stat()
+    return _make_plain(path.absolute(), name, "utf-8", (found.st_size, found.st_mtime_ns), "replace")
+
+
 @cache
-def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int]) -> Path:
+def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int], errors: str = "strict") -> Path:
     folder = usable_cache() or Path(tempfile.gettempdir())
     with refuse_full_disk(folder):
         made = Path(_folder(folder).name) / f"{len(list(Path(_folder(folder).name).iterdir()))}{kind_of(path)}"
@@ -62,7 +68,7 @@ def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, 
                 shutil.copyfileobj(source, target)
         else:
             with (
-                opened(path, "rt", encoding=encoding, newline="") as source,
+                opened(path, "rt", encoding=encoding, errors=errors, newline="") as source,
                 made.open("w", encoding="utf-8", newline="") as target,
             ):
                 shutil.copyfileobj(source, target)

@@ -25,10 +25,12 @@ class Damage:
     Attributes:
         row: its number, from 1.
         sentence: what is wrong with it, where, and what to do.
+        remedy: what reads it, where leaving it out is not all that can be done.
     """
 
     row: int
     sentence: str
+    remedy: str = ""
 
 
 def find_intact_rows(rows: int, damage: Sequence[Damage]) -> Ints | None:

@@ -12,16 +12,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet
 
+from toughen.arrays import Ints
 from toughen.data.read import spill
+from toughen.data.read.chunks import select_rows
 from toughen.data.read.delimited import empty, explain_unreadable, inspect_delimited
-from toughen.data.read.diagnose import json_records, parse_json, refuse_bad_utf8
+from toughen.data.read.diagnose import foreign_lines, foreign_rows, is_utf8, json_records, parse_json, refuse_bad_utf8
 from toughen.data.read.labelled_lines import read_labelled_lines
 from toughen.data.read.layouts import read_object, table_of_records
-from toughen.data.read.plain import PACKED, inner, kind_of, plain
+from toughen.data.read.plain import PACKED, SAMPLE, inner, kind_of, plain, replace_bad_bytes, two_bytes
 from toughen.data.read.raw import Damage, Raw, find_intact_rows
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
@@ -71,7 +74,8 @@ def read_lines(path: Path, name: str) -> Raw:
 
 
 def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
-    file = inspect_delimited(path, name)
+    repaired = replace_bad_bytes(path, name) if drop and _has_bad_rows(path) else path
+    file = inspect_delimited(repaired, name)
     damage: list[Damage] = []
 
     def read(block: int) -> pa.Table:
@@ -79,12 +83,32 @@ def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
             return collect(batches, batches.schema)
 
     try:
-        table = _with_blocks(read, path)
+        table = _with_blocks(read, repaired)
         damage = file.damage() if drop else []
     except pa.ArrowInvalid as error:
         raise file.fault(error) from error
     rows = find_intact_rows(table.num_rows, damage)
+    if repaired != path:
+        foreign = foreign_rows(path, name, file.delimiter, file.quoted)
+        table, rows, damage = _without_foreign(table, rows, damage, foreign)
     return Raw(file.drop_unnamed(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
+
+
+def _has_bad_rows(path: Path) -> bool:
+    """Tell a file of which some rows may not be UTF-8 from one that is, or whose letters have two bytes each."""
+    with path.open("rb") as file:
+        return not two_bytes(file.read(SAMPLE)) and not is_utf8(path)
+
+
+def _without_foreign(
+    table: pa.Table, rows: Ints | None, damage: list[Damage], foreign: list[Damage]
+) -> tuple[pa.Table, Ints, list[Damage]]:
+    """Return a table, the numbers of its rows and all damage, without the rows that are not UTF-8."""
+    numbers = np.arange(table.num_rows) if rows is None else rows
+    kept = np.flatnonzero(~np.isin(numbers, [one.row - 1 for one in foreign]))
+    torn = {one.row for one in damage}
+    more = [one for one in foreign if one.row not in torn]
+    return select_rows(table, kept), numbers[kept], sorted([*damage, *more], key=lambda one: one.row)
 
 
 def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
@@ -98,13 +122,20 @@ def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
 
 
 def _read_json(path: Path, name: str, drop: bool) -> Raw:
-    refuse_bad_utf8(path, name)
-    if not first_character(path):
+    repaired = replace_bad_bytes(path, name) if drop and _has_bad_rows(path) else path
+    if not drop:
+        refuse_bad_utf8(path, name)
+    if not first_character(repaired):
         raise empty(name)
-    if drop and is_json_lines(path):
+    if drop and is_json_lines(repaired):
         damage: list[Damage] = []
-        found = table_of_records(list(json_records(path, name, damage)), name)
-        return replace(found, rows=find_intact_rows(found.table.num_rows, damage), damage=damage)
+        found = table_of_records(list(json_records(repaired, name, damage)), name)
+        rows = find_intact_rows(found.table.num_rows, damage)
+        table = found.table
+        if repaired != path:
+            table, rows, damage = _without_foreign(table, rows, damage, foreign_lines(path, name))
+        return replace(found, table=table, rows=rows, damage=damage)
+    refuse_bad_utf8(path, name)
     return _json_lines(path, name) if is_json_lines(path) else _json_whole(path, name)
 
 
