@@ -10,7 +10,7 @@ from toughen.assess.metrics import score
 from toughen.assess.questions import Questions
 from toughen.errors import InputError
 from toughen.machine.launch import main_process_console
-from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of
+from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of, unlabelled_of
 from toughen.runs.beginning import is_finished
 from toughen.runs.finished import FinishedRun
 from toughen.runs.folder import RECIPE, is_complete
@@ -129,7 +129,7 @@ def train(
             ``resume``, the one the run was started with).
         output: the run folder to make.
         unlabelled: source of texts without labels, for the terms that need none (VAT, R-Drop's divergence), or for
-            the teacher.
+            the teacher; ``unlabeled`` will do.
         folds: train so many models, each scored on the rows that it alone does not learn from.
         group: column whose equal values stay on one side of every division, and in one fold.
         submit: with ``folds``, texts to answer with all models: as ``data``, of divided data its test split.
@@ -150,6 +150,7 @@ def train(
         InputError: if something given is wrong; nothing has been written then.
     """
     folder = Path(output)
+    unlabelled, overrides = unlabelled_of(unlabelled, overrides)
     source = data if isinstance(data, (str, Path)) else None
     given = {"model": model, "training.seed": seed, "data.source": source, "data.unlabelled": unlabelled}
     resolved = _resolve_recipe(recipe, folder if resume else None, {**given, "data.group": group}, overrides)

@@ -109,3 +109,12 @@ def test_a_training_ends_in_its_verdict_and_fails_on_request(tmp_path, monkeypat
     words = "it has learnt nothing" if status else "a simple model on the same rows"
     for page in ("report.html", "model/README.md"):
         assert words in (tmp_path / "run" / page).read_text(), page
+
+
+def test_no_adversary_is_advised_only_to_who_has_one(tmp_path):
+    lost = {"validation": {"accuracy": 0.5, "n": 100, "mcc": 0.0, CONSTANT: "bad"}}
+    plain, pushed = (verdict(lost, tmp_path, adversary=adversary)["next"] for adversary in (False, True))
+    assert plain.endswith("measures one) and more epochs (--training.epochs).")
+    assert pushed.endswith("measures one), more epochs (--training.epochs) and no adversary (--adversary none).")
+    folds = verdict_of_folds(lost | {"folds": [1, 2]}, tmp_path, [2], adversary=True)
+    assert folds["next"] == pushed

@@ -17,6 +17,7 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from deploy.test_export import CASES, pretrained, run  # noqa: F401  # fixtures
+from toughen.deploy.description import _are_columns
 from toughen.deploy.export import export
 
 UGLY = ["", "a", *ugly_strings(80, seed=11)]
@@ -132,3 +133,26 @@ def test_the_command_takes_an_exported_folder(run, tmp_path, capsys):  # noqa: F
     shutil.move(folder / "model.json", folder / "other.json")
     assert main([*asked, "--model", "model.onnx"]) == 2
     assert "names a graph of an exported folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_an_export_reads_the_columns_that_the_run_learnt_from(pairs, run, tmp_path):  # noqa: F811
+    known = {"text": "headline", "text_pair": "summary" if pairs else None, "label": ["verdict"]}
+    run(pairs=pairs, columns=known)
+    folder = export("run", tmp_path / "out").path
+    assert toughen.load(folder).columns == known
+    row = {"id": "q1", "body": "a bad film of many words", "text": "a bad film", "headline": "good", "summary": "good"}
+    (tmp_path / "in.csv").write_text("\n".join([",".join(row), ",".join(row.values())]) + "\n")
+    asked = ["predict", str(folder), "--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.json")]
+    assert main(asked) == 0
+    (answer,) = json.loads((tmp_path / "out.json").read_text())
+    (wanted,) = toughen.load(folder).predict([("good", "good") if pairs else "good"])
+    assert answer["id"] == "q1"
+    assert answer["score"] == pytest.approx(wanted["score"], abs=1e-6)
+
+
+def test_columns_of_another_kind_are_refused():
+    good = {"text": "a", "text_pair": None, "label": ["b"]}
+    assert _are_columns(good)
+    for wrong in ({"text": 1}, {"text_pair": 2}, {"label": "b"}, {"label": [1]}):
+        assert not _are_columns(good | wrong)

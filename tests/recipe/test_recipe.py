@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
+import toughen
 from toughen import Fgm, FreeLb, Pgd, Rat
 from toughen.engine.averages import Ema, Swa
 from toughen.engine.objectives import CrossEntropy, RDrop
 from toughen.errors import InputError
 from toughen.recipe import shipped, slots, yaml_core
-from toughen.recipe.recipe import Recipe, as_tree, dump, fields_of, load_recipe, shipped_recipes
+from toughen.recipe.recipe import Recipe, as_tree, dump, fields_of, load_recipe, shipped_recipes, unlabelled_of
 
 SETTINGS = [
     (slot, name, setting)
@@ -421,3 +422,14 @@ def test_an_import_brings_nothing_heavy(code, heavy):
     check = f"import sys; {code}; print([m for m in {heavy.split()} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_python_calls_take_either_spelling_of_unlabelled(tmp_path):
+    assert unlabelled_of(None, {"unlabeled": "a.csv", "seed": 1}) == ("a.csv", {"seed": 1})
+    assert unlabelled_of("a.csv", {"seed": 1}) == ("a.csv", {"seed": 1})
+    for call in (toughen.train, toughen.combine):
+        with pytest.raises(InputError, match="unlabelled and unlabeled are one setting"):
+            call(["a.csv"], output=tmp_path / "run", unlabelled="a.csv", unlabeled="b.csv")
+    rows = [(f"a film of number {i}", "ab"[i % 2]) for i in range(40)]
+    with pytest.raises(InputError, match=r"nowhere\.csv is missing"):
+        toughen.train(rows, recipe="rdrop", output=tmp_path / "run", unlabeled="nowhere.csv", quiet=True)

@@ -18,11 +18,12 @@ CONSTANT = "constant"
 """In a split's metrics the one answer that the model gives to everything, where the true ones differ; else absent."""
 _SPLITS = ("test", "out_of_fold", "held_out", "validation")
 
-AFTER_COLLAPSE = (
-    "check the labels, then train again with another rate (toughen train --find-lr measures one), more epochs "
-    "(--training.epochs) and no adversary (--adversary none)."
-)
-"""What comes after a run that has learnt nothing."""
+
+def after_collapse(*, adversary: bool) -> str:
+    """Return what comes after a run that has learnt nothing, of a training with an adversary or without."""
+    changes = ["another rate (toughen train --find-lr measures one)", "more epochs (--training.epochs)"]
+    changes += ["no adversary (--adversary none)"] * adversary
+    return f"check the labels, then train again with {', '.join(changes[:-1])} and {changes[-1]}."
 
 
 def constant_answer(
@@ -53,12 +54,13 @@ def _alike(rows: np.ndarray[Any, Any]) -> bool:
     return bool((rows == rows[:1]).all())
 
 
-def verdict(metrics: Mapping[str, Any], run: Path) -> dict[str, Any]:
+def verdict(metrics: Mapping[str, Any], run: Path, *, adversary: bool = False) -> dict[str, Any]:
     """Decide what a run has learnt.
 
     Args:
         metrics: what its ``metrics.json`` holds: scores by split, and ``baselines`` where there was a probe.
         run: its folder, for the commands.
+        adversary: whether it was trained with one.
 
     Returns:
         ``verdict`` and ``next``, a line each, and ``collapsed``: whether the model gives one answer to everything, or
@@ -70,7 +72,11 @@ def verdict(metrics: Mapping[str, Any], run: Path) -> dict[str, Any]:
     scored, simple = metrics[split], (metrics.get("baselines") or {}).get(split) or {}
     lost = _collapse(scored, simple)
     if lost is not None:
-        return {"verdict": f"it has learnt nothing: {lost}", "next": AFTER_COLLAPSE, "collapsed": True}
+        return {
+            "verdict": f"it has learnt nothing: {lost}",
+            "next": after_collapse(adversary=adversary),
+            "collapsed": True,
+        }
     return {
         "verdict": _beside(split.replace("_", " "), scored, simple),
         "next": after_one_model(run),
@@ -78,14 +84,16 @@ def verdict(metrics: Mapping[str, Any], run: Path) -> dict[str, Any]:
     }
 
 
-def verdict_of_folds(metrics: Mapping[str, Any], run: Path, lost: Sequence[int]) -> dict[str, Any]:
+def verdict_of_folds(
+    metrics: Mapping[str, Any], run: Path, lost: Sequence[int], *, adversary: bool = False
+) -> dict[str, Any]:
     """Decide what a run in folds has learnt, of which the folds ``lost`` (numbered from 1) have collapsed."""
-    found = verdict(metrics, run) | {"next": _after_folds(run)}
+    found = verdict(metrics, run, adversary=adversary)
     if not lost:
-        return found
+        return found if found["collapsed"] else found | {"next": _after_folds(run)}
     which = ", ".join(map(str, lost))
     told = f"{len(lost)} of {len(metrics['folds'])} folds (number {which}) have learnt nothing; {found['verdict']}"
-    return {"verdict": told, "next": AFTER_COLLAPSE, "collapsed": True}
+    return {"verdict": told, "next": after_collapse(adversary=adversary), "collapsed": True}
 
 
 def verdict_of_combination(

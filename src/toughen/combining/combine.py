@@ -35,7 +35,7 @@ from toughen.errors import InputError
 from toughen.files import write_json, write_whole
 from toughen.files.manifest import seal
 from toughen.machine.launch import main_process_console
-from toughen.recipe.recipe import dump, load_recipe, paths_of
+from toughen.recipe.recipe import dump, load_recipe, paths_of, unlabelled_of
 from toughen.report.write import after_training
 from toughen.run import Run
 from toughen.runs.beginning import start_folder
@@ -127,7 +127,7 @@ def combine(
         alpha: of ``distil``, weight of the teacher against the labels, 0 to 1; default 1/2.
         recipe: of the student; default the first run's.
         model: the student's pretrained model; default the recipe's.
-        unlabelled: texts on which the teacher alone teaches.
+        unlabelled: texts on which the teacher alone teaches; ``unlabeled`` will do.
         overrides: changes to the student's recipe, as in `toughen.train`.
 
     Returns:
@@ -137,6 +137,7 @@ def combine(
         InputError: if something given is wrong; nothing has been written then.
     """
     how = DISTIL if how == "distill" else how
+    unlabelled, overrides = unlabelled_of(unlabelled, overrides)
     paths = [path if isinstance(path, (str, Path)) else path.path for path in runs]
     changes = {"model": model, "data.unlabelled": unlabelled, **overrides}
     student = {k: str(v) if isinstance(v, Path) else v for k, v in changes.items() if v is not None}

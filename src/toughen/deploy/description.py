@@ -61,6 +61,16 @@ def _are_labels(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, str) and "\0" not in one for one in value)
 
 
+def _are_columns(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("text"), str)
+        and isinstance(value.get("text_pair"), str | None)
+        and isinstance(value.get("label"), list)
+        and all(isinstance(name, str) for name in value["label"])
+    )
+
+
 def _are_thresholds(value: object, known: dict[str, Any]) -> bool:
     if value is None:
         return True
@@ -100,6 +110,7 @@ _ENTRIES: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "thresholds_before": _are_thresholds,
     "abstention": _is_abstention,
     "pairs": lambda value, _: value is None or isinstance(value, bool),
+    "columns": lambda value, _: value is None or _are_columns(value),
     "max_length": lambda value, _: _is_whole(value, 1),
     "truncation": lambda value, _: value in TRUNCATIONS,
     "overlap": lambda value, _: _is_whole(value, 0),

@@ -74,6 +74,7 @@ def describe(classifier: Classifier) -> dict[str, Any]:
         "thresholds_before": None if softens is None or softens.thresholds is None else list(softens.thresholds),
         "abstention": None if classifier.abstention is None else classifier.abstention.note(),
         "pairs": classifier.pairs,
+        "columns": None if classifier.columns is None else dict(classifier.columns),
         "max_length": classifier.max_length,
         "truncation": classifier.truncation,
         "overlap": classifier.overlap,

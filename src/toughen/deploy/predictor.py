@@ -63,6 +63,7 @@ class Predictor(Answering):
         label_names: names of the classes (or tags, or of regression's one value), in the order of the outputs.
         thresholds: probabilities from which a label is predicted, or None; as `Classifier` has them.
         pairs: whether the model takes pairs of texts; None is not known.
+        columns: of the training data, by which a source of the same layout is read; None is not known.
         max_length: tokens per text, special ones included.
         temperature: softens the probabilities, where one was fitted.
         abstention: when no answer is given, where that was fitted.
@@ -75,6 +76,7 @@ class Predictor(Answering):
         self.label_names: tuple[str, ...] = tuple(known["labels"])
         self.thresholds = _tuple(known.get("thresholds"))
         self.pairs: bool | None = known.get("pairs")
+        self.columns: dict[str, Any] | None = known.get("columns")
         self.max_length: int = known["max_length"]
         softens = Temperature(known["temperature"], _tuple(known.get("thresholds_before")))
         self.temperature = None if softens.value == 1 else softens

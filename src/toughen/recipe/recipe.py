@@ -30,6 +30,21 @@ SPELLINGS = {"unlabeled": "unlabelled", "unlabeled_ratio": "unlabelled_ratio"}
 """What a bare word in a slot means, where it is not the technique's name."""
 
 
+def unlabelled_of(given: Any, overrides: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the texts without labels under either spelling of the word, and the other overrides.
+
+    Raises:
+        InputError: if both spellings are given.
+    """
+    others = dict(overrides)
+    american = others.pop("unlabeled", None)
+    if american is None:
+        return given, others
+    if given is not None:
+        raise InputError("unlabelled and unlabeled are one setting; give it once.")
+    return american, others
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that decides what a run computes; equal recipes on equal data give equal weights."""

@@ -168,7 +168,7 @@ def _write_results(folder: Path, recipe: Recipe, splits: Splits, trainer: Any, e
             write_json(folder / MISTAKES, describe_mistakes(name, [told]))
     content |= {"train": trainer.report(), "environment": environment(trainer.args)}
     content |= fresh.report(folder, recipe) | dict(extra)
-    write_json(folder / METRICS, content | verdict(content, folder))
+    write_json(folder / METRICS, content | verdict(content, folder, adversary=recipe.adversary is not None))
 
 
 def _save_hashes(path: Path, splits: Splits) -> None:

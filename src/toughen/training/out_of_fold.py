@@ -124,11 +124,13 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
         content["test"] = task_metrics(*given, weights=weights_of(test))
     if taught:
         content["pseudo_labels"] = taught
-    baselines = fold_baselines(plan, load_recipe(folder / fold_name(1) / RECIPE))
+    recipe = load_recipe(folder / fold_name(1) / RECIPE)
+    baselines = fold_baselines(plan, recipe)
     content |= {"baselines": baselines} if baselines else {}
     members = [json.loads((folder / fold_name(fold + 1) / METRICS).read_text()) for fold in range(plan.folds)]
     lost = [fold for fold, member in enumerate(members, 1) if member.get("collapsed")]
-    return content | {"environment": members[0]["environment"]} | verdict_of_folds(content, folder, lost)
+    told = verdict_of_folds(content, folder, lost, adversary=recipe.adversary is not None)
+    return content | {"environment": members[0]["environment"]} | told
 
 
 def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
