@@ -256,7 +256,8 @@ def test_evaluate_passes_columns_on(calls):
     ("argv", "expected"),
     [
         (["evaluate"], "toughen evaluate: Missing argument 'RUN'. See 'toughen evaluate --help'."),
-        (["evaluate", "run"], "toughen evaluate: Missing option '--data'. See 'toughen evaluate --help'."),
+        (["evaluate", "run"], "toughen evaluate needs --data SOURCE, labelled texts, or --suite FILE|NAME"),
+        (["attack", "run"], "toughen attack: Missing option '--data'. See 'toughen attack --help'."),
         (["evaluate", "r", "--data", "d", "--also", "x"], "--also x: must be NAME=SOURCE"),
         (["evaluate", "r", "--data", "d", "--also", "x=1", "--also", "x=2"], "--also x=2: the name x is taken"),
         (["trian"], "toughen: No such command 'trian'."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from toughen.assess.metrics import score
 from toughen.assess.questions import Questions
+from toughen.assess.suite.evaluate_suite import evaluate_suite
 from toughen.errors import InputError
 from toughen.machine.launch import main_process_console
 from toughen.recipe.recipe import DEFAULT, Recipe, load_recipe, paths_of, unlabelled_of
@@ -75,6 +76,17 @@ class Run(FinishedRun):
         if not also:
             return metrics
         return {"data": metrics} | {name: self._score(source, columns) for name, source in also.items()}
+
+    def evaluate_suite(
+        self,
+        suite: str | Path,
+        *,
+        names: Mapping[str, str] | None = None,
+        save: bool = False,
+        output: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """Ask the model a behavioural suite; see `toughen.assess.suite.evaluate_suite.evaluate_suite`."""
+        return evaluate_suite(self, suite, names=names, run=self.path, save=save, output=output)
 
     def calibrate(self, data: object = None) -> dict[str, Any]:
         """Fit a temperature on validation rows and save it with the model; see `toughen.assess.calibrate.calibrate`."""

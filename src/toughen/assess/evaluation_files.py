@@ -9,17 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 import toughen
 from toughen.assess.questions import Questions
-from toughen.assess.slices import Scorable
 from toughen.errors import InputError
 from toughen.files import read_json, write_json, write_whole
 from toughen.runs.writer import is_about_writing, replace_folder
 
 if TYPE_CHECKING:
+    from toughen.assess.slices import Scorable
     from toughen.runs.finished import FinishedRun
 
 FORMAT = 1
@@ -123,6 +120,9 @@ def write_predictions(path: Path, data: Scorable) -> None:
     label and prediction are names; lists of them of several labels and of tags; numbers of regression. probabilities
     are a list per text, of tags a list per word.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     kinds = {"single-label": pa.string(), "regression": pa.float64()}
     kind = kinds.get(data.task, pa.list_(pa.string()))
     columns = {

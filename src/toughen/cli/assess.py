@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import toughen
+from toughen.assess.suite.evaluate_suite import evaluate_suite
 from toughen.cli import show
 from toughen.cli.evaluation import print_evaluation
 from toughen.cli.root import AsJson, Encoding, PairColumn, RunFolder, TextColumn, Verify, app
+from toughen.cli.suite_tables import print_suite
+from toughen.deploy.files import is_export
 from toughen.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +36,22 @@ Slices = Annotated[
 
 @app.command()
 def evaluate(
-    run: RunFolder,
-    data: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")],
+    ctx: typer.Context,
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a training; with --suite of an export too.", show_default=False),
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="Behavioural tests instead: a YAML file, sentiment-en, sentiment-zh."),
+    ] = None,
+    suite_label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=LABEL", help="What the model calls a label of the suite; repeatable."),
+    ] = None,
     also: Annotated[list[str] | None, typer.Option(metavar="NAME=SOURCE", help="More of them; repeatable.")] = None,
     slices: Slices = None,
     dropout_samples: Annotated[int, typer.Option(metavar="N", help="Passes with dropout left on.")] = 0,
@@ -55,8 +72,23 @@ def evaluate(
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a trained model on labelled texts: metrics with intervals, calibration, slices, mistakes."""
-    more = _named_sources(also or ())
+    """Score a trained model on labelled texts: metrics with intervals, calibration, slices, mistakes.
+
+    With --suite, on behavioural tests: how often each fails, and on which texts.
+    """
+    if suite is not None:
+        _refuse_beside_suite(ctx)
+        _evaluate_suite(
+            run, suite, _named_pairs("--suite-label", suite_label or (), "positive=5 stars"), output, as_json
+        )
+        return
+    if data is None:
+        raise InputError(
+            "toughen evaluate needs --data SOURCE, labelled texts, or --suite FILE|NAME, behavioural tests."
+        )
+    if suite_label:
+        raise InputError("--suite-label belongs to --suite; leave it out.")
+    more = _named_pairs("--also", also or (), "reviews=reviews.csv")
     named = {"text": text, "label": label, "text_pair": text_pair, "encoding": encoding}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
@@ -73,16 +105,46 @@ def evaluate(
         typer.echo(f"evaluation.json and predictions.parquet are in {folder}")
 
 
-def _named_sources(pairs: Sequence[str]) -> dict[str, str]:
-    sources: dict[str, str] = {}
+def _named_pairs(option: str, pairs: Sequence[str], example: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for pair in pairs:
-        name, equals, source = pair.partition("=")
-        if not (name and equals and source):
-            raise InputError(f"--also {pair}: must be NAME=SOURCE, such as reviews=reviews.csv.")
-        if name in sources:
-            raise InputError(f"--also {pair}: the name {name} is taken; choose another.")
-        sources[name] = source
-    return sources
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            shape = "NAME=SOURCE" if option == "--also" else "NAME=LABEL"
+            raise InputError(f"{option} {pair}: must be {shape}, such as {example}.")
+        if name in found:
+            raise InputError(f"{option} {pair}: the name {name} is taken; choose another.")
+        found[name] = value
+    return found
+
+
+_BESIDE_SUITE = ("run", "suite", "suite_label", "output", "verify", "as_json")
+
+
+def _refuse_beside_suite(ctx: typer.Context) -> None:
+    """Refuse what asks something of labelled texts, which a suite does not read."""
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        source = ctx.get_parameter_source(name)
+        if name not in _BESIDE_SUITE and source is not None and source.name != "DEFAULT":
+            raise InputError(
+                f"--suite has texts of its own: {parameter.opts[0]} does not go with it; run both in turn."
+            )
+
+
+def _evaluate_suite(folder: Path, suite: str, names: dict[str, str], output: Path | None, as_json: bool) -> None:
+    with show.only_json(as_json):
+        # An export is sealed: nothing is written into it that was not asked for.
+        exported = is_export(folder)
+        model: Any = toughen.load(folder) if exported else toughen.Run.open(folder)
+        result = evaluate_suite(model, suite, names=names, run=folder, save=not exported, output=output)
+        show.say_report(result.get("output"), partial(typer.echo, err=True))
+    if as_json:
+        show.print_json(result)
+        return
+    print_suite(result)
+    if "output" in result:
+        typer.echo(f"suite.json, with every failing text, is in {result['output']}")
 
 
 @app.command()

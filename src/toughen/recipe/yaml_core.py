@@ -20,7 +20,7 @@ _SCALARS = (
 
 
 _DIGITS, _DEPTH, _VALUES = 300, 20, 10_000
-"""What no recipe exceeds: characters of a number, levels, values."""
+"""What no recipe exceeds: characters of a number, levels, values (of another file `parse` is told how many)."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,11 +60,17 @@ for _tag, _pattern, _first in _SCALARS:
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 
 
-def parse(text: str, where: str) -> Any:
+def parse(text: str, where: str, *, of: str = "a recipe", most: int = _VALUES) -> Any:
     """Read one YAML document of plain values.
 
+    Args:
+        text: the document.
+        where: names the file in messages.
+        of: what it should be, in messages.
+        most: values that it may hold.
+
     Raises:
-        InputError: if it is not YAML, or no plain values of reasonable size; ``where`` names the file in the message.
+        InputError: if it is not YAML, or no plain values of reasonable size.
     """
     try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer types)
@@ -75,7 +81,7 @@ def parse(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         raise InputError(f"{where}: not valid YAML ({' '.join(str(error).split())}).") from None
     except RecursionError:
-        raise InputError(f"{where}: nested too deeply for a recipe.") from None
+        raise InputError(f"{where}: nested too deeply for {of}.") from None
     except (
         ValueError,
         KeyError,
@@ -83,12 +89,12 @@ def parse(text: str, where: str) -> Any:
         AttributeError,
     ) as error:  # a tag (!!int, !!timestamp) on what it is not for
         raise InputError(f"{where}: not valid YAML (a tag does not fit its value: {error}).") from None
-    _check_size(tree, where)
+    _check_size(tree, where, of, most)
     return tree
 
 
-def _check_size(tree: Any, where: str) -> None:
-    """Refuse anchors that contain themselves, or that unfold to more than any recipe holds.
+def _check_size(tree: Any, where: str, of: str, most: int) -> None:
+    """Refuse anchors that contain themselves, or that unfold to more than such a file holds.
 
     Raises:
         InputError: saying which.
@@ -99,11 +105,9 @@ def _check_size(tree: Any, where: str) -> None:
         value, depth = waiting.pop()
         count += 1
         if depth > _DEPTH:
-            raise InputError(f"{where}: nested too deeply for a recipe, or an anchor (&) contains itself.")
-        if count > _VALUES:
-            raise InputError(
-                f"{where}: more than {_VALUES:,} values, too many for a recipe; its anchors unfold to them."
-            )
+            raise InputError(f"{where}: nested too deeply for {of}, or an anchor (&) contains itself.")
+        if count > most:
+            raise InputError(f"{where}: more than {most:,} values, too many for {of}; its anchors unfold to them.")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
         waiting += [(one, depth + 1) for one in inner]
 

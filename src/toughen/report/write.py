@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from toughen.errors import InputError
 from toughen.files import read_json, write_whole
 from toughen.files.manifest import verify
-from toughen.report import attack_page, audit_page, comparison_page, evaluation_page, plan_page, run_page, try_page
+from toughen.report import (
+    attack_page,
+    audit_page,
+    comparison_page,
+    evaluation_page,
+    plan_page,
+    run_page,
+    suite_page,
+    try_page,
+)
 from toughen.report.card import refresh_card, write_card
 from toughen.report.html import render
 from toughen.report.style import apply_style
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 _RESULTS = (
     "evaluation.json",
+    "suite.json",
     "attack.json",
     "audit.json",
     "ablation.json",
@@ -96,6 +106,7 @@ def _page(source: Path) -> Page:
     makers: dict[str, Callable[[Path], Page]] = {
         METRICS: lambda path: run_page.run_page(path.parent),
         "evaluation.json": evaluation_page.evaluation_page,
+        "suite.json": suite_page.suite_page,
         "attack.json": attack_page.attack_page,
         "audit.json": audit_page.audit_page,
         "comparison.json": comparison_page.comparison_page,
@@ -117,7 +128,7 @@ def _page(source: Path) -> Page:
 def _log_of(source: Path) -> Path | None:
     """Return the folder in the run's TensorBoard log that is for these figures; None where the run has no log."""
     run, name = source.parent, "report"
-    if source.name in ("evaluation.json", "attack.json"):
+    if source.name in ("evaluation.json", "suite.json", "attack.json"):
         run, name = Path(read_json(source)["run"]), f"{source.stem}-{source.parent.name}"
     elif source.name != METRICS:
         return None
