@@ -57,6 +57,14 @@ def test_a_run_at_chance_says_so_after_50_steps(tmp_path):
     assert "set it to auto" in found[0]
 
 
+def test_the_steps_are_counted_from_the_end_of_the_warm_up(tmp_path):
+    """While the rate warms up, a run that will learn stands at chance."""
+    changes = {"max_steps": 70, "per_device_train_batch_size": 1, "warmup_steps": 10}
+    changes["lr_scheduler_type"] = "constant_with_warmup"
+    found = warned(tmp_path, {"adversary": HUGE}, **changes)
+    assert "for the first 60 steps" in found[0]
+
+
 def test_a_plain_run_at_chance_waits_for_its_epoch(tmp_path):
     """Its rate may still be warming up."""
     found = warned(tmp_path, None, max_steps=60, per_device_train_batch_size=1, learning_rate=1e-12)

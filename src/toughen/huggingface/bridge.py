@@ -129,8 +129,9 @@ class Bridge(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Warn early of an adversary under which nothing is learnt; without one a warm-up may look like this."""
         adversary = self._trainer.the_engine().adversary
-        if state.global_step == EARLY and adversary is not None and self._watch is not None:
-            self._watch.check(f"the first {EARLY} steps", say=state.is_world_process_zero)
+        early = EARLY + int(args.get_warmup_steps(state.max_steps))
+        if state.global_step == early and adversary is not None and self._watch is not None:
+            self._watch.check(f"the first {early} steps", say=state.is_world_process_zero)
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Warn of collapse."""
@@ -139,7 +140,7 @@ class Bridge(TrainerCallback):
 
 
 EARLY = 50
-"""Optimiser steps after which a run with an adversary that still stands at chance says so."""
+"""Optimiser steps after the warm-up at which a run with an adversary that still stands at chance says so."""
 MIN_LABELS, TOLERANCE = 50, 0.02
 """An epoch of fewer labels (of rows, or of words) says too little; an accuracy this near the majority's sits at it."""
 
