@@ -109,6 +109,19 @@ def test_the_calls_for_coding_assistants_run(desk):
     assert "verdict" in around["again"].metrics
 
 
+def test_the_commands_on_soft_labels_run(desk, capsys):
+    other = {"positive": "negative", "negative": "positive"}
+    rows = [(text, label, "" if i % 3 else label, other[label]) for i, (text, label) in enumerate(reviews(40, seed=4))]
+    (desk / "votes.csv").write_text("text,ann,ben,cem\n" + "".join(",".join(row) + "\n" for row in rows))
+    write_csv(desk / "settled.csv", reviews(10, seed=5))
+    (block,) = runnable("docs/data.md", "bash")
+    for line in block.splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    shown = capsys.readouterr()
+    assert "votes in 'ann', 'ben', 'cem'" in shown.out + shown.err
+    assert "26 rows with a tie" in shown.out
+
+
 def test_troubleshooting_quotes_what_is_printed():
     """Each piece of the first column stands in a message of the source."""
     printed = "".join(path.read_text() for path in sorted((ROOT / "src/toughen").rglob("*.py")))

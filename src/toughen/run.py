@@ -42,6 +42,8 @@ class Run(FinishedRun):
         text: str | None = None,
         label: str | None = None,
         text_pair: str | None = None,
+        label_columns: str | None = None,
+        vote_columns: str | None = None,
         encoding: str | None = None,
         **asked: Unpack[Asked],
     ) -> dict[str, Any]:
@@ -53,6 +55,9 @@ class Run(FinishedRun):
             text: column that holds the text; default the one named in the recipe, or found.
             label: column that holds the label; likewise.
             text_pair: column that holds the second text of a pair; likewise.
+            label_columns: columns ``a,b,c`` of a probability of each class, in place of ``label``; default those of
+                training where the data have them and no ``label`` is named.
+            vote_columns: columns of annotators' votes; likewise.
             encoding: of text files; default UTF-8.
             asked: what else to find out, see `toughen.assess.questions.Questions`: details=True, slices, mistakes, ...
 
@@ -65,7 +70,9 @@ class Run(FinishedRun):
         """
         named = {"text": text, "label": label, "text_pair": text_pair}
         columns = {name: column or getattr(self.recipe.data, name) for name, column in named.items()}
-        columns["encoding"] = encoding
+        columns |= {"encoding": encoding, "label_columns": label_columns, "vote_columns": vote_columns}
+        if label_columns is not None or vote_columns is not None:
+            columns["label"] = label
         if also and "data" in also:
             raise InputError("further data cannot be named 'data', which is the name of --data itself; choose another.")
         if asked.pop("details", False) or asked:

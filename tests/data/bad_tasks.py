@@ -10,6 +10,8 @@ from data.bad_writers import GOOD_CSV, BadInput, Written, folder_of, good_csv, l
 
 PAIRED_CSV = "text_a,text_b,label\n" + "".join(f"a {i},b {i},{'yes' if i % 2 else 'no'}\n" for i in range(12))
 GROUPED_CSV = "text,label,user\n" + "".join(f"film {i},{'pos' if i % 2 else 'neg'},u{i // 2}\n" for i in range(12))
+SOFT_CSV = "text,pos,neg\n" + "".join(f"film {i},0.{1 + i % 2},0.{9 - i % 2}\n" for i in range(12))
+VOTES_CSV = "text,ann,ben\n" + "".join(f"film {i},{'pos' if i % 2 else 'neg'},neg\n" for i in range(12))
 SCORED_CSV = "text,label\n" + "".join(f"film {i},{i}.5\n" for i in range(12))
 
 
@@ -78,6 +80,13 @@ BAD_TASKS: dict[str, BadInput] = {
             "data.csv", GROUPED_CSV.replace("user", "trust").replace(",u", ",1") + "a film,pos,0\n", weight="trust"
         ),
         ("row 13", "weight in column 'trust' is '0'", "bad_rows drop"),
+    ),
+    "probabilities with another sum": BadInput(
+        one_file("data.csv", SOFT_CSV + "a film,3,1\n", label_columns="pos,neg"),
+        ("row 13", "'pos', 'neg' are 3, 1", "sum is 4"),
+    ),
+    "no vote": BadInput(
+        one_file("data.csv", VOTES_CSV + "a film,,\n", vote_columns="ann,ben"), ("row 13", "no vote in 'ann', 'ben'")
     ),
     "one group only": BadInput(
         one_file("data.csv", "text,label,user\na,x,u\nb,y,u\n", group="user"), ("one group only", "validation split")

@@ -310,3 +310,13 @@ def test_one_and_many_agree_with_their_verbs():
     assert count(1, "row") == "1 row"
     assert count(2_000, "row") == "2,000 rows"
     assert [count(n, "class has", "classes have") for n in (1, 2)] == ["1 class has", "2 classes have"]
+
+
+def test_a_split_in_which_every_row_is_bad_is_not_called_empty(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n" + "".join(f"film {i},\n" for i in range(6)))
+    with pytest.raises(InputError, match="the label in column 'label' is null"):
+        load_splits(Data(source=str(path), label="label"), seed=0)
+    found = [problem.line() for problem in check(Data(source=str(path), label="label"), seed=0).problems]
+    assert len(found) == 1, found
+    assert "6 rows without a label" in found[0]

@@ -15,7 +15,7 @@ from toughen.assess.consistency import dropout_consistency
 from toughen.assess.evaluation_files import EVALUATIONS, RESULT, output_folder, save
 from toughen.assess.filters import parse
 from toughen.assess.intervals import metric_values
-from toughen.assess.metrics import task_metrics
+from toughen.assess.metrics import soft_metrics, task_metrics
 from toughen.assess.mistakes import worst_mistakes
 from toughen.assess.novelty import novelty
 from toughen.assess.questions import Questions
@@ -63,7 +63,8 @@ def evaluate(
         run: finished.
         data: as for `Run.evaluate`.
         also: further data by name, whose scores are compared with those of ``data``.
-        columns: names of the columns ``text``, ``text_pair`` and ``label``, None = found; and maybe ``encoding``.
+        columns: names of the columns ``text``, ``text_pair`` and ``label``, None = found; and maybe ``encoding``,
+            ``label_columns`` or ``vote_columns``.
         questions: what to find out.
 
     Returns:
@@ -140,7 +141,7 @@ def assess(classifier: Any, rows: Any, questions: Questions, *, batch_size: int)
     seconds = time.perf_counter() - start
     task, names, labels = classifier.task, classifier.label_names, rows["label"][:]
     given = (task, outputs, labels, names, classifier.thresholds)
-    result: dict[str, Any] = dict(task_metrics(*given))
+    result: dict[str, Any] = dict(task_metrics(*given)) | soft_metrics(outputs, rows)
     result |= {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}
     drawn = metric_values(*given, samples=questions.samples, seed=questions.seed)
     intervals = {name: percentile_interval(values) for name, values in drawn.items()}

@@ -30,6 +30,7 @@ from toughen.assess.entities import entity_metrics
 from toughen.assess.multilabel import multilabel_metrics
 from toughen.assess.regression import regression_metrics
 from toughen.assess.verdict import CONSTANT, constant_answer
+from toughen.data.config import SOFT_LABEL
 from toughen.tasks import TaskName
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ DEFAULT_METRIC: dict[TaskName, str] = {
 }
 """The metric that training selects by unless the recipe names another."""
 
+SOFT_LOG_LOSS = "soft_log_loss"
+"""How well probabilities fit soft labels; every other metric reads the most probable class."""
 _ROW_SUM_TOLERANCE = 1e-2  # bf16 soft-max rows miss 1 by up to some 4e-3
 
 
@@ -289,6 +292,40 @@ def weights_of(dataset: Any) -> NDArray[np.float64] | None:
     return np.asarray(dataset["weight"][:], np.float64) if "weight" in dataset.column_names else None
 
 
+def soft_log_loss(probabilities: ArrayLike, soft_labels: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Return the mean cross-entropy of probabilities under soft labels, in nats.
+
+    Its least value is the mean entropy of the labels, not 0. Where every label is certain it is the log loss.
+
+    Args:
+        probabilities: [N, K], clipped at float64's epsilon as the log loss is.
+        soft_labels: [N, K], rows sum to 1.
+        weights: [N] above 0, what each row counts for; None = all alike.
+    """
+    p, q = np.asarray(probabilities, np.float64), np.asarray(soft_labels, np.float64)
+    if p.shape != q.shape:
+        raise ValueError(f"soft labels must have the shape of the probabilities, {list(p.shape)}, got {list(q.shape)}")
+    p = np.clip(p / p.sum(1, keepdims=True), np.finfo(np.float64).eps, 1.0)
+    return float(np.average(-(q * np.log(p)).sum(1), weights=checked_weights(weights, len(p))))
+
+
+def soft_labels_of(dataset: Any) -> Floats | None:
+    """Return the column ``soft_label`` of a dataset, [N, K]; None where it has none."""
+    return np.asarray(dataset[SOFT_LABEL][:], np.float64) if SOFT_LABEL in dataset.column_names else None
+
+
+def soft_metrics(probabilities: Any, dataset: Any, weights: ArrayLike | None = None) -> Metrics:
+    """Return what is told of soft labels beside the metrics of a task; nothing where the dataset has none.
+
+    Args:
+        probabilities: [N, K] of the model.
+        dataset: the rows.
+        weights: as for :func:`soft_log_loss`.
+    """
+    found = soft_labels_of(dataset)
+    return {} if found is None else {SOFT_LOG_LOSS: soft_log_loss(probabilities, found, weights)}
+
+
 def score(classifier: Classifier, dataset: Any, *, batch_size: int = 64) -> Metrics:
     """Score a labelled dataset (``text``, ``label``, maybe ``weight``): its metrics, and how long that took."""
     return score_outputs(classifier, dataset, batch_size=batch_size)[0]
@@ -301,7 +338,9 @@ def score_outputs(classifier: Classifier, dataset: Any, *, batch_size: int = 64)
     seconds = time.perf_counter() - start
     labels = dataset["label"][:]
     asked = (classifier.task, outputs, labels, classifier.label_names, classifier.thresholds)
-    metrics, constant = task_metrics(*asked, weights=weights_of(dataset)), constant_answer(*asked)
+    weights = weights_of(dataset)
+    metrics, constant = task_metrics(*asked, weights=weights), constant_answer(*asked)
+    metrics |= soft_metrics(outputs, dataset, weights)
     if constant is not None:
         metrics[CONSTANT] = constant
     return metrics | {"seconds": seconds, "samples_per_second": len(labels) / max(seconds, 1e-9)}, outputs

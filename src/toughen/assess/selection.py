@@ -9,7 +9,19 @@ from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 LESS_IS_BETTER = frozenset(
-    ("loss", "log_loss", "hamming_loss", "mse", "rmse", "mae", "brier", "ece", "ece_equal_width", "aurc")
+    (
+        "loss",
+        "log_loss",
+        "hamming_loss",
+        "mse",
+        "rmse",
+        "mae",
+        "brier",
+        "ece",
+        "ece_equal_width",
+        "aurc",
+        "soft_log_loss",
+    )
 )
 _CLASSES = ("f1", "accuracy", "roc_auc", "mcc", "precision", "recall", "log_loss", "loss")
 SELECTING: dict[TaskName, tuple[str, ...]] = {

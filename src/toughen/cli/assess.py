@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 LabelColumn = Annotated[
     str | None, typer.Option("--data.label", metavar="COLUMN", help="Label column; default: found.")
 ]
+LabelColumns = Annotated[
+    str | None,
+    typer.Option("--data.label_columns", metavar="A,B", help="A column of probabilities per class, instead."),
+]
+VoteColumns = Annotated[
+    str | None, typer.Option("--data.vote_columns", metavar="A,B", help="Columns of annotators' votes, instead.")
+]
 HeldOut = Annotated[
     str | None,
     typer.Option(metavar="SOURCE", help="Labelled texts that it did not learn from; default its own validation."),
@@ -67,6 +74,8 @@ def evaluate(
     ] = None,
     text: TextColumn = None,
     label: LabelColumn = None,
+    label_columns: LabelColumns = None,
+    vote_columns: VoteColumns = None,
     text_pair: PairColumn = None,
     encoding: Encoding = None,
     verify: Verify = False,
@@ -90,6 +99,7 @@ def evaluate(
         raise InputError("--suite-label belongs to --suite; leave it out.")
     more = _named_pairs("--also", also or (), "reviews=reviews.csv")
     named = {"text": text, "label": label, "text_pair": text_pair, "encoding": encoding}
+    named |= {"label_columns": label_columns, "vote_columns": vote_columns}
     columns = {name: column for name, column in named.items() if column}
     with show.only_json(as_json):
         asked: Asked = {"slices": slices or (), "dropout_samples": dropout_samples, "ood": ood, "mistakes": mistakes}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from toughen.arrays import Floats
 from toughen.data.batches import Rows
+from toughen.data.config import SOFT_LABEL
 from toughen.data.divide.overlap import text_hashes
 from toughen.data.read.chunks import as_dataset
 from toughen.engine.likelihood import IGNORED, LIKELIHOODS, Likelihood, LossSettings
@@ -76,7 +77,7 @@ class Distilled(Likelihood):
     def split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Divide labels [B, ... + K] into those of the task and the teacher's logits [B, K]."""
         hard, soft = labels[:, : -self._outputs], labels[:, -self._outputs :]
-        if self._base.task == "multi-label":
+        if self._base.task == "multi-label" or hard.shape[1] > 1:  # several labels, or soft ones
             return hard, soft
         return (hard[:, 0].long() if self._base.task == "single-label" else hard[:, 0]), soft
 
@@ -127,7 +128,8 @@ def teach(
     whole, count = join_texts(splits)
     outputs = np.asarray(teacher.outputs(whole, batch_size=recipe.training.eval_batch_size))
     soft = logits_of(splits.task, outputs)
-    told = [*splits.train["label"][:], *[_missing_label(splits)] * count]
+    own = SOFT_LABEL if SOFT_LABEL in splits.train.column_names else "label"
+    told = [*splits.train[own][:], *[_missing_label(splits)] * count]
     labels = [[*_as_list(label), *row] for label, row in zip(told, soft.tolist(), strict=True)]
     proxy = replace(splits, train=_with_answers(splits, whole, outputs), unlabelled=None)
     adapt = partial(_adapt, labels=labels, likelihood=Distilled(LIKELIHOODS[splits.task], soft.shape[1], lesson))
@@ -193,7 +195,7 @@ def logits_of(task: TaskName, outputs: Floats) -> Floats:
 
 def _missing_label(splits: Splits) -> Any:
     """Return what stands for "no label"."""
-    if splits.task == "multi-label":
+    if splits.task == "multi-label" or SOFT_LABEL in splits.train.column_names:
         return [float(IGNORED)] * len(splits.label_names)
     return float("nan") if splits.task == "regression" else IGNORED
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toughen.data.config import SOFT_LABEL
 from toughen.data.divide.overlap import hashes_of, text_hashes
 from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
@@ -77,28 +78,29 @@ def _usable(splits: Splits, pairs: pa.Table) -> dict[str, list[Any]]:
     """Return texts and label ids of the pairs that count, each text once."""
     hashes = text_hashes(splits.train).tolist()
     labels = dict(zip(hashes, splits.train["label"][:], strict=True))
-    weights = dict(zip(hashes, splits.train["weight"][:], strict=True)) if _has_weights(splits.train) else None
+    carried = {name: dict(zip(hashes, splits.train[name][:], strict=True)) for name in _carried(splits.train)}
     scored = [text_hashes(rows) for rows in (splits.validation, splits.test) if rows is not None]
     taken = {*labels, *(number for numbers in scored for number in numbers.tolist())}
     ids = {name: i for i, name in enumerate(splits.label_names)}
     originals, made = (hashes_of(pa.table({"text": pairs[name]})).tolist() for name in ("text", "adversarial"))
-    found: dict[str, list[Any]] = {"text": [], "label": []} | ({} if weights is None else {"weight": []})
+    found: dict[str, list[Any]] = {name: [] for name in ("text", "label", *carried)}
     rows = zip(originals, made, pairs["adversarial"].to_pylist(), pairs["label"].to_pylist(), strict=True)
     for original, new, text, label in rows:
         if labels.get(original, -1) == ids.get(label) and new not in taken:
             taken.add(new)
             found["text"].append(text)
             found["label"].append(ids[label])
-            if weights is not None:
-                found["weight"].append(weights[original])
+            for name, values in carried.items():
+                found[name].append(values[original])
     return found
 
 
-def _has_weights(rows: Any) -> bool:
-    return "weight" in rows.column_names
+def _carried(rows: Any) -> list[str]:
+    """Return the columns that an adversarial text has from its original, beside the label."""
+    return [name for name in ("weight", SOFT_LABEL) if name in rows.column_names]
 
 
 def _append_rows(train: Any, added: dict[str, list[Any]]) -> Any:
-    table = train.with_format("arrow")[:].select(["text", "label", "row", *(["weight"] if _has_weights(train) else [])])
+    table = train.with_format("arrow")[:].select(["text", "label", "row", *_carried(train)])
     new = pa.table({**added, "row": -1 - np.arange(len(added["text"]))}).select(table.column_names)
     return as_dataset(pa.concat_tables([table, new.cast(table.schema)]))

@@ -156,8 +156,8 @@ class Rows(Dataset[dict[str, Any]]):
 
     Number i of the N labelled rows is i, or ``~i`` for a repeat of weight 0; number j of the rows without label is
     N + j. Each row is a dict of ``input_ids``, ``attention_mask`` (and ``token_type_ids``) as lists of int, ``labels``
-    and ``weight`` float. Labels are an int (-100 for a row without), a list of K floats (-100.0 each), a float (nan),
-    or a list of int per token. The weight is 1, or what the column ``weight`` says.
+    and ``weight`` float. Labels are an int (-100 for a row without), a list of K floats (several labels or soft ones;
+    -100.0 each), a float (nan), or a list of int per token. The weight is 1, or what the column ``weight`` says.
     """
 
     filler_aware = True  # the trainer need not wrap it to give repeats weight 0

@@ -19,15 +19,15 @@ import pyarrow.compute as pc
 from toughen.arrays import Ints
 from toughen.data.columns.bad_rows import bad_rows, without_rows
 from toughen.data.columns.find import SeveralColumnsError, present
-from toughen.data.columns.labels import Labels, check_renames, put_last, read_labels
-from toughen.data.columns.roles import Columns, choose, named_labels
+from toughen.data.columns.labels import Labels, check_renames, put_last
+from toughen.data.columns.roles import Columns, choose, named_labels, soft_label_names
 from toughen.data.columns.spelling import find_alike, fold_spellings, like_missing, rename_flag, spellings
-from toughen.data.columns.targets import TARGETS
+from toughen.data.columns.targets import target_of
 from toughen.data.columns.texts import read_texts
-from toughen.data.config import COLUMNS, Data
+from toughen.data.config import COLUMNS, SOFT_COLUMNS, Data
 from toughen.data.read.chunks import hash_texts, pieces
 from toughen.data.read.in_memory import WHOLE
-from toughen.data.read.raw import Raw, quote_names
+from toughen.data.read.raw import NoRowsError, Raw, quote_names
 from toughen.data.read.sources import read_source
 from toughen.data.splits import LABELLED, read_facts, read_unlabelled, splits_of
 from toughen.errors import InputError, count
@@ -102,7 +102,8 @@ def check(config: Data, *, seed: int, data: object | None = None) -> Checked:
         problems += _describe_repeats(summary.shared, summary.repeated, summary.conflicting)
         lines = tuple(summary.lines())
     except InputError as error:
-        problems += _new([_refusal(error)], problems)
+        left_bare = isinstance(error, NoRowsError) and bool(problems)  # each row is bad, and that is told
+        problems += [] if left_bare else _new([_refusal(error)], problems)
     return Checked(tuple(sorted(problems, key=lambda problem: not problem.stops)), lines)
 
 
@@ -131,7 +132,10 @@ def find_fatal_problems(raws: Mapping[str, Raw], config: Data) -> list[Problem]:
         if found:
             problems += found
             continue
-        divided[name], bad = _divide_rows({name: raw}, columns, task)[name]
+        try:
+            divided[name], bad = _divide_rows({name: raw}, columns, task)[name]
+        except NoRowsError:  # every row is bad: that is what is wrong, and there is nothing left to look at
+            bad = bad_rows(raw, columns, task)
         problems += [_bad(raw, what, rows, refuses) for what, rows in bad.items()]
     return problems + _new(_faults(raws, divided, columns, task, config), problems)
 
@@ -182,6 +186,8 @@ def _missing_columns(train: Raw, config: Data) -> list[Problem]:
     problems = [
         one for role, name in named.items() if role != "label" for one in _collect_problems(present, train, name, role)
     ]
+    if any(getattr(config, role) is not None for role in SOFT_COLUMNS):
+        problems += _collect_problems(soft_label_names, train, config)
     return problems + (_collect_problems(named_labels, train, named["label"]) if "label" in named else [])
 
 
@@ -195,7 +201,7 @@ def _faults(
         problems += _collect_problems(read_texts, raw, columns, task)
         problems += _collect_problems(read_facts, raw, columns, name)
         try:
-            target = TARGETS[task](raw, columns)
+            target = target_of(task, raw, columns)
             if not (name == "test" and task != "tokens" and target.withheld()):
                 target.check()
                 targets[name] = target
@@ -206,7 +212,7 @@ def _faults(
         problems += _collect_problems(check_renames, whole, columns.label[0], columns.renames)
     if "train" in targets:
         with suppress(InputError):  # bad rows may carry labels that no other has: once they are mended, train has them
-            targets["train"] = TARGETS[task](_train(raws), columns)
+            targets["train"] = target_of(task, _train(raws), columns)
         problems += _unlearnable(targets, config)
     if config.unlabelled is not None:
         problems += _collect_problems(lambda: read_unlabelled(config, columns))
@@ -275,7 +281,7 @@ def _bad(raw: Raw, what: str, rows: Ints, refuses: bool) -> Problem:
 def _odd(splits: Mapping[str, Raw], columns: Columns, task: TaskName, config: Data) -> Iterator[Problem]:
     """Yield what is odd about the rows that are left."""
     if task == "single-label":
-        yield from _labels([read_labels(raw, columns.label[0], columns.renames) for raw in splits.values()], config)
+        yield from _labels([target_of(task, raw, columns).labels for raw in splits.values()], config)
     if task != "tokens":
         yield from _near(splits, columns)
         yield from _scripts(splits["train"], columns)

@@ -16,6 +16,10 @@ Task = Literal["auto", "single-label", "multi-label", "regression", "tokens"]
 Labels = Literal["folded", "exact"]
 BadRows = Literal["refuse", "drop"]
 COLUMNS = ("text", "text_pair", "label", "group", "weight")
+SOFT_COLUMNS = ("label_columns", "vote_columns")
+"""What names several columns of soft labels."""
+SOFT_LABEL = "soft_label"
+"""The column of a dataset that holds the probabilities of soft labels."""
 ONE_LABEL = ("auto", "single-label")
 
 
@@ -47,6 +51,13 @@ class Data:
     text: str | None = setting(None, "column that holds the text (tokens: the words); null = found by name")
     text_pair: str | None = setting(None, "column that holds the second text of a pair; null = found by name")
     label: str | None = setting(None, "column that holds the label, or several 0/1 columns a,b,c; null = found by name")
+    label_columns: str | None = setting(
+        None, "columns a,b,c of a probability of each class (soft labels), whose names are the classes; null = none"
+    )
+    vote_columns: str | None = setting(
+        None,
+        "columns a,b,c of a class each, one per annotator, or one of lists of classes: shares of votes are soft labels",
+    )
     positive_label: str | None = setting(None, "of two classes, the one that becomes id 1; null = the last in order")
     group: str | None = setting(None, "column whose equal values stay on one side of every division; null = none")
     weight: str | None = setting(
@@ -81,7 +92,8 @@ class Data:
         share, ratio = self.validation_share, self.unlabelled_ratio
         require(0 < share < 1, "data.validation_share", share, "must be above 0 and below 1")
         require(ratio >= 0, "data.unlabelled_ratio", ratio, "must not be negative")
-        for name in (*COLUMNS, "positive_label", "unlabelled", "drop", "relabel", "rename_labels", "augment"):
+        given = (*COLUMNS, *SOFT_COLUMNS, "positive_label", "unlabelled", "drop", "relabel", "rename_labels", "augment")
+        for name in given:
             value = getattr(self, name)
             require(value is None or bool(value.strip()), f"data.{name}", value, "must be null or a name, not empty")
         for name, choices in (("labels", Labels), ("bad_rows", BadRows)):
@@ -90,6 +102,7 @@ class Data:
         self._check_encoding()
         self._check_renames()
         self._check_columns()
+        self._check_soft_labels()
         self._check_task()
 
     def _check_encoding(self) -> None:
@@ -115,6 +128,21 @@ class Data:
             column = getattr(self, name)
             other = named.setdefault(column, name) if column is not None else name
             require(other == name, f"data.{name}", column, f"must be another column than data.{other}")
+
+    def _check_soft_labels(self) -> None:
+        for name in SOFT_COLUMNS:
+            value = getattr(self, name)
+            rule = "must be null where data.label is named: a row has either one class or soft labels"
+            require(value is None or self.label is None, f"data.{name}", value, rule)
+            rule = "is for texts with one class each; leave it out"
+            require(
+                value is None or self.task in ONE_LABEL, f"data.{name}", value, f"{rule} where data.task is {self.task}"
+            )
+            hard = [one for one in ("relabel", "rename_labels") if getattr(self, one) is not None]
+            rule = f"must be null where data.{' and data.'.join(hard)} is given, which is for one class per row"
+            require(value is None or not hard, f"data.{name}", value, rule)
+        both = self.label_columns is not None and self.vote_columns is not None
+        require(not both, "data.vote_columns", self.vote_columns, "must be null where data.label_columns is named")
 
     def _check_task(self) -> None:
         tokens = self.task == "tokens"

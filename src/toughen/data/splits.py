@@ -17,12 +17,13 @@ from toughen.data.columns.corrections import leave_out, relabel
 from toughen.data.columns.find import find_text
 from toughen.data.columns.labels import check_renames, put_last
 from toughen.data.columns.numeric import read_weights
-from toughen.data.columns.recall import noted_columns, recalled_label, recalled_texts
+from toughen.data.columns.recall import noted_columns, recalled_label, recalled_soft_labels, recalled_texts
 from toughen.data.columns.roles import Columns, choose, choose_scored, choose_texts
+from toughen.data.columns.soft_labels import list_column, soft_label_notes
 from toughen.data.columns.spelling import fold_spellings, like_missing, said_positive
-from toughen.data.columns.targets import TARGETS
+from toughen.data.columns.targets import Probabilities, Votes, target_of
 from toughen.data.columns.texts import pick, read_texts, text_columns
-from toughen.data.config import Data
+from toughen.data.config import SOFT_LABEL, Data
 from toughen.data.divide.division import Facts, divide, select_scored_tables
 from toughen.data.divide.overlap import sketch, without
 from toughen.data.divide.summary import Summary
@@ -44,7 +45,9 @@ class Splits:
     are pairs, ``label``, ``row`` (int, row number in its source split, from 0), ``group`` (str) and ``weight`` (float
     above 0, what the row counts for) where one is named; validation and test have a weight if their source has it.
     A label is an int (single-label: position in ``label_names``), a list of K floats 0 or 1 (multi-label), a float
-    (regression, whose one label name is the column's) or a list of int, one per word (tokens). ``unlabelled`` has
+    (regression, whose one label name is the column's) or a list of int, one per word (tokens). Where labels are soft,
+    ``soft_label`` has the probabilities [K] and ``label`` the most probable class; validation and test may have one
+    class per row beside it, and no ``soft_label``. ``unlabelled`` has
     ``text``, ``text_pair`` and ``row``. ``held_out`` says that validation was taken from train, none being given.
     ``columns`` are the names in the source, as `toughen.data.columns.recall.noted_columns` has them.
     """
@@ -135,6 +138,8 @@ def load_labelled(
     *,
     text: str | None = None,
     label: str | None = None,
+    label_columns: str | None = None,
+    vote_columns: str | None = None,
     label_names: Sequence[str],
     split: str = "test",
     task: TaskName = "single-label",
@@ -149,6 +154,8 @@ def load_labelled(
         source: hub id, file, folder or an object in memory.
         text: text column (tokens: of lists of words); None = found.
         label: label column, or several ``a,b,c``; None = found, as in the training data where they had no usual name.
+        label_columns: columns ``a,b,c`` of a probability of each class, in place of ``label``.
+        vote_columns: columns ``a,b,c`` of annotators' votes, or one of lists of votes, in place of ``label``.
         label_names: the model's names by id; labels may be these or the ids. Regression: the column it learnt from.
         split: which split of a divided source.
         task: what the model does.
@@ -158,7 +165,8 @@ def load_labelled(
         known: the columns of the training data; those of them that the source has are taken where none is named.
 
     Returns:
-        A dataset with the columns ``text``, ``text_pair`` (of pairs), ``label`` and ``row``, as in :class:`Splits`.
+        A dataset with the columns ``text``, ``text_pair`` (of pairs), ``label``, ``soft_label`` (if there are any) and
+        ``row``, as in :class:`Splits`.
 
     Raises:
         InputError: in one sentence, also at a label that the model does not know.
@@ -170,14 +178,19 @@ def load_labelled(
             f"The data has no {split} split, only {quote_names(list(raws))}; give a single file or name one."
         )
     text, text_pair = recalled_texts(raw, known, text, text_pair)
-    label = recalled_label(raw, known, label, (text, text_pair))
-    renames = (known or {}).get("rename_labels") if task == "single-label" else None
-    config = Data(task=task, text=text, text_pair=text_pair, label=label, rename_labels=renames)
+    named = {"label_columns": label_columns, "vote_columns": vote_columns}
+    more: dict[str, Any] = {name: columns for name, columns in named.items() if columns is not None}
+    if not more and label is None:
+        more = recalled_soft_labels(raw, known)
+    if not more:
+        label = recalled_label(raw, known, label, (text, text_pair))
+        more["rename_labels"] = (known or {}).get("rename_labels") if task == "single-label" else None
+    config = Data(task=task, text=text, text_pair=text_pair, label=label, **more)
     columns, _ = choose_scored(raw, config, label_names, pairs=pairs)
-    texts, target = read_texts(raw, columns, task), TARGETS[task](raw, columns)
+    texts, target = read_texts(raw, columns, task), target_of(task, raw, columns)
     target.check()
-    target.match(tuple(label_names))
-    return _dataset(_table(texts, target.values(tuple(label_names))))
+    target.match(names := tuple(label_names))
+    return _dataset(_table(texts, target.values(names), _soft_labels(target, names)))
 
 
 def load_texts(
@@ -223,14 +236,14 @@ def _read_splits(
     notes: list[str] = []
     for split in (split for split in LABELLED if split in raws):
         raw = raws[split]
-        if split == "test" and task != "tokens" and TARGETS[task](raw, columns).withheld():
+        if split == "test" and task != "tokens" and target_of(task, raw, columns).withheld():
             notes.append(f"{raw.name} keeps its labels to itself (all -1): there will be no test score")
             continue
         if config.bad_rows == "drop":
             bad = bad_rows(raw, columns, task)
             notes += describe_bad_rows(raw, bad)
             raw = without_rows(raw, bad)
-        texts[split], targets[split] = read_texts(raw, columns, task), TARGETS[task](raw, columns)
+        texts[split], targets[split] = read_texts(raw, columns, task), target_of(task, raw, columns)
         read[split] = raw
         if split == "train" and config.relabel is not None:
             targets[split].labels, note = relabel(targets[split].labels, raw, columns, config.relabel)
@@ -244,7 +257,8 @@ def _read_splits(
     notes += [*like_missing(names), *([said_positive(names)] if task == "single-label" and len(names) == 2 else [])]
     for target in targets.values():
         target.check_seen(targets["train"], names)
-    more = {split: read_facts(raw, columns, split) for split, raw in read.items()}
+    more = {split: read_facts(raw, columns, split) | _soft_labels(targets[split], names) for split, raw in read.items()}
+    notes += soft_label_notes(more, read, columns)
     tables = {s: _table(texts[s], targets[s].values(names), more[s], read[s].numbers()) for s in texts}
     return tables, names, tuple(notes)
 
@@ -261,6 +275,12 @@ def read_facts(raw: Raw, columns: Columns, split: str) -> dict[str, Any]:
         for name, column, read in asked
         if column is not None and (split == "train" or column in raw.columns)
     }
+
+
+def _soft_labels(target: Any, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the column ``soft_label`` of a split whose labels are soft."""
+    soft = isinstance(target, (Probabilities, Votes))
+    return {SOFT_LABEL: list_column(target.soft_labels(label_names))} if soft else {}
 
 
 def _table(

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import EvalPrediction
 
-from toughen.assess.metrics import task_metrics
+from toughen.assess.metrics import SOFT_LOG_LOSS, soft_log_loss, task_metrics
+from toughen.data.columns.soft_labels import most_probable
 from toughen.data.read.raw import quote_names
 from toughen.engine.likelihood import IGNORED, LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
@@ -103,8 +104,12 @@ class Validation:
         """
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
         outputs, labels = self._outputs(np.asarray(logits), np.asarray(prediction.label_ids))
-        weights = self._text_weights()
+        weights, soft = self._text_weights(), None
+        if self.task == "single-label" and np.ndim(labels) == 2:
+            soft, labels = labels, most_probable(labels)
         metrics = task_metrics(self.task, outputs, labels, self.label_names, weights=weights)
+        if soft is not None:
+            metrics[SOFT_LOG_LOSS] = soft_log_loss(outputs, soft, weights)
         numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float)) and name != "n"}
         if self.present is not None:
             numbers[self.chosen] = over_classes(self.chosen, self.task, outputs, labels, self.present, weights)

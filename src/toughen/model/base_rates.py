@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from toughen.data.config import SOFT_LABEL
 from toughen.engine.head_samples import output_layer
 from toughen.model.head_config import Bias
 from toughen.tasks import TaskName
@@ -37,7 +38,8 @@ def starting_bias(
     Args:
         bias: zero, base-rate, or auto: base-rate for several labels and for a number.
         task: what a label is.
-        train: the training rows, whose ``label`` is an id [N], 0 or 1 [N, K], a number [N], or a list of ids (tokens).
+        train: the training rows, whose ``label`` is an id [N], 0 or 1 [N, K], a number [N], or a list of ids (tokens);
+            of soft labels ``soft_label`` [N, K] counts.
         classes: outputs of the model, K.
 
     Returns:
@@ -53,7 +55,9 @@ def starting_bias(
         rate = (matrix.sum(0) + 1) / (len(matrix) + 2)
         return np.asarray(np.log(rate / (1 - rate)))
     ids = np.concatenate([np.asarray(row) for row in labels]) if task == "tokens" else np.asarray(labels)
-    counts = np.bincount(ids, minlength=classes) + 1
+    counts = np.bincount(ids, minlength=classes) + 1.0
+    if SOFT_LABEL in getattr(train, "column_names", train):
+        counts = np.asarray(train[SOFT_LABEL][:], np.float64).sum(0) + 1
     return np.asarray(np.log(counts / counts.sum()))
 
 

@@ -17,6 +17,7 @@ NAMES = {
     "f1_macro": "F1 (macro)",
     "mcc": "Matthews correlation",
     "log_loss": "log loss",
+    "soft_log_loss": "log loss (soft labels)",
     "ece": "calibration error (ECE)",
     "ece_equal_width": "calibration error (equal widths)",
     "brier": "Brier score",

@@ -124,13 +124,16 @@ class FinishedRun:
 
         Args:
             data: as for `toughen.data.load_labelled`.
-            columns: text, text_pair and label, None = found; and maybe the encoding of text files.
+            columns: text, text_pair and label, None = found; and maybe label_columns or vote_columns, and the
+                encoding of text files.
         """
         return toughen.data.load_labelled(
             data,
             text=columns["text"],
             text_pair=columns["text_pair"],
             label=columns["label"],
+            label_columns=columns.get("label_columns"),
+            vote_columns=columns.get("vote_columns"),
             label_names=self.classifier.label_names,
             task=self.classifier.task,
             pairs=self.classifier.pairs,

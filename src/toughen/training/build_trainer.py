@@ -18,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from toughen.assess.metrics import weights_of
+from toughen.assess.metrics import soft_labels_of, weights_of
 from toughen.assess.selection import LESS_IS_BETTER, selecting_metric
 from toughen.cost.plan_line import plan_lines
 from toughen.data import Splits, tokenise
@@ -200,6 +200,9 @@ def resolved_weights(objective: CrossEntropy, splits: Splits) -> CrossEntropy:
     one = splits.task in ("single-label", "regression")
     labels = numbers_of(splits.train, "label") if one else splits.train["label"][:]
     counts, rows = label_counts(splits.task, labels, len(splits.label_names))
+    soft = soft_labels_of(splits.train)
+    if soft is not None:  # a row counts for each class as much as its label says
+        counts = soft.sum(0).tolist()
     return resolve_class_weights(objective, counts, rows=rows) if counts else objective
 
 

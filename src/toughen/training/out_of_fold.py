@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toughen.assess.definition import NO_NUMBERS
-from toughen.assess.metrics import task_metrics, weights_of
+from toughen.assess.metrics import soft_metrics, task_metrics, weights_of
 from toughen.assess.mistakes import describe_mistakes
 from toughen.assess.slices import Scorable
 from toughen.assess.verdict import verdict_of_folds
@@ -112,7 +112,8 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
     for fold, outputs in enumerate(answers.held_out):
         rows = plan.held_out(fold)
         given = (task, outputs, rows["label"][:], names, answers.thresholds[fold])
-        per_fold.append(task_metrics(*given, weights=weights_of(rows)))
+        weights = weights_of(rows)
+        per_fold.append(task_metrics(*given, weights=weights) | soft_metrics(outputs, rows, weights))
     content: dict[str, Any] = {
         "out_of_fold": pooled_metrics(plan, answers),
         "folds": per_fold,
@@ -121,7 +122,8 @@ def _metrics(plan: Plan, folder: Path, answers: Answers, taught: Mapping[str, An
     if test is not None:
         mean = mean_outputs(answers.others["test"])
         given = (task, mean, test["label"][:], names, mean_thresholds(answers.thresholds))
-        content["test"] = task_metrics(*given, weights=weights_of(test))
+        weights = weights_of(test)
+        content["test"] = task_metrics(*given, weights=weights) | soft_metrics(mean, test, weights)
     if taught:
         content["pseudo_labels"] = taught
     recipe = load_recipe(folder / fold_name(1) / RECIPE)
@@ -137,13 +139,14 @@ def pooled_metrics(plan: Plan, answers: Answers) -> Metrics:
     """Score all rows together, each by its own fold's model and with that model's thresholds."""
     task, names, labels = plan.splits.task, plan.splits.label_names, plan.pool["label"][:]
     weights = weights_of(plan.pool)
-    pooled = task_metrics(task, pool(plan, answers.held_out), labels, names, weights=weights)
+    outputs = pool(plan, answers.held_out)
+    pooled = task_metrics(task, outputs, labels, names, weights=weights) | soft_metrics(outputs, plan.pool, weights)
     if answers.thresholds[0] is None:
         return pooled
     pairs = zip(answers.held_out, answers.thresholds, strict=True)
     decided = pool(plan, [_decisions(task, outputs, thresholds) for outputs, thresholds in pairs])
     # Decisions as outputs of 0 and 1 give every metric that counts decisions; the others read probabilities.
-    return _take_ranking_metrics(task_metrics(task, decided, labels, names, weights=weights), pooled)
+    return pooled | _take_ranking_metrics(task_metrics(task, decided, labels, names, weights=weights), pooled)
 
 
 def _decisions(task: TaskName, outputs: Any, thresholds: Any) -> Any:

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
+from toughen.data.columns.soft_labels import list_column
+from toughen.data.config import SOFT_LABEL
 from toughen.data.divide.overlap import text_hashes
 from toughen.data.read.chunks import as_dataset
 from toughen.errors import InputError
@@ -217,6 +219,7 @@ def add_pseudo_labels(splits: Splits, chosen: Chosen) -> Splits:
     columns = {name: texts[name] for name in texts.column_names}
     columns |= {"label": pa.array(chosen.labels), "row": pa.array(-1 - chosen.rows)}
     columns |= {"weight": pa.array(np.ones(len(chosen.rows)))}
+    columns |= {SOFT_LABEL: list_column(np.eye(len(splits.label_names))[np.asarray(chosen.labels, np.int64)])}
     train = splits.train.with_format("arrow")[:].select([n for n in splits.train.column_names if n in columns])
     new = pa.table({name: columns[name] for name in train.column_names}).cast(train.schema)
     return replace(splits, train=as_dataset(pa.concat_tables([train, new])), unlabelled=None)

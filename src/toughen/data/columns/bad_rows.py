@@ -15,12 +15,18 @@ from toughen.data.columns.checks import as_strings
 from toughen.data.columns.find import is_list, is_string
 from toughen.data.columns.labels import read_labels
 from toughen.data.columns.numeric import parse_weights, read_numbers
-from toughen.data.columns.roles import Columns
+from toughen.data.columns.roles import Columns, Soft, columns_of_split
+from toughen.data.columns.soft_labels import faulty_rows, read_probabilities
 from toughen.data.read.chunks import select_rows
 from toughen.data.read.raw import Raw
 from toughen.tasks import TaskName
 
 Mask = npt.NDArray[np.bool_]
+_WITHOUT: dict[Soft | None, str] = {
+    None: "without a label",
+    "probabilities": "without probabilities of the classes that sum to 1",
+    "votes": "without a vote",
+}
 
 
 def bad_rows(raw: Raw, columns: Columns, task: TaskName) -> dict[str, Ints]:
@@ -32,7 +38,8 @@ def bad_rows(raw: Raw, columns: Columns, task: TaskName) -> dict[str, Ints]:
     masks = {"without a text": _blank(raw, columns.text)}
     if columns.pair is not None:
         masks["without a second text"] = _blank(raw, columns.pair)
-    masks["without a label"] = _unlabelled_rows(raw, columns, task)
+    own = columns_of_split(raw, columns)
+    masks[_WITHOUT[own.soft]] = _unlabelled_rows(raw, own, task)
     if columns.group is not None and columns.group in raw.columns:
         masks["without a group"] = _blank(raw, columns.group)
     if columns.weight is not None and columns.weight in raw.columns:
@@ -83,6 +90,11 @@ def _blank(raw: Raw, column: str) -> Mask:
 
 
 def _unlabelled_rows(raw: Raw, columns: Columns, task: TaskName) -> Mask:
+    if columns.soft == "probabilities":
+        numbers = read_probabilities(raw, columns.label)
+        return np.isin(np.arange(len(numbers)), faulty_rows(numbers))
+    if columns.soft == "votes":
+        return np.asarray(np.all([_blank(raw, name) for name in columns.label], axis=0))
     if task == "single-label":
         return np.asarray(pc.is_null(read_labels(raw, columns.label[0], columns.renames).names))
     if task == "regression":

@@ -74,8 +74,8 @@ def read_weights(raw: Raw, column: str) -> npt.NDArray[np.float64]:
     return weights
 
 
-def parse_weights(raw: Raw, column: str) -> npt.NDArray[np.float64]:
-    """Return a column as numbers, [N]; NaN where a value is none.
+def parse_weights(raw: Raw, column: str, role: str = "weight", kind: str = "number above 0") -> npt.NDArray[np.float64]:
+    """Return a column as numbers, [N]; NaN where a value is none. ``role`` and ``kind`` say what it should hold.
 
     Raises:
         InputError: at a column that holds neither numbers nor texts.
@@ -88,7 +88,7 @@ def parse_weights(raw: Raw, column: str) -> npt.NDArray[np.float64]:
         values = texts.cast(pa.float64())
     elif not (_is_number(values.type) or pa.types.is_null(values.type)):
         raise InputError(
-            f"The weight column {column!r} of {raw.name} holds {brief(values.type)}; give one number above 0 per row."
+            f"The {role} column {column!r} of {raw.name} holds {brief(values.type)}; give one {kind} per row."
         )
     return np.asarray(values.cast(pa.float64()).to_numpy(), np.float64)
 

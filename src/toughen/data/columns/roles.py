@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pyarrow.compute as pc
 
@@ -31,6 +32,7 @@ from toughen.errors import InputError
 from toughen.tasks import TaskName
 
 NO_LABELS: tuple[str, ...] = ()
+Soft = Literal["probabilities", "votes"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,12 @@ class Columns:
 
     Attributes:
         text: the text; for tokens the words.
-        label: the label; several 0/1 columns for multi-label.
+        label: the label; several 0/1 columns for multi-label; of soft labels their columns.
         pair: the second text, if there is one.
         group: what keeps rows together, if anything does.
         weight: what each row counts for, if not all count alike.
         renames: what labels are read as (`data.rename_labels`).
+        soft: what the label columns hold, if labels are soft.
     """
 
     text: str
@@ -52,14 +55,15 @@ class Columns:
     group: str | None = None
     weight: str | None = None
     renames: Renames = field(default_factory=dict, hash=False)
+    soft: Soft | None = None
 
 
 def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Columns, TaskName]:
     """Return the columns of the training rows and the task that they make.
 
     A text of lists of words beside a list of tags makes tokens; a label of lists, or several 0/1 columns, multi-label;
-    a label with decimals regression; anything else single-label. ``config`` overrides each of these. ``pairs`` is as in
-    :func:`choose_texts`.
+    a label with decimals regression; anything else single-label, as are soft labels. ``config`` overrides each of
+    these. ``pairs`` is as in :func:`choose_texts`.
 
     Raises:
         InputError: if a column is missing or cannot be told, or if settings contradict the data.
@@ -68,6 +72,8 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
         None if name is None else present(raw, name, part)
         for name, part in ((config.group, "group"), (config.weight, "weight"))
     )
+    if config.label_columns is not None or config.vote_columns is not None:
+        return _soft_columns(raw, config, group, weight, pairs), "single-label"
     if config.task == "tokens" or (config.task == "auto" and _looks_tagged(raw, config)):
         return _tagged_columns(raw, config, group, weight), "tokens"
     text, pair = choose_texts(raw, config.text, config.text_pair, (config.label, group, weight), pairs=pairs)
@@ -82,6 +88,61 @@ def choose(raw: Raw, config: Data, *, pairs: bool | None = None) -> tuple[Column
             f"is {task}; name one of them or leave data.task out."
         )
     return columns, task
+
+
+def _soft_columns(raw: Raw, config: Data, group: str | None, weight: str | None, pairs: bool | None) -> Columns:
+    kind: Soft = "votes" if config.label_columns is None else "probabilities"
+    label = soft_label_names(raw, config)
+    text, pair = choose_texts(raw, config.text, config.text_pair, (group, weight, *label), pairs=pairs)
+    taken = next((name for name in label if name in (text, pair, group, weight)), None)
+    if taken is not None:
+        raise InputError(
+            f"column {taken!r} of {raw.name} is named twice, as a label and as something else; name other columns."
+        )
+    return Columns(text or find_text(raw, (*label, group, weight)), label, pair, group, weight, soft=kind)
+
+
+def soft_label_names(raw: Raw, config: Data) -> tuple[str, ...]:
+    """Return the columns that ``data.label_columns`` or ``data.vote_columns`` names.
+
+    Raises:
+        InputError: if one of them is missing, or one class alone is left.
+    """
+    setting = "vote_columns" if config.label_columns is None else "label_columns"
+    asked = str(getattr(config, setting))
+    whole = setting == "vote_columns" and asked in raw.columns
+    names = (asked,) if whole else tuple(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
+    missing = [name for name in names if name not in raw.columns]
+    if missing:
+        raise InputError(
+            f"{raw.name} has no column {quote_names(missing)}, which data.{setting} names; its columns are "
+            f"{quote_names(raw.columns)}."
+        )
+    if setting == "label_columns" and len(names) < 2:
+        raise InputError(f"data.label_columns {asked!r} names one column; name one for each of two classes or more.")
+    return names
+
+
+def columns_of_split(raw: Raw, columns: Columns) -> Columns:
+    """Return the columns of one split, of which validation and test may have one class per row beside soft labels.
+
+    Raises:
+        InputError: if a split has neither the soft labels, whole, nor another label.
+    """
+    there = [name for name in columns.label if name in raw.columns]
+    if columns.soft is None or len(there) == len(columns.label):
+        return columns
+    lost = quote_names([name for name in columns.label if name not in there])
+    taken = (columns.text, columns.pair, columns.group, columns.weight)
+    try:
+        if there:
+            raise InputError(f"it has {quote_names(there)} of them")
+        return replace(columns, label=(usual_label(raw, taken) or find_label(raw, taken),), soft=None)
+    except InputError as error:
+        raise InputError(
+            f"{raw.name} has no column {lost}, which holds soft labels in train, and no one column of a class per row "
+            f"in their place; its columns are {quote_names(raw.columns)}."
+        ) from error
 
 
 def _refuse_row_as_header(raw: Raw, label: str) -> None:

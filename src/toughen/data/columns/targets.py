@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toughen.arrays import Floats
 from toughen.data.columns.checks import check_classes, check_labels, check_seen, has_no_labels
 from toughen.data.columns.labels import Labels, match_names, name_classes, read_labels
 from toughen.data.columns.lists import NameLists, read_label_sets, read_list_column
 from toughen.data.columns.numeric import check_numbers, check_spread, read_numbers
-from toughen.data.columns.roles import Columns
+from toughen.data.columns.roles import Columns, Soft, columns_of_split
+from toughen.data.columns.soft_labels import (
+    check_probabilities,
+    check_votes,
+    class_names,
+    faulty_rows,
+    most_probable,
+    read_probabilities,
+    read_votes,
+    vote_shares,
+)
 from toughen.data.columns.spelling import positive_last
-from toughen.data.read.raw import Raw
+from toughen.data.read.raw import Raw, quote_names
 from toughen.errors import InputError
 from toughen.tasks import TaskName
 
@@ -58,8 +70,12 @@ class OneLabel:
 
     def check_seen(self, train: Self, label_names: tuple[str, ...]) -> None:
         """Refuse a split with a label that the training rows never have."""
-        seen = set(train.labels.names.unique().to_pylist())
+        seen = train.seen()
         check_seen(self.raw, self.labels, [name for name in label_names if name in seen], self._place)
+
+    def seen(self) -> set[str]:
+        """Return the labels that there are."""
+        return set(self.labels.names.unique().to_pylist())
 
     def match(self, label_names: tuple[str, ...]) -> None:
         """Rewrite the labels into a model's names."""
@@ -114,6 +130,108 @@ class LabelSet(OneLabel):
         hot = NameLists(self.labels, self.offsets).matrix(label_names)
         starts = np.arange(len(hot) + 1, dtype=np.int32) * len(label_names)
         return pa.ListArray.from_arrays(pa.array(starts), pa.array(hot.reshape(-1)))
+
+
+class Probabilities(OneLabel):
+    """A probability of each class per text; a text's label is its most probable class.
+
+    Rows are divided by their sums, which may miss 1 by a little.
+    """
+
+    def _read_labels(self) -> Labels:
+        self.numbers = read_probabilities(self.raw, self.columns.label)
+        self._name(class_names(self.columns.label))
+        return self._most_probable()
+
+    def _name(self, names: tuple[str, ...]) -> None:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"two columns of {self.raw.name} hold probabilities of the class {twice!r}; name one of them."
+            )
+        self.classes = names
+
+    def _most_probable(self) -> Labels:
+        """Return the most probable classes, null where a row is faulty."""
+        faulty = np.zeros(len(self.numbers), bool)
+        faulty[faulty_rows(self.numbers)] = True
+        order = name_classes(Labels(pa.chunked_array([pa.array(self.classes, pa.string())])))
+        order = positive_last(order)
+        best = most_probable(np.nan_to_num(self._ordered(order)))
+        names = pa.array(order, pa.string()).take(pa.array(best, mask=faulty))
+        return Labels(pa.chunked_array([names]), order)
+
+    def _ordered(self, label_names: Sequence[str]) -> Floats:
+        """Return the numbers by label name, [N, K]; 0 for a class without a column."""
+        at = {name: i for i, name in enumerate(self.classes)}
+        none = np.zeros(len(self.numbers))
+        return np.stack([self.numbers[:, at[n]] if n in at else none for n in label_names], axis=1)
+
+    def check(self) -> None:
+        """Refuse a split in which a row's numbers are no probabilities."""
+        check_probabilities(self.raw, self.columns.label, self.numbers)
+
+    def label_names(self) -> tuple[str, ...]:
+        """Return the classes by id; refuse training rows that all say the same."""
+        if (self.numbers == self.numbers[0]).all():
+            raise InputError(
+                f"Every row of {self.raw.name} has the same probabilities in {quote_names(self.columns.label)}, so "
+                "there is nothing to learn; give rows that differ."
+            )
+        return tuple(self.labels.order or ())
+
+    def seen(self) -> set[str]:
+        """Return the classes that the training rows know: all that have a column."""
+        return set(self.classes)
+
+    def match(self, label_names: tuple[str, ...]) -> None:
+        """Take the columns for the classes of a model."""
+        given = Labels(pa.chunked_array([pa.array(self.classes, pa.string())]))
+        matched = match_names(given, self.raw, self.column, label_names, lambda position: self.raw.name)
+        self._name(tuple(matched.names.to_pylist()))
+        self.labels = self._most_probable()
+
+    def soft_labels(self, label_names: tuple[str, ...]) -> Floats:
+        """Return the probabilities, [N, K]."""
+        values = self._ordered(label_names)
+        return np.asarray(values / values.sum(1, keepdims=True))
+
+    def values(self, label_names: tuple[str, ...]) -> Any:
+        """Return the ``label`` column, int64 [N]."""
+        return pa.array(most_probable(self.soft_labels(label_names)))
+
+
+class Votes(LabelSet):
+    """The classes that annotators gave a text; its label is the most frequent, its soft labels the shares of all."""
+
+    def _lists(self) -> NameLists:
+        return read_votes(self.raw, self.columns.label)
+
+    def check(self) -> None:
+        """Refuse a split in which a row has no vote."""
+        check_votes(self.raw, self.columns.label, NameLists(self.labels, self.offsets))
+
+    def label_names(self) -> tuple[str, ...]:
+        """Return the names of the classes by id; refuse training rows in which all votes are for one."""
+        check_classes(self.raw, self.column, self.labels)
+        names = name_classes(self.labels)
+        return names if self.labels.order else positive_last(names)
+
+    def soft_labels(self, label_names: tuple[str, ...]) -> Floats:
+        """Return the shares of the votes, [N, K]."""
+        return vote_shares(NameLists(self.labels, self.offsets), label_names)
+
+    def values(self, label_names: tuple[str, ...]) -> Any:
+        """Return the ``label`` column, int64 [N]."""
+        return pa.array(most_probable(self.soft_labels(label_names)))
+
+
+class BesideSoftLabels(OneLabel):
+    """One class per text in a split beside training rows with soft labels."""
+
+    def check_seen(self, train: Any, label_names: tuple[str, ...]) -> None:
+        """Rewrite the labels into those of train; refuse one that train does not know."""
+        self.match(label_names)
 
 
 class WordTags(LabelSet):
@@ -186,3 +304,21 @@ TARGETS: dict[TaskName, type[Any]] = {
     "regression": Number,
     "tokens": WordTags,
 }
+SOFT: dict[Soft, type[Any]] = {"probabilities": Probabilities, "votes": Votes}
+
+
+def target_of(task: TaskName, raw: Raw, columns: Columns) -> Any:
+    """Return the labels of one split.
+
+    Args:
+        task: what a label is.
+        raw: the split.
+        columns: of the training rows.
+
+    Raises:
+        InputError: if the split does not hold what the task needs.
+    """
+    own = columns_of_split(raw, columns)
+    if own.soft is not None:
+        return SOFT[own.soft](raw, own)
+    return TARGETS[task](raw, own) if columns.soft is None else BesideSoftLabels(raw, own)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from toughen.data.config import SOFT_LABEL
 from toughen.data.tokens.beginnings import beginnings_of
 from toughen.errors import InputError
 from toughen.tasks import TaskName
@@ -91,7 +92,7 @@ class Encoder:
         if self.task == "tokens":
             columns |= self._words(encoded, rows.get("label"))
         elif "label" in rows:
-            columns["labels"] = list(rows["label"])
+            columns["labels"] = list(rows.get(SOFT_LABEL, rows["label"]))
         cut = (
             self._count_overflowing(encoded) if own else sum(len(ids) > self.max_length for ids in columns["input_ids"])
         )

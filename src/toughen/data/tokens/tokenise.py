@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.fingerprint import generate_random_fingerprint
 
+from toughen.data.config import SOFT_LABEL
 from toughen.data.read import spill
 from toughen.data.read.chunks import ROWS, numbers_of, table_of_dataset
 from toughen.data.read.spill import collect
@@ -31,7 +32,7 @@ OFFSET_POSITIONS = frozenset((
 ))
 # fmt: on
 TEXTS = ("text", "text_pair")
-READ = (*TEXTS, "label")  # the columns that tokens are made of
+READ = (*TEXTS, "label", SOFT_LABEL)  # the columns that tokens are made of
 NARROW = {  # types as in `datasets`
     "input_ids": pa.int32(), "attention_mask": pa.int8(), "token_type_ids": pa.int8(), "special_tokens_mask": pa.int8(),
 }  # fmt: skip
@@ -64,9 +65,10 @@ def tokenise(
 
     Returns:
         The dataset with ``input_ids`` and ``attention_mask`` (and ``token_type_ids`` where the tokenizer makes them),
-        lists of int without padding; ``length`` (int, tokens); and ``labels`` if it has a ``label``: the same, but for
-        tokens a list as long as ``input_ids``, -100 at special tokens and at all but the first piece of a word. For
-        tokens also ``word``: the number of the word, from 0, at its first piece, else -1.
+        lists of int without padding; ``length`` (int, tokens); and ``labels`` if it has a ``label``: the same, or its
+        ``soft_label`` where it has one; but for tokens a list as long as ``input_ids``, -100 at special tokens and at
+        all but the first piece of a word. For tokens also ``word``: the number of the word, from 0, at its first piece,
+        else -1.
 
         Windows give a row each, all of a text's after one another, and leave ``text`` out: they have ``row`` (the
         text's), ``window`` (its number within the text, from 0), and ``weight``, the text's (1 unless the dataset has a
