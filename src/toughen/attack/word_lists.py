@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toughen.errors import InputError
+from toughen.files import load_json
 
 Neighbours = Mapping[str, Sequence[str]]
 
@@ -42,7 +43,7 @@ def _read_list(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _from_json(content: str, path: Path) -> dict[str, tuple[str, ...]]:
     try:
-        value: Any = json.loads(content)
+        value: Any = load_json(content)
     except json.JSONDecodeError as error:
         raise InputError(f"the word list {path} is not JSON ({error}); give an object of lists.") from error
     if not isinstance(value, dict) or not all(isinstance(others, list) for others in value.values()):

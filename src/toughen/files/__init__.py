@@ -13,6 +13,22 @@ from pathlib import Path
 from typing import Any
 
 
+def load_json(text: str, **how: Any) -> Any:
+    """Parse JSON that somebody else wrote; ``how`` is as for `json.loads`.
+
+    Raises:
+        json.JSONDecodeError: if it is malformed, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(text, **how)
+    except RecursionError:
+        raise json.JSONDecodeError("too many brackets in each other", text, 0) from None
+    except ValueError as error:
+        if type(error) is not ValueError:  # malformed, or what a hook refused
+            raise
+        raise json.JSONDecodeError("a number of thousands of digits", text, 0) from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; an empty one if there is no file."""
     content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}

@@ -97,6 +97,12 @@ def _whole(values: pa.ChunkedArray, raw: Raw, column: str) -> pa.ChunkedArray:
     row = first_row(pc.not_equal(values, pc.floor(values)))
     if row is not None:
         _refuse_decimals(raw, column, row, values[row].as_py())
+    large = first_row(pc.greater_equal(pc.abs(values), 2.0**53))  # from here on several whole numbers are one float
+    if large is not None:
+        raise InputError(
+            f"{raw.place(large)}: label {values[large].as_py():g} in column {column!r} is too large to be told from "
+            "its neighbours; write labels as words, or as smaller numbers."
+        )
     return values.cast(pa.int64())
 
 

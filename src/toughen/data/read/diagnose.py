@@ -16,6 +16,7 @@ from typing import Any
 from toughen.data.read.plain import kind_of, looks_like, two_bytes
 from toughen.data.read.raw import Damage, refuse_duplicate_columns
 from toughen.errors import InputError
+from toughen.files import load_json
 
 CHUNK = 64 << 10  # bytes
 LONGEST_FIELD = 2**31 - 1
@@ -256,4 +257,4 @@ def parse_json(text: str, where: str) -> Any:
         refuse_duplicate_columns([key for key, _ in pairs], where)
         return dict(pairs)
 
-    return json.loads(text, object_pairs_hook=once)
+    return load_json(text, object_pairs_hook=once)

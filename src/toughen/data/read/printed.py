@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toughen.data.read.raw import Raw
+from toughen.files import load_json
 
 NUMBERS = re.compile(r"\[\s*-?[\d.]+(\s+-?[\d.]+)*\s*\]")  # as NumPy prints them
 ENTRIES = (str, int, float, bool)
@@ -23,7 +23,7 @@ def parse_list(text: str) -> list[Any] | None:
     if not (text.startswith("[") and text.endswith("]")):
         return None
     try:
-        found = json.loads(re.sub(r"\s+", ",", text[1:-1].strip()).join("[]") if NUMBERS.fullmatch(text) else text)
+        found = load_json(re.sub(r"\s+", ",", text[1:-1].strip()).join("[]") if NUMBERS.fullmatch(text) else text)
     except ValueError:
         try:
             found = ast.literal_eval(text)

@@ -28,6 +28,7 @@ from toughen.data.read.plain import PACKED, SAMPLE, inner, kind_of, plain, repla
 from toughen.data.read.raw import Damage, Raw, find_intact_rows
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
+from toughen.files import load_json
 
 BLOCK = 8 << 20  # bytes per Arrow block; a record must fit into one
 LINES = 1000  # rows that are read at once where blocks are not counted in bytes
@@ -151,7 +152,7 @@ def is_json_lines(path: Path) -> bool:
     if first.lstrip().startswith("["):
         return False
     try:
-        record = json.loads(first)
+        record = load_json(first)
     except ValueError:
         return not _is_object(path)
     if second or not isinstance(record, dict) or not record:
@@ -171,7 +172,7 @@ def _is_rows(value: Any) -> bool:
 def _is_object(path: Path) -> bool:
     """Tell one object over several lines from JSON lines of which the first is damaged."""
     try:
-        return isinstance(json.loads(path.read_text("utf-8-sig")), dict)
+        return isinstance(load_json(path.read_text("utf-8-sig")), dict)
     except ValueError:
         return False
 
@@ -217,7 +218,7 @@ def _holds_dates(kind: pa.DataType) -> bool:
 def _text_fields(path: Path) -> pa.Schema:
     """Fix the type of what is text in the first record: Arrow would take texts that look like dates for dates."""
     with path.open(encoding="utf-8-sig") as file:
-        first = json.loads(next(line for line in file if line.strip()))
+        first = load_json(next(line for line in file if line.strip()))
     if not isinstance(first, dict):
         raise ValueError("not a record")
     return pa.schema([(key, pa.string()) for key, value in first.items() if isinstance(value, str)])
