@@ -3,6 +3,7 @@
 `from_attack_restore.md` is held to its word too: with the options that it names, ours equals the listings it shows.
 """
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -148,3 +149,18 @@ def test_without_a_match_the_attack_silently_does_nothing():
     code = block("fgm before").replace('emb_name="word_embeddings."', "")
     doubled = "for b in loader:\n    (2 * model(**b).loss).backward()\n    optimizer.step()\n    optimizer.zero_grad()"
     assert distance(Listing(code).weights(), Listing(doubled).weights()) < 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # as a notebook shows them: of whatever else is installed
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    """It is stored without outputs, needs no network, and learns something."""
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((EXAMPLES / "quickstart.ipynb").read_text())["cells"]
+    around = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            exec("".join(cell["source"]), around)
+    assert around["scores"]["accuracy"] > 0.6
+    assert "negative" in capsys.readouterr().out

@@ -322,3 +322,10 @@ def test_a_run_tells_what_it_attacked_before_each_epoch(tmp_path):
     account = {"file": "pairs.parquet", "pairs": 70, "added": 64, "left_out": 6}
     assert "pairs in the file 70 added to train 64 left out 6" in augmented(tmp_path / "file", {"augment": account})
     assert "Adversarial t" not in augmented(tmp_path / "plain", {}), "canary"
+
+
+def test_means_over_classes_are_named_alike():
+    from toughen.report.sentences import name_metric
+
+    named = [name_metric(metric) for metric in ("f1", "f1_micro", "f1_weighted", "precision_weighted", "log_loss")]
+    assert named == ["F1", "F1 (micro)", "F1 (weighted)", "precision (weighted)", "log loss"]

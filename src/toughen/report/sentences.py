@@ -13,8 +13,6 @@ FEW = 100
 NAMES = {
     "roc_auc": "ROC AUC",
     "f1": "F1",
-    "f1_micro": "F1 (micro)",
-    "f1_macro": "F1 (macro)",
     "mcc": "Matthews correlation",
     "log_loss": "log loss",
     "soft_log_loss": "log loss (soft labels)",
@@ -27,10 +25,15 @@ NAMES = {
     "rmse": "root mean squared error",
     "mae": "mean absolute error",
 }
+MEANS = ("macro", "micro", "weighted")
+"""What a metric's name may end in: the mean over the classes that it is."""
 
 
 def name_metric(metric: str) -> str:
     """Return a metric's name as people say it."""
+    base, _, mean = metric.rpartition("_")
+    if mean in MEANS:
+        return f"{name_metric(base)} ({mean})"
     return NAMES.get(metric, metric.replace("_", " "))
 
 
