@@ -92,8 +92,10 @@ async def living(app):
 
 
 @asynccontextmanager
-async def client(model=None, *, token=None, origins=None, **limits):
-    app = make_app(model or served(), Limits(**{"max_texts": 32, "queue": 64} | limits), token=token, origins=origins)
+async def client(model=None, *, token=None, origins=None, spans=None, **limits):
+    limits = Limits(**{"max_texts": 32, "queue": 64} | limits)
+    how = {"token": token, "origins": origins, "spans": spans}
+    app = make_app(model or served(), limits, **how)
     transport = httpx.ASGITransport(app)
     async with living(app), httpx.AsyncClient(transport=transport, base_url="http://test") as found:
         yield found

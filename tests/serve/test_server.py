@@ -1,14 +1,17 @@
 """A real process on a real port: many clients at once, large bodies, and an end that loses no answer."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -136,6 +139,60 @@ def test_settings_by_environment_logs_in_json_and_counters_at_a_port_of_their_ow
         (line,) = [line for line in lines if line["request_id"] == "mine"]
         assert (line["path"], line["status"]) == ("/info", 421)
         assert "s3cret" not in error
+
+
+@contextmanager
+def collecting():
+    """A collector of spans; yields its address and the requests that it got."""
+    trace_service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    got = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):  # the name is http.server's
+            body = self.rfile.read(int(self.headers["content-length"]))
+            body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+            got.append((self.path, trace_service.ExportTraceServiceRequest.FromString(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", got
+        server.shutdown()
+        thread.join()
+
+
+def test_spans_reach_a_collector_before_the_process_ends(folder):
+    with collecting() as (collector, got):
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_SERVICE_NAME": "reviews"}
+        with running(folder, "--otel", **settings) as (process, address):
+            wait_ready(address)
+            parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+            answer = httpx.post(address + "/predict", json={"inputs": TEXTS[0]}, headers={"traceparent": parent})
+            assert answer.status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, process.stderr.read()
+    assert {path for path, _ in got} == {"/v1/traces"}
+    (resource,) = [resource for _, request in got for resource in request.resource_spans]
+    assert {"reviews"} == {
+        pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name"
+    }
+    called, request = [span for scope in resource.scope_spans for span in scope.spans]
+    assert (called.name, request.name) == ("model pass", "POST /predict")
+    assert called.trace_id.hex() == request.trace_id.hex() == parent.split("-")[1]
+
+
+def test_a_collector_that_is_not_there_delays_no_answer_and_not_the_end(folder):
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    with running(folder, "--otel", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") as (process, address):
+        wait_ready(address)
+        assert httpx.post(address + "/predict", json={"inputs": TEXTS[0]}, timeout=20).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, process.stderr.read()
 
 
 def test_wrong_settings_are_refused_before_anything_starts(folder, tmp_path, capsys):

@@ -60,6 +60,10 @@ def serve(
         int | None, _option(metavar="PORT", help="Show /metrics at this port, and not at the service's.")
     ] = None,
     json_logs: Annotated[bool, _option("--json-logs", help="Log JSON, a line for every request.")] = False,
+    otel: Annotated[
+        bool,
+        _option("--otel", help="Send spans to OpenTelemetry, as its environment variables OTEL_... say."),
+    ] = False,
     verify: Verify = False,
 ) -> None:
     """Answer over HTTP, with a demo page."""
@@ -85,4 +89,5 @@ def serve(
         allow_origin=allow_origin or (),
         metrics_port=metrics_port,
         json_logs=json_logs,
+        otel=otel,
     )

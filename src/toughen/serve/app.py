@@ -26,8 +26,11 @@ from toughen.serve.guard import Guard
 from toughen.serve.meters import Meters
 from toughen.serve.requests import ExplainBody, HostedBody, PerturbBody, PredictBody
 from toughen.serve.service import Service
+from toughen.serve.spans import Spans
 
 _OPEN = ("/", "/healthz", "/readyz", "/health", *protocols.HEALTH, *static_files.FILES)
+_UNTRACED = frozenset(("/healthz", "/readyz", "/health", *protocols.HEALTH, "/metrics"))
+"""What machines ask every few seconds."""
 _COUNTED = ("/predict", "/explain", "/perturb", "/info", "/metrics", "/openapi.json", *_OPEN)
 
 
@@ -38,6 +41,7 @@ def make_app(
     token: str | None = None,
     origins: Origins | None = None,
     meters: Meters | None = None,
+    spans: Spans | None = None,
 ) -> App:
     """Make the ASGI application.
 
@@ -47,9 +51,12 @@ def make_app(
         token: that clients must send as ``Authorization: Bearer``; None is that everybody may ask.
         origins: of pages that may call it beside its own; None is that there are none, and any header Host.
         meters: count; None is new ones, shown at /metrics.
+        spans: what traces requests and passes, such as `toughen.serve.tracing.OpenTelemetrySpans`; None is nothing.
     """
-    service = Service(served, limits or Limits(), meters or Meters())
-    service.meters.paths = frozenset((*_COUNTED, *protocols.list_counted_paths(served.name)))
+    paths = frozenset((*_COUNTED, *protocols.list_counted_paths(served.name)))
+    spans = spans or Spans()
+    service = Service(served, limits or Limits(), meters or Meters(), spans)
+    service.meters.paths, spans.paths, spans.untraced = paths, paths, _UNTRACED
     inner = FastAPI(
         title="toughen serve",
         version=__version__,
@@ -69,6 +76,7 @@ def make_app(
         token=token,
         open_paths=_OPEN,
         origins=origins or Origins(),
+        spans=spans,
     )
 
 

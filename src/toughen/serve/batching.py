@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from toughen.classifier.core import EncodedText
 from toughen.serve.limits import Limits
 from toughen.serve.model import Row
 from toughen.serve.refusals import Refusal, full, refuse_closing
+from toughen.serve.spans import Spans
 
 _KEEP = 0.9  # of what is known of the rate, with each new pass
 _WAITING = 0.5  # of the time of a request: what all that waits may take
@@ -48,11 +49,13 @@ class _Request:
         answer: what the client waits for.
         rows: outputs found so far.
         turn: seconds of the loop's clock; the earliest is computed first.
+        span: that its passes belong to.
     """
 
     answer: asyncio.Future[list[Row]]
     rows: list[Row | None]
     turn: float
+    span: Any
     missing: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,11 +123,14 @@ class Batcher:
         limits: the budget, the wait and the length of the queue.
         watcher: is told what happens.
         rate: of the passes, as far as it is known.
+        spans: of the passes.
     """
 
-    def __init__(self, run: Run, limits: Limits, watcher: Watcher, rate: Rate | None = None) -> None:
+    def __init__(
+        self, run: Run, limits: Limits, watcher: Watcher, rate: Rate | None = None, spans: Spans | None = None
+    ) -> None:
         self._run, self._limits, self._watcher = run, limits, watcher
-        self._rate = rate or Rate()
+        self._rate, self._spans = rate or Rate(), spans or Spans()
         self._queue: deque[_Item] = deque()
         self._promised = 0  # tokens of requests that are being read
         self._running = 0  # tokens of the pass that is computed
@@ -212,7 +218,7 @@ class Batcher:
         now = loop.time()
         tokens = sum(lengths)
         turn = now + min(self._rate.seconds(self._passes(tokens), tokens), _LATEST * self._limits.timeout)
-        request = _Request(loop.create_future(), [None] * len(texts), turn)
+        request = _Request(loop.create_future(), [None] * len(texts), turn, self._spans.current)
         paired = enumerate(zip(texts, lengths, strict=True))
         self._queue.extend(_Item(request, i, text, length, now) for i, (text, length) in paired)
         self._watcher.waiting(len(self._queue))
@@ -295,12 +301,14 @@ class Batcher:
         start = time.perf_counter()
         texts = [item.text for item in items]
         self._running = len(items) * max(item.length for item in items)
+        spans = list({id(item.request): item.request.span for item in items}.values())
 
         def wanted() -> bool:
             return not all(item.request.answer.done() for item in items)
 
         try:
-            rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, texts, wanted)
+            with self._spans.model_pass(spans, len(items), self._running):
+                rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, texts, wanted)
             self._rate.note(time.perf_counter() - start, self._running)
             self._watcher.passed(len(items), self._running)
         finally:

@@ -13,6 +13,7 @@ from toughen.serve.limits import Limits
 from toughen.serve.logs import REQUEST_ID, note, request_id
 from toughen.serve.meters import Meters
 from toughen.serve.refusals import App, Message, Receive, Refusal, Scope, Send, full, late, refuse_failed
+from toughen.serve.spans import Spans
 
 _log = logging.getLogger("toughen.serve")
 _DISCARDED = 512 * 1024 * 1024
@@ -33,6 +34,7 @@ class Guard:
         token: that clients must bear; None is everybody may.
         open_paths: that may be read without the token.
         origins: that may ask.
+        spans: of requests.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Guard:
         token: str | None,
         open_paths: Collection[str],
         origins: Origins,
+        spans: Spans,
     ) -> None:
         self._app, self._limits, self._meters, self._origins = app, limits, meters, origins
+        self._spans = spans
         self._token = None if token is None else token.encode()
         self._open = frozenset(open_paths)
         self._held = 0  # bytes of long bodies, all requests together
@@ -61,7 +65,8 @@ class Guard:
         known = REQUEST_ID.set(asked)
         sent = _Sent(send)
         try:
-            await self._answer_guarded(scope, headers, receive, sent, asked)
+            with self._spans.request(scope, asked, sent):
+                await self._answer_guarded(scope, headers, receive, sent, asked)
         finally:
             seconds = time.perf_counter() - start
             self._meters.answered(scope["path"], sent.status, seconds)

@@ -18,6 +18,7 @@ from toughen.serve import logs
 from toughen.serve.headers import Origins, is_loopback
 from toughen.serve.limits import Limits
 from toughen.serve.model import open_model
+from toughen.serve.spans import Spans
 from toughen.settings import require
 
 _DRAIN = 5.0  # seconds beyond the timeout after which a client that does not read is left
@@ -37,6 +38,7 @@ def serve(
     allow_origin: Sequence[str] = (),
     metrics_port: int | None = None,
     json_logs: bool = False,
+    otel: bool = False,
 ) -> None:
     """Serve a model until the process is told to stop (SIGTERM, SIGINT), and finish what was begun.
 
@@ -51,6 +53,7 @@ def serve(
         allow_origin: origins of pages that may call the service, beside its own. Who listens at a loopback address
             answers to the names of this machine and of these origins alone.
         json_logs: write the log as JSON, a line for every request.
+        otel: send spans of requests and passes, as the environment variables of OpenTelemetry say.
         metrics_port: where counters are shown instead of at /metrics, without the token; None is at /metrics.
 
     Raises:
@@ -60,22 +63,23 @@ def serve(
         require(0 <= number <= 65535, name, number, "must be from 0 to 65535")
     if find_spec("uvicorn") is None:
         raise InputError("toughen serve needs fastapi, uvicorn and prometheus-client; pip install 'toughen[serve]'.")
-    from toughen.serve.app import make_app  # needs the extra for the service
-    from toughen.serve.meters import Meters  # likewise
+    from toughen.serve import app, meters  # need the extra for the service
 
     limits = limits or Limits()
     secret = None if token is None else read_token(token)
     origins = Origins(allow_origin, local=is_loopback(host))
-    meters = Meters(shown=metrics_port is None)
-    app = make_app(open_model(folder, model, provider), limits, token=secret, origins=origins, meters=meters)
-    import uvicorn
+    counts = meters.Meters(shown=metrics_port is None)
+    with _tracing(on=otel) as spans:
+        served = open_model(folder, model, provider)
+        answering = app.make_app(served, limits, token=secret, origins=origins, meters=counts, spans=spans)
+        import uvicorn
 
-    logs.set_up(as_json=json_logs)
-    config = uvicorn.Config(app, host=host, port=port, **_server_settings(limits))
-    # The thread that answers /healthz waits for that which makes texts or reads bodies so long, not five times that.
-    sys.setswitchinterval(_TURN)
-    with _counters(meters, host, metrics_port):
-        _run(uvicorn.Server(config), config)
+        logs.set_up(as_json=json_logs)
+        config = uvicorn.Config(answering, host=host, port=port, **_server_settings(limits))
+        # The thread that answers /healthz waits for what makes texts or reads bodies so long, not five times that.
+        sys.setswitchinterval(_TURN)
+        with _counters(counts, host, metrics_port):
+            _run(uvicorn.Server(config), config)
 
 
 def _server_settings(limits: Limits) -> dict[str, Any]:
@@ -91,6 +95,24 @@ def _server_settings(limits: Limits) -> dict[str, Any]:
         "timeout_keep_alive": _IDLE,
         "timeout_graceful_shutdown": int(limits.timeout + _DRAIN),
     }
+
+
+@contextmanager
+def _tracing(*, on: bool) -> Iterator[Spans]:
+    """Give what traces; at the end the spans that it still has are sent."""
+    if not on:
+        yield Spans()
+        return
+    try:
+        from toughen.serve import tracing  # needs the extra otel
+    except ModuleNotFoundError as error:
+        raise InputError(f"--otel needs {error.name}, which is not installed; pip install 'toughen[otel]'.") from None
+
+    provider = tracing.provider_from_environment()
+    try:
+        yield tracing.OpenTelemetrySpans(provider)
+    finally:
+        provider.shutdown()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from toughen.serve.meters import Meters
 from toughen.serve.model import Row, Served, Text, is_finite
 from toughen.serve.refusals import Refusal, invalid
 from toughen.serve.requests import Body, Expected, ExplainBody, Kind, PerturbBody, PredictBody, inputs_of, read
+from toughen.serve.spans import Spans
 
 Result = TypeVar("Result")
 
@@ -34,15 +35,16 @@ class Service:
         served: the model.
         limits: of requests.
         meters: count.
+        spans: of the passes.
 
     Raises:
         InputError: if the model's outputs are not numbers.
     """
 
-    def __init__(self, served: Served, limits: Limits, meters: Meters) -> None:
+    def __init__(self, served: Served, limits: Limits, meters: Meters, spans: Spans) -> None:
         self.served, self.limits, self.meters = served, limits, meters
         self.examples = self._examples()
-        self.batcher = Batcher(self._run, limits, meters, self._rate())
+        self.batcher = Batcher(self._run, limits, meters, self._rate(), spans)
         # One thread reads what came and writes what goes, another makes texts of a text, which takes longer.
         self._reading, self._making = (ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("read", "make"))
 
