@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -207,12 +208,24 @@ def test_a_text_without_words_has_no_tags(saved):
     assert [len(answer["tags"]) for answer in mixed] == [1, 0]
 
 
+def test_texts_stand_in_anything_that_yields_them(saved):
+    classifier = load(saved("single-label"))
+    asked = (pd.Series(TEXTS, index=range(9, 9 + len(TEXTS))), np.array(TEXTS), tuple(TEXTS), (text for text in TEXTS))
+    assert all(classifier.predict(texts) == classifier.predict(TEXTS) for texts in asked)
+
+
 @pytest.mark.parametrize(
     ("task", "texts", "message"),
     [
         ("single-label", ["a", ("a", "b")], "text 2 is a tuple; it must be a str like the first"),
         ("single-label", [("a", "b"), "ab"], "text 2 is a str; it must be a pair of str"),
-        ("single-label", [3], "text 1 is a int; it must be a pair of str"),
+        ("single-label", [3], "text 1 is a int; it must be a str or a pair of str"),
+        ("single-label", "good", r"the texts are one str; give a list of texts: \[text\]"),
+        ("single-label", {"text": ["good"]}, r"the texts are a dict; give one column of it, such as data\['text'\]"),
+        ("single-label", pd.DataFrame({"text": ["good"]}), "the texts are a DataFrame; give one column of it"),
+        ("single-label", None, "the texts are a NoneType; give a list of texts"),
+        ("single-label", ["good", "a\ud83d"], "text 2 holds half of a surrogate pair"),
+        ("tokens", [["a", "\ud83d"]], "text 1 holds half of a surrogate pair"),
         ("multi-label", ["a", None], "text 2 is a NoneType; it must be a str"),
         ("tokens", ["a", 3], "text 2 to be tagged is a int; give a list of words"),
         ("tokens", [["a", 3]], "text 1 to be tagged is a list; give a list of words"),

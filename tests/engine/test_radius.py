@@ -226,3 +226,9 @@ def test_a_recipe_and_a_flag_take_it():
     with pytest.raises(InputError, match=r"adversary\.radius must be a number, got 'auto'"):
         load_recipe("gradient-penalty", {"adversary.radius": "auto"})
     assert isinstance(load_recipe("gradient-penalty").adversary, GradientPenalty)
+
+
+def test_a_radius_is_a_number_or_auto():
+    """A number written as a text would be taken for auto."""
+    with pytest.raises(InputError, match=r"adversary.radius must be a number or auto, got '0.2'"):
+        Fgm(radius="0.2")

@@ -24,6 +24,7 @@ def texts_columns(texts: Sequence[Text], task: TaskName) -> dict[str, list[Any]]
     Raises:
         InputError: if a text is of another kind than the task takes, or some are pairs and some are not.
     """
+    texts = list_texts(texts)
     if task == "tokens":
         return {"text": [_words(text, i) for i, text in enumerate(texts)]}
     in_pairs = not isinstance(texts[0], str) if texts else False
@@ -32,6 +33,22 @@ def texts_columns(texts: Sequence[Text], task: TaskName) -> dict[str, list[Any]]
     if not in_pairs:
         return {"text": list(texts)}
     return {name: [text[i] for text in texts] for i, name in enumerate(("text", "text_pair"))}
+
+
+def list_texts(texts: Any) -> list[Any]:
+    """Return what texts stand in (a list, a pandas Series, an array, a generator) as a list.
+
+    Raises:
+        InputError: if they are one text, or a table.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InputError(f"the texts are one {type(texts).__name__}; give a list of texts: [text].")
+    if isinstance(texts, Mapping) or hasattr(texts, "columns") or hasattr(texts, "column_names"):
+        raise InputError(f"the texts are a {type(texts).__name__}; give one column of it, such as data['text'].")
+    try:
+        return list(texts)
+    except TypeError:
+        raise InputError(f"the texts are a {type(texts).__name__}; give a list of texts.") from None
 
 
 def texts_dataset(texts: Sequence[Text], task: TaskName) -> datasets.Dataset:
@@ -56,15 +73,32 @@ def _words(text: Text, position: int) -> list[str]:
             f"text {position + 1} to be tagged is a {type(text).__name__}; give a list of words, or a str to be split "
             "on white space."
         )
+    for word in words:
+        _refuse_half_characters(word, position)
     return list(words)
 
 
 def _check(text: Text, position: int, in_pairs: bool) -> None:
     pair = isinstance(text, (tuple, list)) and len(text) == 2 and all(isinstance(part, str) for part in text)
     if pair if in_pairs else isinstance(text, str):
+        for part in text if pair else (text,):
+            _refuse_half_characters(part, position)
         return
-    wanted = "a pair of str like the first" if in_pairs else "a str" if position == 0 else "a str like the first"
+    wanted = "a pair of str" if in_pairs else "a str"
+    wanted = "a str or a pair of str" if position == 0 else f"{wanted} like the first"
     raise InputError(f"text {position + 1} is a {type(text).__name__}; it must be {wanted}.")
+
+
+def _refuse_half_characters(text: str, position: int) -> None:
+    """Refuse what is no Unicode: half of a surrogate pair is what cutting an escaped emoji leaves."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise InputError(
+            f"text {position + 1} holds half of a surrogate pair ({half!a}): a character that was cut in two; write it "
+            "whole or remove it."
+        ) from None
 
 
 def answers(

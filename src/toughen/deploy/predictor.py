@@ -44,7 +44,10 @@ def load(
     """
     folder = Path(folder)
     if not is_export(folder):
-        raise InputError(f"{folder} is no exported model (no model.json); give what toughen export --to wrote.")
+        raise InputError(
+            f"{folder} is no exported model (no model.json); give what toughen export --to wrote, or "
+            "open a run with toughen.Run.open."
+        )
     if not (folder / model).is_file():
         there = ", ".join(sorted(path.name for path in folder.glob("*.onnx"))) or "none"
         raise InputError(f"{folder} has no {model} (there: {there}); export it with --int8 or --fp16, or name another.")

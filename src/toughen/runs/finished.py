@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import toughen.data
+from toughen.classifier.answers import list_texts
 from toughen.errors import InputError
 from toughen.files import read_json
 from toughen.files.manifest import verify
@@ -112,10 +113,13 @@ class FinishedRun:
     def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
         """Answer for each text (a pair of str; for tokens a list of words or a str) with a dict.
 
+        The texts stand in a list, a Series, an array or a generator.
+
         Single-label: ``label``, its probability as ``score``, and ``probabilities`` by label name. Multi-label:
         ``labels`` and ``probabilities``. Regression: ``score``. Tokens: ``words``, ``tags`` and ``entities``.
         """
-        if not len(texts):
+        texts = list_texts(texts)
+        if not texts:
             return []
         return self.classifier.predict(texts, batch_size=self.recipe.training.eval_batch_size)
 

@@ -98,6 +98,8 @@ class Adversary(Timing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = self.radius == "auto" or not isinstance(self.radius, str)
+        require(known, "adversary.radius", self.radius, "must be a number or auto")
         require(self.reach >= 0, "adversary.radius", self.radius, "must not be negative")
         require(0 < self.share <= 1, "adversary.share", self.share, "must be above 0 and at most 1")
         require(
