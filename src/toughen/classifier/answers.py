@@ -81,7 +81,7 @@ def _words(text: Text, position: int) -> list[str]:
 def _check(text: Text, position: int, in_pairs: bool) -> None:
     pair = isinstance(text, (tuple, list)) and len(text) == 2 and all(isinstance(part, str) for part in text)
     if pair if in_pairs else isinstance(text, str):
-        for part in text if pair else (text,):
+        for part in (text,) if isinstance(text, str) else text:
             _refuse_half_characters(part, position)
         return
     wanted = "a pair of str" if in_pairs else "a str"
