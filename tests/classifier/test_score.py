@@ -1,5 +1,6 @@
 """A saved classifier of every task: its outputs are the model's own, its answers follow them, its scores are theirs."""
 
+import logging
 from contextlib import nullcontext
 
 import numpy as np
@@ -36,6 +37,25 @@ def test_freed_memory_is_kept_over_many_batches_and_not_for_a_few(saved, monkeyp
     for batch_size in (1, 2):
         classifier.outputs(texts, batch_size=batch_size)
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_where_the_memory_runs_out_a_batch_goes_through_in_halves_to_the_same_outputs(saved, task, caplog):
+    classifier, texts = load(saved(task)), dataset(TEXTS)
+    whole = classifier.outputs(texts)
+    forward = classifier.model.forward
+
+    def short_of_memory(input_ids=None, **named):
+        if len(input_ids) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(input_ids=input_ids, **named)
+
+    classifier.model.forward = short_of_memory
+    with caplog.at_level(logging.WARNING, "toughen"):
+        halved = classifier.outputs(texts)
+    for ours, theirs in zip(halved, whole, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    assert [record.args for record in caplog.records] == [(4, 2), (2, 1)]
 
 
 def test_outputs_are_the_models_own_text_by_text(saved):

@@ -172,6 +172,11 @@ def test_a_trial_that_has_learnt_nothing_has_no_score(wanted, monkeypatch):
     assert told["verdict"].endswith("Learnt nothing, so without a score: trial 0.")
     assert told["next"] == f"toughen train {wanted.folder / 'best.yaml'} --output RUN"
     assert not told["collapsed"]
+    best = wanted.folder / "best.yaml"
+    whole = best.read_bytes()
+    best.unlink()  # as a kill leaves it that comes after the trial is told and before the file is written
+    module.search(wanted, trials=2, say=said.append)
+    assert best.read_bytes() == whole
 
 
 def test_a_trial_that_fails_counts_and_says_why(wanted, monkeypatch):
@@ -207,7 +212,7 @@ def test_processes_do_not_repeat_each_other_and_one_history_gives_one_proposal(w
         study = module._study(optuna, Search(wanted.recipe, wanted.space, folder), "f1")
         tried = module._Trials(optuna, study, wanted, "f1", print, Worker)
         tried._train_watched = lambda trial, recipe: (0.5, optuna.trial.TrialState.COMPLETE)
-        tried._write_best = lambda chosen, number: None
+        tried.write_best = lambda: None
         for _ in range(2):
             tried.start()
         return [trial.params for trial in study.trials]

@@ -160,6 +160,10 @@ def test_a_sharded_model_is_refused_by_engine_and_trainer(sharded, tmp_path):
 def test_arguments_that_shard_are_refused_before_the_trainer_is_made(tmp_path):
     with pytest.raises(InputError, match="FSDP or DeepSpeed and ToughTrainer"):
         trainer(tmp_path, fsdp=True)
+    args = arguments(tmp_path)
+    args.deepspeed = {"zero_optimization": {"stage": 2}}  # set later: transformers takes it only where DeepSpeed is
+    with pytest.raises(InputError, match="FSDP or DeepSpeed and ToughTrainer"):
+        ToughTrainer(tiny("bert"), args)
 
 
 @pytest.mark.parametrize("flag", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])

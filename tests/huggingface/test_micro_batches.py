@@ -10,6 +10,7 @@ from huggingface.trials import checkpoints, make_rows, trainer, weights
 from toughen import Awp, FreeLb, Pgd, RDrop
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
+from toughen.machine.rows_per_pass import RowsPerPass
 
 ROWS = make_rows(16)
 PARTS = {
@@ -131,3 +132,49 @@ def test_an_engine_of_ones_own_loop_leaves_it_to_the_loop(tmp_path):
     Memory(model, 0)
     with Engine(model) as engine, pytest.raises(torch.OutOfMemoryError):
         engine.backward({name: torch.tensor([value]) for name, value in ROWS[0].items()})
+
+
+def scores(folder, most, *, task="single-label"):
+    """Return what is scored, and the trainer, where passes of more than ``most`` rows run out of memory."""
+    rows = make_rows(7, seed=4, task=task)
+    if task == "single-label":
+        rows[0]["labels"] = -100  # the only row of a part of one: its loss is the mean of no label
+    one = trainer(folder, {}, model=tiny("bert", task=task), rows=rows, per_device_eval_batch_size=5)
+    if most is not None:
+        Memory(one.model, most)
+    return one.predict(rows), one
+
+
+@pytest.mark.parametrize("task", ["single-label", "multi-label", "regression", "tokens"])
+@pytest.mark.parametrize("most", [3, 1])
+def test_validation_that_runs_out_of_memory_goes_on_with_half_the_rows_to_the_same_scores(tmp_path, task, most, caplog):
+    whole, _ = scores(tmp_path / "a", None, task=task)
+    with caplog.at_level(logging.WARNING, "toughen"):
+        divided, one = scores(tmp_path / "b", most, task=task)
+    torch.testing.assert_close(divided.predictions, whole.predictions, rtol=0, atol=1e-12)
+    assert (divided.label_ids == whole.label_ids).all()
+    assert divided.metrics["test_loss"] == pytest.approx(whole.metrics["test_loss"], abs=1e-6)
+    assert one.scoring.rows == most
+    warned = [record.args for record in caplog.records if "scoring" in record.msg]
+    assert warned == ([(5, 3)] if most == 3 else [(5, 3), (3, 2), (2, 1)])
+
+
+def test_what_the_model_returns_as_its_own_loss_is_compared_on_what_fits(tmp_path):
+    model = tiny("bert", dtype=torch.float64)
+    one = trainer(tmp_path, {}, model=model, rows=ROWS, max_grad_norm=0.0)
+    Memory(model, 2)
+    one.train()
+    assert (one.scoring.rows, one.micro_batches.rows) == (2, 2)
+
+
+def run_out(_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_a_row_that_does_not_fit_and_a_batch_that_cannot_be_divided_are_errors(tmp_path):
+    with pytest.raises(torch.OutOfMemoryError):
+        scores(tmp_path, 0)
+    passes = RowsPerPass()
+    with pytest.raises(torch.OutOfMemoryError):
+        passes.run(run_out, {"input_ids": torch.ones(4, 3), "layer": 3})
+    assert passes.rows is None

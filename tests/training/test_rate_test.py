@@ -1,8 +1,12 @@
 """The range test finds the rate at which a model of known curvature stops learning, and trains as the recipe starts."""
 
+import logging
+
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from transformers import BertModel
 
 from tiny import reviews, save_tiny_model
 from toughen.data import load_splits
@@ -65,3 +69,21 @@ def test_one_process_alone(model, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match=r"--find-lr runs in one process"):
         found(model)
+
+
+def test_where_the_memory_runs_out_the_test_goes_on_with_half_the_rows(tmp_path, monkeypatch, caplog):
+    """Without dropout, whose draws are others: the same losses, and it is said once."""
+    model, forward = str(save_tiny_model(tmp_path, dropout=0.0)), BertModel.forward
+    monkeypatch.setattr(rate_test, "STEPS", 12)
+    whole = found(model)
+
+    def short_of_memory(self, input_ids=None, **named):
+        if len(input_ids) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, input_ids=input_ids, **named)
+
+    monkeypatch.setattr(BertModel, "forward", short_of_memory)
+    with caplog.at_level(logging.WARNING, "toughen"):
+        test = found(model)
+    np.testing.assert_allclose(test.losses, whole.losses, rtol=1e-4)
+    assert [record.args for record in caplog.records if "at a time" in record.msg] == [(8, 4)]

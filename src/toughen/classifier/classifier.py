@@ -24,6 +24,7 @@ from toughen.data.tokens.tokenise import effective_max_length
 from toughen.engine.head_samples import last_vectors, output_layer
 from toughen.machine.allocator import freed_memory_kept
 from toughen.machine.launch import quiet_libraries
+from toughen.machine.rows_per_pass import RowsPerPass
 from toughen.machine.runtime import best_device
 from toughen.model.saved import load_model
 from toughen.tasks import TaskName, task_of_config
@@ -65,6 +66,7 @@ class Classifier(Answering):
     temperature: Temperature | None = field(default=None, kw_only=True)
     abstention: Abstention | None = field(default=None, kw_only=True)
     columns: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    _scoring: RowsPerPass = field(default_factory=RowsPerPass, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: Path, max_length: int | None = None) -> Classifier:
@@ -223,8 +225,12 @@ class Classifier(Answering):
         if not len(texts["text"]):
             return
         rows = self.rows_of(texts)
+
+        def in_parts(batch: Any) -> Floats:
+            return np.concatenate(self._scoring.run(forward, batch))
+
         with freed_memory_kept(len(rows.owner) > _MANY * batch_size):
-            yield from rows.passes(forward, batch_size, progress)
+            yield from rows.passes(in_parts, batch_size, progress)
 
     def _multiple_of(self) -> int:
         """Round for a GPU's matrix units alone; padding on the left stays, for it may count as positions."""

@@ -184,6 +184,7 @@ class _Trials:
             self.go_on(begun)
         while self.finished() < trials:
             self.start()
+        self.write_best()  # again: it may be another process's, or a kill came after its trial had ended
 
     def drop_checkpoints(self) -> None:
         """Delete what a kill has left of the checkpoints of trials that had ended."""
@@ -278,10 +279,15 @@ class _Trials:
         self._say(f"trial {number} {told}:{score} ({settings})")
         best = _best(self._study)
         if best is not None and best.number == number:
-            self._write_best(chosen, number)
+            self.write_best()
 
-    def _write_best(self, chosen: Mapping[str, Any], number: int) -> None:
-        recipe = replace(self._recipe(chosen), description=f"trial {number} of a search, chosen on validation")
+    def write_best(self) -> None:
+        """Write the recipe of the best trial so far, if there is one."""
+        best = _best(self._study)
+        if best is None:
+            return
+        told = f"trial {best.number} of a search, chosen on validation"
+        recipe = replace(self._recipe(best.params), description=told)
         write_whole(self._wanted.folder / BEST, lambda part: part.write_text(dump(recipe), encoding="utf-8"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from toughen.engine.weight_average import WeightAverage
 from toughen.errors import InputError
 from toughen.files.manifest import MANIFEST, seal
 from toughen.huggingface.checkpoint_soup import Candidates
-from toughen.huggingface.micro_batches import MicroBatches
+from toughen.huggingface.micro_batches import MicroBatches, Prediction, join_predictions
 from toughen.machine.full_speed import full_speed
 from toughen.machine.modes import Memory, Precision
+from toughen.machine.rows_per_pass import RowsPerPass
 from toughen.recipe.recipe import Recipe
 
 
@@ -32,6 +35,7 @@ class EngineTrainer(Trainer):
         soup: the checkpoints that may join one.
         clock: of the loop.
         micro_batches: how many rows go through the model at a time.
+        scoring: how many do without gradients.
         stopped: whether the run was stopped early before it was saved.
         cpu_kernels: whether the process changes on a CPU while it trains (`toughen.machine.full_speed`).
         scores_in_float32: whether validation is computed as the saved model is scored, whatever training computes in.
@@ -47,6 +51,7 @@ class EngineTrainer(Trainer):
     soup: Candidates | None
     clock: Clock
     micro_batches: MicroBatches
+    scoring: RowsPerPass
     stopped: bool
     cpu_kernels: bool
     scores_in_float32: bool = False
@@ -78,6 +83,17 @@ class EngineTrainer(Trainer):
         output = model(**{name: value for name, value in inputs.items() if name != "labels"})
         loss = CrossEntropy().task(output.logits.float(), labels).mean()
         return (loss, output) if return_outputs else loss
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Prediction:
+        """Score a batch as the Trainer does; half of its rows at a time where the memory runs out."""
+        step: Any = super().prediction_step
+        predict: Callable[[Any], Prediction] = partial(
+            step, model, prediction_loss_only=prediction_loss_only, ignore_keys=ignore_keys
+        )
+        parts = self.scoring.run(lambda part: (predict(part), part), inputs)
+        return parts[0][0] if len(parts) == 1 else join_predictions(parts, self.the_engine().likelihood)
 
     @property
     def memory(self) -> Memory:

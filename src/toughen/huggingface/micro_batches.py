@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.trainer_pt_utils import nested_concat
 
 from toughen.engine.engine import Engine
+from toughen.engine.likelihood import Likelihood
 from toughen.engine.randomness import Generators
-from toughen.engine.rows import Window
+from toughen.engine.rows import Window, count_rows
 
 _LOG = logging.getLogger(__name__)
 
 Batch = Mapping[str, Tensor]
+Prediction = tuple[Any, Any, Any]
+"""What the Trainer's prediction step makes: the mean loss, logits [B, ...] and labels [B, ...], each or None."""
 
 
 class MicroBatches:
@@ -125,3 +129,23 @@ def _list_counters(engine: Engine) -> list[Any]:
 
 def _copy_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in facts.items()}
+
+
+def join_predictions(parts: Sequence[tuple[Prediction, Batch]], likelihood: Likelihood) -> Prediction:
+    """Return the loss, the logits and the labels of a batch that was scored in parts.
+
+    Args:
+        parts: what was made of which rows.
+        likelihood: of the task: what its loss is the mean over.
+    """
+    (loss, logits, labels), _ = parts[0]
+    concatenate: Any = nested_concat  # of nested tuples, as a model's outputs may be
+    for (_, more, truth), _ in parts[1:]:
+        logits = None if logits is None else concatenate(logits, more)
+        labels = None if labels is None else concatenate(labels, truth)
+    if loss is not None:
+        counts = [float(count_rows(batch, likelihood)[1]) for _, batch in parts]
+        # The mean over no label is no number.
+        sums = [made[0] * n for (made, _), n in zip(parts, counts, strict=True) if n]
+        loss = torch.stack(sums).sum() / sum(counts) if sums else loss
+    return loss, logits, labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from toughen.engine.batch import logits_of
+from toughen.engine.batch import logits_of, refuse_misshapen
 from toughen.engine.label_gate import are_multi_hot
 from toughen.engine.objectives import CrossEntropy
 from toughen.errors import InputError
@@ -16,9 +16,8 @@ from toughen.huggingface.loaders import on_device
 from toughen.tasks import TaskName, task_of
 
 if TYPE_CHECKING:
-    from transformers import Trainer
-
     from toughen.engine.engine import Engine
+    from toughen.huggingface.engine_trainer import EngineTrainer
 
 TOLERANCE = 0.02
 """By how much of itself the loss may differ: bfloat16 has two to three digits."""
@@ -41,7 +40,7 @@ def task_of_rows(model: Any, rows: Any) -> TaskName:
     return "multi-label" if are_multi_hot(label, classes) else task
 
 
-def compare_losses(trainer: Trainer, engine: Engine, batch: Mapping[str, Tensor]) -> None:
+def compare_losses(trainer: EngineTrainer, engine: Engine, batch: Mapping[str, Tensor]) -> None:
     """Refuse a model that weights its loss or adds to it: the recipe's objective would leave that out without a word.
 
     One pass without dropout and without gradient. Nothing is compared where the model returns no loss, or where some
@@ -62,14 +61,16 @@ def compare_losses(trainer: Trainer, engine: Engine, batch: Mapping[str, Tensor]
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), engine.runtime.autocast():
-            output = model(**batch)
+        with torch.no_grad(), engine.runtime.autocast():  # of what fits into the memory, a part is enough
+            output, labels = trainer.scoring.run(lambda part: (model(**part), part["labels"]), batch)[0]
     finally:
         model.train(training)
     theirs = output.get("loss") if hasattr(output, "get") else None
     if theirs is None:
         return
-    loss = likelihood.loss(logits_of(output).float(), labels, CrossEntropy()).sum() / likelihood.units(labels).sum()
+    logits = logits_of(output).float()
+    refuse_misshapen(logits, likelihood.task)
+    loss = likelihood.loss(logits, labels, CrossEntropy()).sum() / likelihood.units(labels).sum()
     ours, own = float(loss), float(theirs.mean())
     if abs(ours - own) > TOLERANCE * max(abs(ours), 0.05):
         raise InputError(

@@ -35,6 +35,7 @@ from toughen.huggingface.own_loss import compare_losses, task_of_rows
 from toughen.huggingface.schedules import with_average_tail
 from toughen.huggingface.validation import scored_in_float32
 from toughen.machine.launch import mean_over_processes, one_device
+from toughen.machine.rows_per_pass import RowsPerPass
 from toughen.machine.runtime import let_lengths_vary
 from toughen.machine.sharding import asks_for_shards, is_sharded
 from toughen.model.groups import parameter_groups
@@ -108,7 +109,7 @@ class ToughTrainer(EngineTrainer):
         self._batches, self._task, self.cpu_kernels = batches, task, cpu_kernels
         self.average = self.soup = self.engine = None
         self.cooked: Cooked | None = None
-        self.clock, self.micro_batches = Clock(), MicroBatches()
+        self.clock, self.micro_batches, self.scoring = Clock(), MicroBatches(), RowsPerPass()
         self._window: Window | None = None
         self._model_loss, self._compared = model_loss, False
         self.epoch_hook: EpochHook | None = None

@@ -16,8 +16,10 @@ from toughen.data.batches import Collator, LengthBuckets, Rows
 from toughen.data.read.chunks import numbers_of
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
+from toughen.engine.rows import Window, count_rows
 from toughen.engine.weight_average import make_average
 from toughen.errors import InputError
+from toughen.huggingface.micro_batches import MicroBatches
 from toughen.huggingface.pretrained import Prepared, prepare
 from toughen.machine.full_speed import full_speed
 from toughen.machine.launch import quiet_libraries
@@ -115,13 +117,15 @@ def _steps(prepared: Prepared, splits: Splits, rows: Rows, lengths: Any) -> Iter
     collate = Collator(prepared.tokenizer, max_length=prepared.max_length)
     torch.manual_seed(training.seed)
     losses: list[float] = []
+    micro_batches = MicroBatches()
     with engine, full_speed(training.precision, training.memory, training.cpu_kernels):
         for step, numbers in enumerate(islice(_epochs(batches), STEPS)):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
             for group, share in zip(optimizer.param_groups, shares, strict=True):
                 group["lr"] = rate * share
             batch = {name: tensor.to(model.device) for name, tensor in collate(rows.__getitems__(numbers)).items()}
-            loss = float(engine.backward(batch))
+            window = Window(*count_rows(batch, engine.likelihood))
+            loss = float(micro_batches.backward(engine, batch, window, sync=True))
             if not math.isfinite(loss):
                 return
             yield rate, loss
