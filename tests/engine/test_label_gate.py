@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import PretrainedConfig, PreTrainedModel
 
 from engine.models import batch, distance, gradients, tiny
 from toughen.engine.engine import Engine
@@ -63,3 +64,30 @@ def test_numbers_per_class_are_multi_hot_and_ids_are_not():
     assert are_multi_hot([0.0, 1.0, 1.0], 3)
     assert are_multi_hot(torch.tensor([0.0, 1.0]), 2)
     assert not any(are_multi_hot(label, 2) for label in ([0, 1], [0.0], 1, "ab", torch.tensor([0, 1])))
+
+
+class OneNumber(PreTrainedModel):
+    """A model of one's own, whose config says nothing of how many numbers it answers with: transformers fills in 2."""
+
+    config_class = PretrainedConfig
+
+    def __init__(self, width):
+        super().__init__(PretrainedConfig())
+        self.table = torch.nn.Embedding(40, width)
+        self.post_init()
+
+    def forward(self, input_ids, attention_mask=None, labels=None):
+        numbers = self.table(input_ids).mean(1)
+        return numbers.squeeze(-1) if numbers.shape[1] == 1 else numbers
+
+
+def test_a_model_of_ones_own_is_believed_by_what_it_answers_not_by_an_unsaid_num_labels():
+    rows = {"input_ids": torch.arange(8).reshape(2, 4), "labels": torch.tensor([0.5, -1.0])}
+    model = OneNumber(1)
+    assert model.config.num_labels == 2, "canary: what a config says that nobody asked"
+    with Engine(model, task="regression") as engine:
+        loss = engine.backward(rows)
+    numbers = model(rows["input_ids"])
+    torch.testing.assert_close(loss, ((numbers - rows["labels"]) ** 2).mean().detach())
+    with Engine(OneNumber(2), task="regression") as engine, pytest.raises(InputError, match=r"2 numbers per text.*=1"):
+        engine.backward(rows)  # of two rows: [2, 2] and [2] would be broadcast

@@ -146,6 +146,11 @@ def refuse_misshapen(logits: Tensor, task: TaskName) -> None:
             f"the model answers with a tensor of shape {list(logits.shape)} where task {task} has logits {shape}: "
             f"{_LOGITS}."
         )
+    if task == "regression" and logits.ndim == 2 and logits.shape[1] != 1:
+        raise InputError(
+            f"the model answers with {logits.shape[1]} numbers per text where task regression has 1: make it with "
+            "num_labels=1."
+        )
 
 
 @cache

@@ -16,7 +16,7 @@ from toughen.engine.compose import Setup, check_composition, find_checkpointing,
 from toughen.engine.counters import Cost, Tally
 from toughen.engine.head_samples import HeadSamples
 from toughen.engine.inputs import InputChange
-from toughen.engine.label_gate import with_fitting_labels
+from toughen.engine.label_gate import outputs_per_text, with_fitting_labels
 from toughen.engine.left_out import LeftOut
 from toughen.engine.likelihood import LIKELIHOODS
 from toughen.engine.objectives import CrossEntropy
@@ -126,7 +126,7 @@ class Engine:
         self.check()
         warn_of_idle_parts(self._setup)
         self._bare = bare
-        self._classes: int | None = getattr(getattr(bare, "config", None), "num_labels", None)
+        self._classes = outputs_per_text(bare)
         self._place_hooks(bare)
         self.model: nn.Module = model
         self._noise, self._special_ids = noise, tuple(special_ids or ())

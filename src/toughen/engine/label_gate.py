@@ -14,6 +14,8 @@ from toughen.tasks import TaskName
 
 SUM_TOLERANCE = 1e-3
 """By how much probabilities may miss a sum of 1: those of half precision do."""
+_UNSAID = 2
+"""What transformers' configs have for ``num_labels`` where nobody says it."""
 _EXPECTED: dict[TaskName, str] = {
     "single-label": "[B] class ids, whole numbers, or [B, K] probabilities of the K classes",
     "multi-label": "[B, K], 0 or 1 for each of the K labels",
@@ -45,6 +47,16 @@ def with_fitting_labels(batch: Mapping[str, Tensor], task: TaskName, classes: in
         given = f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}"
         raise InputError(f"the labels of a batch are {given}, but task {task} has {_EXPECTED[task]}; {wrong}")
     return batch
+
+
+def outputs_per_text(model: Any) -> int | None:
+    """Return how many numbers a model answers with per text (or token), as its config says; None is not known.
+
+    A config that says nothing about it has ``num_labels`` 2: a model of one's own may answer with another number.
+    """
+    stated: int | None = getattr(getattr(model, "config", None), "num_labels", None)
+    obeys = type(model).__module__.partition(".")[0] in ("transformers", "toughen", "peft")
+    return stated if obeys or stated != _UNSAID else None
 
 
 def _misfit(labels: Tensor, task: TaskName, classes: int | None) -> str:
