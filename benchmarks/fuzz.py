@@ -1,6 +1,7 @@
 """Whether the C++ program finds in ugly strings what Hugging Face finds: ids, offsets, tokens, decoded text.
 
-    python benchmarks/fuzz.py --data PATH_TO_DATA --tokenizer FOLDER
+    python benchmarks/published.py FOLDER
+    python benchmarks/fuzz.py --data PATH_TO_DATA --tokenizer FOLDER/NAME
 
 takes the tokenizers in PATH_TO_DATA/tokenizers, those named with --tokenizer, and small ones of each family that are
 trained on the spot (tests/deploy/pipelines.py), and counts the strings of which anything differs (and, of pairs of

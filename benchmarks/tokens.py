@@ -1,11 +1,13 @@
-"""What a text costs the C++ tokenizer and the Rust of the tokenizers library, on one thread.
+"""What a text costs the C++ tokenizer, the Rust of the tokenizers library and OpenVINO's tokenizers, on one thread.
 
     cmake -S cpp -B build/tokens -DTOUGHEN_CLASSIFIER=OFF -DBUILD_SHARED_LIBS=ON && cmake --build build/tokens
     python benchmarks/tokens.py --data PATH_TO_DATA
 
 encodes the first 60 words of reviews of IMDb in one batch, in turns with the Rust (encode_batch_fast, which makes no
-offsets): tokens per CPU second and, in a process of their own, calls of malloc, calloc and realloc per text. Both are
-called from Python and give equal ids, or the script stops. The results are in results/tokens.json.
+offsets) and, where openvino-tokenizers is installed, with OpenVINO: tokens per CPU second and, in a process of their
+own, calls of malloc, calloc and realloc per text. All are called from Python. Ours and the Rust give equal ids, or the
+script stops; of the reviews and of ugly strings it counts those to which OpenVINO gives others than Hugging Face. The
+results are in results/tokens.json.
 """
 
 from __future__ import annotations
@@ -19,12 +21,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "build" / "tokens" / "libtoughen_tokenizer.so"
 NAMES = ("bert-base-uncased", "roberta-base")
+LENGTH = 512
+UGLY = 20_000
+sys.path[0] = str(ROOT / "tests")  # not beside: deploy.py of this folder would hide tests/deploy
 COUNTER = """
 #include <stddef.h>
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
@@ -113,16 +120,35 @@ def arguments() -> argparse.Namespace:
 
 
 def encoders(args: argparse.Namespace, name: str) -> tuple[Ours, Any]:
-    """Return both, which keep 512 tokens."""
+    """Return ours and the Rust, which keep 512 tokens."""
     from transformers import AutoTokenizer
 
     from toughen.deploy.table import Reading, compile_table
 
     tokenizer = AutoTokenizer.from_pretrained(Path(args.data) / "tokenizers" / name)
+    ours = Ours(args.built, compile_table(tokenizer, Reading(max_length=LENGTH)))
     rust = tokenizer.backend_tokenizer
     rust.no_padding()
-    rust.enable_truncation(512)
-    return Ours(args.built, compile_table(tokenizer, Reading(max_length=512))), rust
+    rust.enable_truncation(LENGTH)  # after the table, whose test texts are encoded uncut
+    return ours, rust
+
+
+class OpenVino:
+    """OpenVINO's tokenizer, made of the same one."""
+
+    def __init__(self, args: argparse.Namespace, name: str) -> None:
+        import openvino
+        from openvino_tokenizers import convert_tokenizer
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(Path(args.data) / "tokenizers" / name, model_max_length=LENGTH)
+        graph = convert_tokenizer(tokenizer)
+        self.encode = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_NUM_THREADS": 1})
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        found = self.encode(texts)
+        rows = zip(found["input_ids"], found["attention_mask"].astype(bool), strict=True)
+        return [row[mask].tolist() for row, mask in rows]
 
 
 def calls(args: argparse.Namespace, name: str, texts: list[str]) -> dict[str, Callable[[], Any]]:
@@ -131,7 +157,19 @@ def calls(args: argparse.Namespace, name: str, texts: list[str]) -> dict[str, Ca
     if ours.ids(texts) != [one.ids for one in rust.encode_batch_fast(texts)]:
         sys.exit(f"{name}: other ids")
     prepared = ours.prepare(texts)
-    return {"cpp": lambda: ours.free(ours.encode(prepared)), "rust": lambda: rust.encode_batch_fast(texts)}
+    found = {"cpp": lambda: ours.free(ours.encode(prepared)), "rust": lambda: rust.encode_batch_fast(texts)}
+    if find_spec("openvino_tokenizers") is not None:
+        other = OpenVino(args, name)
+        found["openvino"] = lambda: other.encode(texts)
+    return found
+
+
+def other_ids(args: argparse.Namespace, name: str, texts: list[str]) -> dict[str, int]:
+    """Return to how many texts ours and OpenVINO give other ids than Hugging Face."""
+    ours, rust = encoders(args, name)
+    wanted = [one.ids for one in rust.encode_batch_fast(texts)]
+    made = {"cpp": ours.ids(texts), "openvino": OpenVino(args, name).ids(texts)}
+    return {who: sum(one != right for one, right in zip(ids, wanted, strict=True)) for who, ids in made.items()}
 
 
 def texts_of_60_words(args: argparse.Namespace) -> list[str]:
@@ -145,23 +183,33 @@ def texts_of_60_words(args: argparse.Namespace) -> list[str]:
 def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
     """Return medians over rounds, and of the ratio within a round."""
     texts = texts_of_60_words(args)
-    both = calls(args, name, texts)
-    tokens = sum(len(one.ids) for one in both["rust"]())
-    spent = [{who: timed(call) for who, call in both.items()} for _ in range(args.rounds)]
+    every = calls(args, name, texts)
+    tokens = sum(len(one.ids) for one in every["rust"]())
+    spent = [{who: timed(call) for who, call in every.items()} for _ in range(args.rounds)]
     row: dict[str, Any] = {"tokenizer": name, "texts": len(texts), "tokens": tokens, "rounds": args.rounds}
-    for who in both:
+    for who in every:
         row[f"{who}_tokens_per_second"] = round(tokens / statistics.median(one[who] for one in spent))
-    row["ratio"] = round(statistics.median(one["rust"] / one["cpp"] for one in spent), 2)
+        if who != "cpp":
+            row[f"{who}_ratio"] = round(statistics.median(one[who] / one["cpp"] for one in spent), 2)
     row |= counted(args, name)
+    if "openvino" in every:
+        from deploy.ugly import ugly_strings
+
+        row |= {f"{who}_other_ids": count for who, count in other_ids(args, name, texts).items()}
+        ugly = [text for text in ugly_strings(UGLY, seed=0) if text]
+        row["ugly_strings"] = len(ugly)
+        row |= {f"{who}_other_ids_ugly": count for who, count in other_ids(args, name, ugly).items()}
+        row["openvino"] = version("openvino-tokenizers")
+    row |= {"tokenizers": version("tokenizers"), "day": time.strftime("%Y-%m-%d")}
     print(row, flush=True)
     return row
 
 
 def timed(call: Callable[[], Any]) -> float:
-    """Return the CPU seconds of a call on this thread, which others on the machine do not lengthen."""
-    start = time.thread_time()
+    """Return the CPU seconds of a call, all threads together, which others on the machine hardly lengthen."""
+    start = time.process_time()
     call()
-    return time.thread_time() - start
+    return time.process_time() - start
 
 
 def counted(args: argparse.Namespace, name: str) -> dict[str, float]:
