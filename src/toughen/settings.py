@@ -19,3 +19,16 @@ def require(condition: bool, name: str, value: object, rule: str) -> None:
     """
     if not condition:
         raise InputError(f"{name} {rule}, got {value!r}.")
+
+
+SEEDS = 2**32
+"""How many seeds there are: what NumPy's older generators and scikit-learn take."""
+
+
+def require_seed(value: int, name: str = "seed") -> None:
+    """Refuse a seed that one of the generators would not take.
+
+    Raises:
+        InputError: if it is below 0, or 2**32 or more.
+    """
+    require(0 <= value < SEEDS, name, value, f"must be from 0 to {SEEDS - 1}")

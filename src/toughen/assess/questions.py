@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from toughen.settings import require
+from toughen.settings import require, require_seed
 
 
 class Asked(TypedDict, total=False):
@@ -55,6 +55,7 @@ class Questions:
         return cls(**given)
 
     def __post_init__(self) -> None:
-        for name in ("dropout_samples", "mistakes", "seed"):
+        for name in ("dropout_samples", "mistakes"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        require_seed(self.seed)
         require(self.samples >= 1, "samples", self.samples, "must be at least 1")

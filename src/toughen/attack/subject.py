@@ -14,7 +14,7 @@ from toughen.attack.search_requests import Asked, Beside, Side
 from toughen.data import load_labelled
 from toughen.errors import InputError
 from toughen.runs.finished import FinishedRun
-from toughen.settings import require
+from toughen.settings import require, require_seed
 
 _READY = {"text", "label", "row"}
 
@@ -103,6 +103,7 @@ def read_labelled(
     Returns:
         A dataset with ``text``, ``label`` and ``row`` (and ``text_pair``), in the order of the rows.
     """
+    require_seed(seed)
     require(limit is None or limit > 0, "limit", limit, "must be at least 1")
     if not _READY.issubset(getattr(data, "column_names", ())):
         data = load_labelled(

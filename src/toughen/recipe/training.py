@@ -7,7 +7,7 @@ from typing import Literal
 
 from toughen.data.tokens.encode import Truncation
 from toughen.machine.modes import Memory, Precision
-from toughen.settings import require, setting
+from toughen.settings import require, require_seed, setting
 
 Schedule = Literal["cosine", "linear", "constant"]
 Threshold = Literal["fixed", "tuned"]
@@ -71,9 +71,10 @@ class Training:
         rate = () if self.learning_rate == "auto" else ("learning_rate",)
         for name in (*positive, *rate, "save_total_limit", "log_steps"):
             require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "must be above 0")
-        natural = ("weight_decay", "max_grad_norm", "warmup", "early_stopping_threshold", "workers", "seed", "overlap")
+        natural = ("weight_decay", "max_grad_norm", "warmup", "early_stopping_threshold", "workers", "overlap")
         for name in natural:
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "must not be negative")
+        require_seed(self.seed, "training.seed")
         require(0 < self.layer_decay <= 1, "training.layer_decay", self.layer_decay, "must be above 0 and at most 1")
         for name in ("max_steps", "save_steps", "early_stopping"):
             value = getattr(self, name)
