@@ -23,9 +23,10 @@ KILLS = {
     "combine": 2,
     "export": 2,
     "predict": 3,
+    "search": 2,
 }
 """Kills of each command that the tests make."""
-EXTRAS = {"export": ["onnx", "onnxruntime"], "predict": ["pyarrow"]}
+EXTRAS = {"export": ["onnx", "onnxruntime"], "predict": ["pyarrow"], "search": ["optuna"]}
 
 
 @pytest.mark.slow
