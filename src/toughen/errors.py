@@ -1,4 +1,4 @@
-"""The one exception that means "what you gave us is wrong", and pieces of its sentences."""
+"""What means "what you gave us is wrong", what means that a worker has died, and pieces of sentences."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,10 @@ class InputError(ValueError):
 
     The command prints it to stderr without a traceback and exits with status 2.
     """
+
+
+class WorkerDiedError(RuntimeError):
+    """A process that works for this one has ended by itself, most likely for want of memory."""
 
 
 def first_line(error: BaseException, most: int = 200) -> str:

@@ -21,8 +21,9 @@ from toughen.bulk.predict import predict_folder
 from toughen.bulk.source import Source
 from toughen.bulk.work import Job, Known, Worker
 from toughen.cli import main
+from toughen.cli.faults import sentence_of
 from toughen.demo.corpus import generate
-from toughen.errors import InputError
+from toughen.errors import InputError, WorkerDiedError
 from toughen.files.manifest import seal
 
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -255,10 +256,11 @@ def test_a_worker_that_dies_is_told_and_nothing_hangs(exported, source):
         pids = [process._process.pid for process in pool._running]
         os.kill(pids[0], signal.SIGKILL)
         wait_for(lambda: not is_running(pids[0]))
-        with pytest.raises(RuntimeError, match=r"a worker process died \(exit code -9"):
+        with pytest.raises(WorkerDiedError, match=r"a worker process died \(exit code -9") as died:
             list(pool.parts(Source.open(str(source), None, None, known, 50), set()))
         pids = [process._process.pid for process in pool._running]
     assert not any(map(is_running, pids))
+    assert sentence_of(died.value) == str(died.value), "the command says it, and shows no traceback"
 
 
 def test_what_a_worker_refuses_is_one_sentence(exported, source, tmp_path, capsys):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from toughen.bulk.work import Chunk, Job, Known, Worker
-from toughen.errors import InputError
+from toughen.errors import InputError, WorkerDiedError
 from toughen.machine.cluster import cores
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ class _Process:
             raise answer
         return answer
 
-    def _death_error(self) -> RuntimeError:
+    def _death_error(self) -> WorkerDiedError:
         self._process.join()
-        return RuntimeError(
+        return WorkerDiedError(
             f"a worker process died (exit code {self._process.exitcode}; out of memory, if it was killed). What is "
             "finished is kept: give the same command again, perhaps with fewer --workers."
         )

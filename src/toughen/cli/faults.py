@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 
+from toughen.errors import WorkerDiedError
+
 ENVIRONMENT = 3
 
 _GO_ON = "what is finished stays, and a training goes on with --resume."
@@ -105,6 +107,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _sentence(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return _MEMORY.format(where="machine")
+    if isinstance(error, WorkerDiedError):
+        return str(error)
     if isinstance(error, BrokenProcessPool):
         return f"a worker process has died; {_WORKERS}"
     if isinstance(error, zipfile.BadZipFile):
