@@ -10,7 +10,8 @@ pytest.importorskip("prometheus_client", reason="prometheus-client is not instal
 
 from serve.fakes import ask, served
 from toughen.errors import InputError
-from toughen.serve.headers import Origins, is_loopback
+from toughen.machine.services import is_loopback
+from toughen.serve.headers import Origins
 from toughen.serve.logs import REQUEST_ID, JsonLines
 
 INPUTS = {"inputs": "a good film"}

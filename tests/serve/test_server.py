@@ -24,8 +24,8 @@ from serve.fakes import JSON
 from serve.folders import save_exported, save_pretrained
 from toughen.cli import main
 from toughen.errors import InputError
+from toughen.machine.services import read_token
 from toughen.serve.limits import Limits
-from toughen.serve.server import read_token
 
 TEXTS = ["a good film", "a bad film", "the room was warm and bright", "x"]
 

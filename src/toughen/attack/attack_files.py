@@ -24,7 +24,7 @@ TEXTS: dict[str, str] = {
 PAGE = "pairs.html"
 
 
-def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: object) -> list[Path]:
+def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path | str, data: object) -> list[Path]:
     """Write a result of `noise_curve`, `attack`, `standard` or `certify`; return its files.
 
     attack.json comes last, whole: {format, toughen, kind, run, sources: {data}, texts (the parquet file), result (what
@@ -36,7 +36,7 @@ def save_attack(folder: Path, kind: Kind, result: Any, *, run: Path, data: objec
         "format": FORMAT,
         "toughen": toughen.__version__,
         "kind": kind,
-        "run": str(run.resolve()),
+        "run": run if isinstance(run, str) else str(run.resolve()),
         "sources": {"data": source_name(data)},
         "texts": TEXTS[kind],
         "result": result.as_dict(),

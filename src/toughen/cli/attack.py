@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,16 +11,23 @@ import typer
 
 import toughen
 import toughen.attack
+from toughen.assess.evaluation_files import output_folder
+from toughen.attack.attack_files import ATTACKS, RESULT, save_attack
 from toughen.cli import show
 from toughen.cli.assess import LabelColumn
-from toughen.cli.root import AsJson, PairColumn, RunFolder, TextColumn, Verify, app
+from toughen.cli.root import AsJson, PairColumn, TextColumn, Verify, app
 from toughen.errors import InputError
+from toughen.machine.services import read_token
 from toughen.runs.writer import refuse_input_inside, sole_writer
 
 if TYPE_CHECKING:
+    from toughen.attack import Endpoint
     from toughen.attack.attack_files import Kind
     from toughen.run import Run
 
+Subject = Annotated[
+    str, typer.Argument(metavar="RUN|URL", help="Folder of a training, or where a service answers.", show_default=False)
+]
 Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
 Name = Annotated[
     str | None, typer.Option("--attack", metavar="NAME", help="deepwordbug, textfooler, pwws, beam, hotflip, bae, pgd.")
@@ -32,7 +40,10 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed.")]
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="DIR", help="Where to write; default RUN/attacks/NAME.")
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", help="Texts per pass of the model.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", metavar="N", help="Texts per pass [default: 64], or per request of a URL [32]."),
+]
 Budget = Annotated[
     int | None, typer.Option("--budget", metavar="N", help="Of --attack: queries per text [default: 1000].")
 ]
@@ -91,6 +102,20 @@ Mask = Annotated[
     str | None,
     typer.Option("--mask", metavar="TOKEN", help="Of --certify: what hides a word; default the tokenizer's."),
 ]
+ServiceShape = Annotated[
+    str | None,
+    typer.Option("--shape", metavar="tei|hosted", help="Of a URL: how it is asked [default: tei at /predict]."),
+]
+RequestRate = Annotated[
+    float | None,
+    typer.Option("--requests-per-second", metavar="N", help="Of a URL: at most; needed where it is another machine."),
+]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="Of a URL: seconds for an answer [default: 30].")
+]
+Token = Annotated[
+    str | None, typer.Option("--token", metavar="NAME", help="Of a URL: environment variable or file with its token.")
+]
 
 _TEXT = frozenset(
     {"budget", "max_changed", "stop_words", "same_part_of_speech", "encoder", "similarity", "precision", "side"}
@@ -114,7 +139,7 @@ _PAIRS_SHOWN = 5
 @app.command()
 def attack(
     ctx: typer.Context,
-    run: RunFolder,
+    run: Subject,
     data: Data,
     attack: Name = None,
     noise: Noise = False,
@@ -123,7 +148,7 @@ def attack(
     limit: Limit = None,
     seed: Seed = 0,
     output: Output = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     budget: Budget = None,
     neighbours: Neighbours = None,
     max_changed: MaxChanged = None,
@@ -143,14 +168,23 @@ def attack(
     copies: Copies = None,
     confidence: Confidence = None,
     mask: Mask = None,
+    shape: ServiceShape = None,
+    requests_per_second: RequestRate = None,
+    timeout: Timeout = None,
+    token: Token = None,
     text: TextColumn = None,
     label: LabelColumn = None,
     text_pair: PairColumn = None,
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
-    """Attack a trained model, by one of --attack NAME, --noise, --standard and --certify."""
+    """Attack a trained model, by one of --attack NAME, --noise, --standard and --certify; or a service at a URL.
+
+    toughen attack http://127.0.0.1:8080/predict --data test.csv --attack deepwordbug --output found
+    """
     kind, options = choose_kind(ctx.params)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {batch_size}.")
     with show.only_json(as_json):
         found = _run(kind, options, ctx.params)
         report = _write_report(found["folder"])
@@ -198,45 +232,85 @@ def _is_given(value: object) -> bool:
     return value is not None and value is not False and (not isinstance(value, (list, tuple)) or len(value) > 0)
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What is attacked, its name in the results, and the folder that they go to where none is given."""
+
+    model: Run | Endpoint
+    name: str | Path
+    attacks: Path | None
+
+
+def _open(kind: Kind, options: Mapping[str, Any], given: Mapping[str, Any]) -> _Subject:
+    """Open the run, or ask the service for its labels, once all is known to fit.
+
+    Raises:
+        InputError: if an option belongs to the other kind of subject, or the attack needs what no service answers.
+    """
+    asked = {name: given[name] for name in _OF_A_URL if given[name] is not None}
+    if not _is_url(given["run"]):
+        if asked:
+            raise InputError(f"--{next(iter(asked)).replace('_', '-')} is for a URL, and {given['run']} is none.")
+        run = toughen.Run.open(given["run"])
+        return _Subject(run, run.path, run.path / ATTACKS)
+    name = options.get("attack", kind)
+    if name not in _WITHOUT_GRADIENT:
+        why = "takes the gradient, which no service answers" if name in _BY_GRADIENT else "is for runs"
+        raise InputError(f"--{name if kind != 'attack' else f'attack {name}'} {why}; give {_FITTING}.")
+    if given["output"] is None:
+        raise InputError("a URL has no folder for the results; name one with --output DIR.")
+    if "token" in asked:
+        asked["token"] = read_token(asked["token"])
+    service = toughen.attack.Endpoint(given["run"], **asked)
+    return _Subject(service, service.url, None)
+
+
+_OF_A_URL = ("shape", "requests_per_second", "timeout", "token")
+_BY_GRADIENT = ("hotflip", "pgd", "standard")
+_WITHOUT_GRADIENT = ("noise", "deepwordbug", "textfooler", "pwws", "beam", "bae")
+_FITTING = "--noise, or --attack deepwordbug, textfooler, pwws, beam or bae"
+
+
+def _is_url(given: str) -> bool:
+    return given.startswith(("http://", "https://"))
+
+
 def _run(kind: Kind, options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Check where results go, attack, and write them."""
-    from toughen.assess.evaluation_files import output_folder  # loads pyarrow
-    from toughen.attack import attack_files  # loads pyarrow
-
-    run = toughen.Run.open(given["run"])
+    subject = _open(kind, options, given)
     prefix = f"{options.get('attack', kind)}-"
-    parent = run.path / attack_files.ATTACKS
-    folder = output_folder(parent, given["data"], given["output"], result=attack_files.RESULT, prefix=prefix)
-    shared = {name: given[name] for name in ("limit", "seed", "batch_size")}
+    parent = subject.attacks or Path()
+    folder = output_folder(parent, given["data"], given["output"], result=RESULT, prefix=prefix)
+    shared = {name: given[name] for name in ("limit", "seed")}
+    shared["batch_size"] = given["batch_size"] or (32 if subject.attacks is None else 64)
     names = ("text", "label", "text_pair")
     shared["columns"] = {name: given[name] for name in names if given[name] is not None}
-    if given["batch_size"] < 1:
-        raise InputError(f"--batch-size must be at least 1, got {given['batch_size']}.")
     files = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-    refuse_input_inside(folder, {"RUN": run.path, "--data": given["data"], **files})
+    run = {} if subject.attacks is None else {"RUN": subject.name}
+    refuse_input_inside(folder, {**run, "--data": given["data"], **files})
     with sole_writer(folder, "toughen attack", keep=True):
         with show.progress("attacking", given["limit"]) as tell:
-            result = _CALLS[kind](run, given["data"], {**shared, **options, "progress": tell})
-        written = attack_files.save_attack(folder, kind, result, run=run.path, data=given["data"])
+            result = _CALLS[kind](subject.model, given["data"], {**shared, **options, "progress": tell})
+        written = save_attack(folder, kind, result, run=subject.name, data=given["data"])
     return {"result": result, "folder": folder, "files": written}
 
 
-def _noise(run: Run, data: str, given: dict[str, Any]) -> Any:
+def _noise(run: Run | Endpoint, data: str, given: dict[str, Any]) -> Any:
     corruptions = given.pop("corruption", None)
     return toughen.attack.noise_curve(run, data, corruptions=corruptions, **given)
 
 
-def _attack(run: Run, data: str, given: dict[str, Any]) -> Any:
+def _attack(run: Run | Endpoint, data: str, given: dict[str, Any]) -> Any:
     if "stop_words" in given:
         given["stop_words"] = _words(given["stop_words"])
     return toughen.attack.attack(run, data, given.pop("attack"), **given)
 
 
-def _standard(run: Run, data: str, given: dict[str, Any]) -> Any:
+def _standard(run: Run | Endpoint, data: str, given: dict[str, Any]) -> Any:
     return toughen.attack.standard(run, data, **given)
 
 
-def _certify(run: Run, data: str, given: dict[str, Any]) -> Any:
+def _certify(run: Run | Endpoint, data: str, given: dict[str, Any]) -> Any:
     return toughen.attack.certify(run, data, **given)
 
 

@@ -26,7 +26,7 @@ def attack_page(path: Path) -> Page:
     content = read_json(path)
     result, kind = content["result"], content["kind"]
     say, show = _PARTS[kind]
-    facts = [("run", Path(content["run"]).name), ("data", source_label(content["sources"]["data"]))]
+    facts = [("run", _subject(content["run"])), ("data", source_label(content["sources"]["data"]))]
     facts += (
         [("texts", f"{result['n']:,} (seed {result['seed']})")]
         if "seed" in result
@@ -37,6 +37,11 @@ def attack_page(path: Path) -> Page:
     if kind in ("attack", "standard"):
         sections.append(Section("Adversarial examples", _pairs(path.parent / content["texts"])))
     return Page(_TITLES[kind], path.parent.name, [*say(result), *few(result["n"])], facts, sections)
+
+
+def _subject(run: str) -> str:
+    """Name what was attacked: a run by its folder, a service by its address."""
+    return run if "://" in run else Path(run).name
 
 
 # ---------------------------------------------------------------- noise

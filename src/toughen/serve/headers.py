@@ -103,11 +103,6 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether who listens at a host is heard on this machine alone."""
-    return host == "localhost" or (_is_number(host) and ipaddress.ip_address(host).is_loopback)
-
-
 def _origin(given: str) -> str:
     try:
         parts = urlsplit(given.lower())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from toughen.errors import InputError
+from toughen.machine.services import is_loopback, read_token
 from toughen.serve import logs
-from toughen.serve.headers import Origins, is_loopback
+from toughen.serve.headers import Origins
 from toughen.serve.limits import Limits
 from toughen.serve.model import open_model
 from toughen.serve.spans import Spans
@@ -164,24 +164,3 @@ def _cannot_listen(host: str, port: int, error: OSError, option: str) -> InputEr
 
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def read_token(where: str) -> str:
-    """Return the token that an environment variable or a file holds.
-
-    Raises:
-        InputError: if there is neither, or it is empty, or has what a header cannot.
-    """
-    path = Path(where)
-    if where in os.environ:
-        found = os.environ[where].strip()
-    elif path.is_file():
-        found = path.read_text(encoding="utf-8", errors="replace").strip()
-    else:
-        raise InputError(
-            f"--token {where} is neither an environment variable nor a file; put the token into one of them, not into "
-            "the command, which others can see."
-        )
-    if not found or not found.isascii() or not found.isprintable() or " " in found:
-        raise InputError(f"the token in {where} is empty or has other characters than visible ASCII; choose another.")
-    return found
