@@ -33,6 +33,7 @@ def other_value(setting: slots.Setting) -> Any:
     special = {
         "adversary.site": "layer 2",
         "data.encoding": "gbk",
+        "data.rename_labels": "pos=positive",
         "objective.class_weights": (1.0, 2.5),
         "average.rate": "schedule",
         "data.validation_share": 0.25,
