@@ -7,6 +7,7 @@ takes the tokenizers in PATH_TO_DATA/tokenizers, those named with --tokenizer, a
 trained on the spot (tests/deploy/pipelines.py), and counts the strings of which anything differs (and, of pairs of
 them, cut to 64 tokens, those with other ids). The counts are in results/tokenizers.json, one row per tokenizer, with
 where it comes from (the first line of SOURCE.txt in its folder); what stands there is not run again.
+--sanitize puts the sanitizer (`data.sanitize`) before each of them, and what it looks for into the strings.
 Exit status 1 if anything differs. `make cpp` builds the program first.
 """
 
@@ -32,6 +33,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "tokenizers.json"
 UNCUT, CUT = 10**9, 64
 BLOCK = 5_000
 TRAINED = "trained here"
+Draw = Callable[[int, int], list[str]]
 WHAT = ("ids", "offsets", "tokens", "text")
 sys.path[0] = str(ROOT / "tests")  # not beside: deploy.py of this folder would hide tests/deploy
 
@@ -40,6 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("TOUGHEN_DATA"), help="folder with tokenizers/")
     parser.add_argument("--tokenizer", action="append", default=[], metavar="FOLDER", help="more of them; repeatable")
+    parser.add_argument("--sanitize", action="store_true", help="with the sanitizer before each tokenizer")
+    parser.add_argument("--only", action="append", metavar="NAME", help="of these tokenizers; repeatable")
     parser.add_argument("--strings", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -47,10 +51,14 @@ def main() -> None:
         sys.exit(f"{PROGRAM.relative_to(ROOT)} is not there; make cpp builds it")
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     asked = {"strings": args.strings, "seed": args.seed}
-    for name, (source, make) in tokenizers(args).items():
+    for bare, (source, make) in tokenizers(args).items():
+        name = f"{bare}, sanitized" if args.sanitize else bare
+        if args.only and bare not in args.only:
+            continue
         if any(row["tokenizer"] == name and row.items() >= asked.items() for row in rows):
             continue
-        row = {"tokenizer": name, "source": source} | asked | measure(make, args.strings, args.seed)
+        measured = measure(make, args.strings, args.seed, sanitized=args.sanitize)
+        row = {"tokenizer": name, "source": source} | asked | measured
         rows = sorted([*(old for old in rows if old["tokenizer"] != name), row], key=lambda one: str(one["tokenizer"]))
         RESULTS.write_text("[\n" + ",\n".join(f"  {json.dumps(one)}" for one in rows) + "\n]\n")
         print(json.dumps(row), flush=True)
@@ -74,31 +82,34 @@ def tokenizers(args: argparse.Namespace) -> dict[str, tuple[str, Callable[[], An
     return found | {f"{name}, {TRAINED}": (TRAINED, make) for name, make in PIPELINES.items()}
 
 
-def measure(make: Callable[[], Any], count: int, seed: int) -> dict[str, Any]:
+def measure(make: Callable[[], Any], count: int, seed: int, *, sanitized: bool = False) -> dict[str, Any]:
     """Return what differs, or the sentence by which the tokenizer is refused, and the CPU seconds of all that."""
+    from deploy.ugly import disguised_strings, ugly_strings
+    from toughen.data.tokens.sanitizer import sanitize
     from toughen.errors import InputError
 
+    draw = disguised_strings if sanitized else ugly_strings
     start = sum(os.times()[:4])
     tokenizer = make()
+    if sanitized:
+        sanitize(tokenizer)
     row: dict[str, Any] = {"model": json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"]}
     try:
-        differ = compare(tokenizer, count, seed)
+        differ = compare(tokenizer, count, seed, draw)
     except InputError as error:
         return row | {"refused": str(error)}
-    differ["pairs"] = compare_pairs(tokenizer, count, seed)
+    differ["pairs"] = compare_pairs(tokenizer, count, seed, draw)
     row |= {"pairs": count // 5, "differ": dict(differ), "cpu_seconds": round(sum(os.times()[:4]) - start)}
     return row | {"tokenizers": version("tokenizers"), "day": time.strftime("%Y-%m-%d")}
 
 
-def compare(tokenizer: Any, count: int, seed: int) -> Counter[str]:
+def compare(tokenizer: Any, count: int, seed: int, draw: Draw) -> Counter[str]:
     """Return of how many strings each thing differs."""
-    from deploy.ugly import ugly_strings
-
     wrong = Counter(dict.fromkeys(WHAT, 0))
     with tempfile.TemporaryDirectory() as folder:
         write_table(tokenizer, Path(folder), UNCUT)
         for start in range(0, count, BLOCK):
-            texts = ugly_strings(min(BLOCK, count - start), seed=seed * 1_000_003 + start)
+            texts = draw(min(BLOCK, count - start), seed * 1_000_003 + start)
             wanted = tokenizer(texts, truncation=False, padding=False, verbose=False).encodings
             for text, (row,), encoding in zip(texts, answers(folder, texts, "--tokens"), wanted, strict=True):
                 known = describe(tokenizer, text, encoding)
@@ -117,16 +128,14 @@ def describe(tokenizer: Any, text: str, encoding: Any) -> dict[str, Any]:
     }
 
 
-def compare_pairs(tokenizer: Any, count: int, seed: int) -> int:
+def compare_pairs(tokenizer: Any, count: int, seed: int, draw: Draw) -> int:
     """Return how many pairs, a fifth as many, get other ids when they are cut."""
-    from deploy.ugly import ugly_strings
-
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         write_table(tokenizer, Path(folder), CUT)
         for start in range(0, count // 5, BLOCK):
             size = min(BLOCK, count // 5 - start)
-            first, second = (ugly_strings(size, seed=seed * 1_000_003 + start + extra) for extra in (1, 2))
+            first, second = (draw(size, seed * 1_000_003 + start + extra) for extra in (1, 2))
             wanted = tokenizer(first, second, truncation=True, max_length=CUT)["input_ids"]
             found = answers(folder, [list(pair) for pair in zip(first, second, strict=True)], "--ids")
             wrong += sum([ids] != rows for ids, rows in zip(wanted, found, strict=True))

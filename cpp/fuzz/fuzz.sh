@@ -13,7 +13,7 @@ work=${FUZZ_WORK:-build/fuzz}
 mkdir -p "$work/inputs"
 
 sources=()
-for name in added decoding description lines model normalise rows sha256 split table tokenizer; do sources+=("$here/../src/$name.cpp"); done
+for name in added decoding description lines model normalise rows sanitize sha256 split table tokenizer; do sources+=("$here/../src/$name.cpp"); done
 "${CXX:-clang++}" -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all '-DTOUGHEN_VERSION="fuzz"' \
   -I"$here/../include" -I"$here/../src" "$here/fuzz.cpp" "${sources[@]}" -o "$work/fuzz"
 

@@ -21,7 +21,7 @@ def codes(out: Writer, text: str) -> None:
 
 def steps() -> list[bytes]:
     """Return one step of each kind."""
-    made = [Writer() for _ in range(8)]
+    made = [Writer() for _ in range(11)]
     for kind, step in enumerate(made, 1):
         step.u8(kind)
     entries = {"A": "a", "é": "e\u0301", "中": " 中 ", "\u0301": "", "\ufb01": "fi"}
@@ -46,6 +46,15 @@ def steps() -> list[bytes]:
     made[6].u8(1, 1)
     made[6].numbers(SPACE)
     codes(made[7], "▁")
+    codes(made[8], "\u0301\u200d")
+    made[8].u32(2)
+    made[8].u8(1)
+    codes(made[8], "\u0301e")
+    made[9].u32(2)
+    made[10].u32(3)
+    for letters in ("abcdefgoаоб", "abcdefgo", "б"):
+        codes(made[10], letters)
+    made[10].u32(2, ord("а"), ord("a"), ord("о"), ord("o"))
     return [step.finish_bare() for step in made]
 
 
@@ -161,7 +170,8 @@ def main() -> None:
         "bytes": (every[:3], [splitter(4)], model(2), 1, False, 2),
         "words": ([], [splitter(6), splitter(4)], model(2), 0, True, 2),
         "unigram": (every[3:7], [splitter(3)], model(3), 2, False, 3),
-        "pieces": (every[3:4] + every[7:], [splitter(3)], model(3), 0, False, 4),
+        "sanitized": (every[8:], [splitter(1)], model(1), 0, False, 1),
+        "pieces": (every[3:4] + every[7:8], [splitter(3)], model(3), 0, False, 4),
     }
     for name, parts in kinds.items():
         (folder / f"{name}.bin").write_bytes(table(*parts))

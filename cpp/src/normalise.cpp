@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "codes.hpp"
+#include "copy.hpp"
+#include "sanitize.hpp"
 
 namespace toughen::core {
 namespace {
@@ -251,33 +253,6 @@ private:
     Codes first_, classes_;
 };
 
-// A text that is copied with some parts changed.
-class Copy {
-public:
-    explicit Copy(Text& text) : text_(text) {}
-    void keep(std::size_t start, std::size_t end) {
-        codes.append(text_.codes, start, end - start);
-        if (text_.traced) from_.insert(from_.end(), at(start), at(end));
-    }
-    // What is put in comes from where the code point at a place came from.
-    void put(const std::u32string& made, std::size_t place) {
-        codes += made;
-        if (text_.traced) from_.insert(from_.end(), made.size(), text_.from[place]);
-    }
-    void finish() {
-        text_.codes.swap(codes);
-        text_.from.swap(from_);
-    }
-
-    std::u32string codes;
-
-private:
-    std::vector<Span>::const_iterator at(std::size_t place) const { return text_.from.begin() + static_cast<std::ptrdiff_t>(place); }
-
-    Text& text_;
-    std::vector<Span> from_;
-};
-
 class Replace : public Step {
 public:
     explicit Replace(Reader& in) : from_(in.codes(1024)), to_(in.codes(1024)) {
@@ -372,7 +347,8 @@ private:
 std::unique_ptr<Step> read_step(std::string_view blob) {
     Reader in(blob);
     std::unique_ptr<Step> step;
-    switch (in.u8()) {
+    const std::uint8_t kind = in.u8();
+    switch (kind) {
         case 1: step = std::make_unique<Map>(in); break;
         case 2: step = std::make_unique<Reorder>(in); break;
         case 3: step = std::make_unique<Compose>(in); break;
@@ -381,7 +357,7 @@ std::unique_ptr<Step> read_step(std::string_view blob) {
         case 6: step = std::make_unique<Collapse>(in); break;
         case 7: step = std::make_unique<Strip>(in); break;
         case 8: step = std::make_unique<Prepend>(in); break;
-        default: Reader::damaged();
+        default: step = read_sanitizing(kind, in);
     }
     if (!in.done()) Reader::damaged();
     return step;

@@ -9,7 +9,7 @@ namespace toughen::core {
 namespace {
 
 constexpr std::string_view magic = "TOUGHTOK";
-constexpr std::uint32_t newest = 2;
+constexpr std::uint32_t newest = 3;
 constexpr std::uint32_t most_steps = 32, longest_added = 1024;
 constexpr std::size_t growth = 64, first_growth = 4096;  // code points that normalising may make of one, and besides
 

@@ -133,7 +133,10 @@ def test_results_go_beside_the_run_under_the_attacks_name(desk, capsys):
     [
         ([], "give one of --attack NAME, --noise, --standard and --certify."),
         (["--noise", "--certify"], "give one of --attack NAME"),
-        (["--attack", "foo"], "--attack must be one of bae, beam, deepwordbug, hotflip, pgd, pwws, textfooler, got"),
+        (
+            ["--attack", "foo"],
+            "--attack must be one of bae, beam, deepwordbug, deletion, homoglyph, ",
+        ),
         (["--attack", "pgd", "--budget", "9"], "--budget is no option of --attack pgd; leave it out."),
         (["--attack", "deepwordbug", "--radius", "0"], "--radius is no option of --attack deepwordbug"),
         (["--standard", "--budget", "9"], "--budget is no option of --standard"),

@@ -18,7 +18,7 @@ def test_the_harness_compiles():
     make("g++", *warnings, f"-I{CPP / 'include'}", f"-I{CPP / 'src'}", CPP / "fuzz/fuzz.cpp")
 
 
-SEEDS = ("wordpiece", "windows", "bytes", "words", "unigram", "pieces")
+SEEDS = ("wordpiece", "windows", "bytes", "words", "unigram", "pieces", "sanitized")
 
 
 @pytest.mark.parametrize("name", SEEDS)

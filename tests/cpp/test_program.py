@@ -11,10 +11,13 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+from cpp.old_export import change, known_answers, unpack
 from deploy.test_export import CASES, pretrained, run  # noqa: F401  # fixtures
 from deploy.ugly import ugly_strings
 from toughen.classifier.answers import texts_dataset
+from toughen.data.tokens.sanitizer import sanitize
 from toughen.deploy.export import export
+from toughen.deploy.predictor import load
 
 UGLY = ["", "a", *ugly_strings(60, seed=7)]
 
@@ -51,6 +54,34 @@ def test_answers_equal_pythons(program, run, case, tmp_path):  # noqa: F811
             assert ours.get("probabilities", ours)[name] == pytest.approx(value, rel=0, abs=1e-5 * scale)
     if case == "single-label":
         assert np.ptp([answer["probabilities"]["good"] for answer in found]) > 1e-3, "the texts cannot be told apart"
+
+
+@pytest.mark.parametrize("noted", [("threshold",), ("set_threshold",), ("threshold", "set_threshold")])
+def test_it_abstains_as_python_does(program, noted, tmp_path):
+    """Of texts on both sides of each threshold."""
+    folder = unpack(tmp_path)
+    texts = [text for text in UGLY if text] + [one["text"] for one in known_answers(folder)]
+    probabilities = [answer["probabilities"] for answer in load(folder).predict(texts)]
+    cuts = np.quantile([max(row.values()) for row in probabilities], [0.3, 0.6])
+    change(folder, abstention={name: float(cuts[i]) + 1e-7 for i, name in enumerate(noted)})
+    found, wanted = program.answers(folder, texts), load(folder).predict(texts)
+    for name, key in (("threshold", "abstained"), ("set_threshold", "label_set")):
+        assert [row.get(key) for row in found] == [row.get(key) for row in wanted]
+        assert len({str(row.get(key)) for row in wanted}) > 1 if name in noted else key not in wanted[0]
+    assert [list(row) for row in found] == [list(row) for row in wanted]
+
+
+def test_a_sanitized_model_reads_alike_everywhere(program, run, tmp_path):  # noqa: F811
+    classifier = run().classifier
+    texts = ["a very good film", "a v\u0435ry go\u200boxx\b\bd \uff46\uff49\uff4c\uff4d"]
+    first, second = classifier.predict(texts)
+    assert first["score"] != pytest.approx(second["score"], abs=1e-3), "canary: it needs the sanitizer"
+    sanitize(classifier.tokenizer)
+    folder = export("run", tmp_path / "out").path
+    for answers in (classifier.predict(texts), load(folder).predict(texts), program.answers(folder, texts)):
+        assert [answer["probabilities"]["good"] for answer in answers] == pytest.approx(
+            [first["probabilities"]["good"]] * 2, rel=0, abs=1e-5
+        )
 
 
 def test_lines_of_text(program, run, tmp_path):  # noqa: F811

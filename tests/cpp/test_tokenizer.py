@@ -10,14 +10,15 @@ import pytest
 
 from cpp.old_export import known_answers, unpack
 from deploy.pipelines import PIPELINES
-from deploy.ugly import ugly_strings
+from deploy.ugly import disguised_strings, ugly_strings
 from toughen.data import tokenise
+from toughen.data.tokens.sanitizer import sanitize
 from toughen.deploy.binary import MAGIC, VERSION, checksum
 from toughen.deploy.table import Reading, compile_table
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-OLD = Path(__file__).parent / "exports" / "tables-2"
+EXPORTS = Path(__file__).parent / "exports"
 REAL = Path(os.environ.get("TOUGHEN_DATA") or "nowhere") / "tokenizers"
 
 
@@ -91,6 +92,27 @@ def test_all_equals_hugging_face_on_100000_ugly_strings(fast_program, program, t
     folder = folder_of(tokenizer, tmp_path)
     assert different(fast_program, tokenizer, folder, ugly_strings(100_000, seed=2)) == []
     assert different(program, tokenizer, folder, ugly_strings(5_000, seed=4)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("bert", 3000),
+        ("gpt2-bare", 3000),
+        *(pytest.param(n, 100_000, marks=pytest.mark.slow) for n in sorted(PIPELINES)),
+    ],
+)
+def test_a_sanitized_tokenizer_is_repeated(program, fast_program, name, count, tmp_path):
+    """Ids, tokens and offsets, which are of the text as it was given."""
+    tokenizer = PIPELINES[name]()
+    sanitize(tokenizer)
+    folder = folder_of(tokenizer, tmp_path)
+    assert different(fast_program, tokenizer, folder, disguised_strings(count, seed=7)) == []
+    assert different(program, tokenizer, folder, disguised_strings(300, seed=8)) == []
+    ((row,),) = fast_program.answers(folder, ["g\u043eo\u200bd"], "--tokens")
+    ((plain,),) = fast_program.answers(folder, ["good"], "--tokens")
+    assert row["ids"] == plain["ids"]
+    assert max(end for _, end in row["offsets"]) == len("g\u043eo\u200bd".encode())
 
 
 def real(name):
@@ -221,9 +243,11 @@ def test_a_tokenizer_without_a_decoder_puts_spaces_between_tokens(program, tmp_p
     assert different(program, tokenizer, folder_of(tokenizer, tmp_path), ["a good film", "", "[MASK] x"]) == []
 
 
-def test_tables_of_version_2_are_read_for_ever(program, tmp_path):
+@pytest.mark.parametrize("version", [2, 3])
+def test_tables_of_old_versions_are_read_for_ever(program, version, tmp_path):
     """As they were first written (by cpp/fuzz/seeds.py), with what was printed of them."""
-    for path in sorted(OLD.glob("*.bin")):
+    for path in sorted((EXPORTS / f"tables-{version}").glob("*.bin")):
+        assert path.read_bytes()[8] == version
         (tmp_path / "tokenizer.bin").write_bytes(path.read_bytes())
         known = json.loads(path.with_suffix(".json").read_text())
         assert program.answers(tmp_path, [one["text"] for one in known], "--tokens") == [one["rows"] for one in known]
@@ -244,7 +268,7 @@ BROKEN = {
     "cut in the header": lambda data: data[:11],
     "one bit": lambda data: data[:5000] + bytes([data[5000] ^ 4]) + data[5001:],
     "longer": lambda data: data + b"\0",
-    "version": lambda data: data[:8] + (3).to_bytes(4, "little") + data[12:],
+    "version": lambda data: data[:8] + (4).to_bytes(4, "little") + data[12:],
 }
 
 
@@ -254,7 +278,7 @@ def test_a_broken_table_is_refused_in_a_sentence(program, tokenizers, how, tmp_p
     path.write_bytes(BROKEN[how](path.read_bytes()))
     said = program.refusal(tmp_path, "--ids", data=b"text\n")
     assert said.startswith(f"toughen-cli: cannot use {path}: ")
-    assert ("version 3" in said) == (how == "version")
+    assert ("version 4" in said) == (how == "version")
 
 
 def signed(payload):

@@ -84,3 +84,24 @@ def ugly_strings(count, seed):
         text = rng.choice(["", " "]).join(parts)
         made.append("".join(c for c in text if not "\ud800" <= c <= "\udfff"))
     return made
+
+
+# What the sanitizer looks for: letters of several alphabets that look alike, joiners, backspaces, heaps of marks.
+# fmt: off
+DISGUISES = [
+    *"аеорсухіѕԁһαοορνօոսɑɡбжλβԱA", "\u200c", "\u200d", "\u180b", "\b", "\b\b", "\b" * 6, "\u202e", "\u2066", "\ufe0f",
+    "\u0301" * 3, "\u0301" * 7, "\u0323\u20dd", "ا", "क", "👩", "\U0001f3fd", "ﬁ", "ａ", "中", "a" * 31, "о" * 33,
+]
+# fmt: on
+
+
+def disguised_strings(count, seed):
+    """Return ugly strings or common words, with such things put in at chance places."""
+    rng = random.Random(seed)
+    made = []
+    for text in ugly_strings(count, seed):
+        chars = list(text if rng.random() < 0.5 else " ".join(rng.choices(COMMON, k=6)))
+        for _ in range(rng.randint(0, 12)):
+            chars.insert(rng.randint(0, len(chars)), rng.choice(DISGUISES))
+        made.append("".join(chars))
+    return made

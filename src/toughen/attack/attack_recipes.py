@@ -17,6 +17,7 @@ from toughen.attack.constraints import (
     SimilarSentence,
 )
 from toughen.attack.goals import Goal, Untargeted
+from toughen.attack.imperceptible import DELETION, HOMOGLYPH, INVISIBLE, REORDERING, ImperceptibleEdits
 from toughen.attack.local_models import EmbeddingNeighbours, Encoder, MaskedModel
 from toughen.attack.search_methods import Beam, GreedyByImportance, GreedyBySaliency, Problem, Search, Trial
 from toughen.attack.search_requests import Fills, Gains, Request, Service, Similarities
@@ -205,7 +206,39 @@ def bae(given: Ingredients) -> Attack:
     )
 
 
+def _imperceptible(given: Ingredients, name: str, edits: ImperceptibleEdits) -> Attack:
+    return Attack(
+        name=name,
+        source="Boucher et al., Bad Characters: Imperceptible NLP Attacks (2106.09898)",
+        goal=given.goal,
+        transformation=edits,
+        constraints=given.constraints(),
+        search=GreedyByImportance(),
+    )
+
+
+def invisible(given: Ingredients) -> Attack:
+    """Boucher et al.: characters without width, in the words whose leaving out matters most."""
+    return _imperceptible(given, "invisible", INVISIBLE)
+
+
+def homoglyph(given: Ingredients) -> Attack:
+    """Boucher et al.: letters of other alphabets that look the same, in the words that matter most."""
+    return _imperceptible(given, "homoglyph", HOMOGLYPH)
+
+
+def reordering(given: Ingredients) -> Attack:
+    """Boucher et al.: letters in another order than they are shown in, in the words that matter most."""
+    return _imperceptible(given, "reordering", REORDERING)
+
+
+def deletion(given: Ingredients) -> Attack:
+    """Boucher et al.: letters that a backspace deletes, in the words that matter most."""
+    return _imperceptible(given, "deletion", DELETION)
+
+
+IMPERCEPTIBLE = (invisible, homoglyph, reordering, deletion)
 RECIPES: Mapping[str, Callable[[Ingredients], Attack]] = {
-    recipe.__name__: recipe for recipe in (deepwordbug, textfooler, pwws, beam, hotflip, bae)
+    recipe.__name__: recipe for recipe in (deepwordbug, textfooler, pwws, beam, hotflip, bae, *IMPERCEPTIBLE)
 }
 """Attacks on the text by name; "pgd" beside them is on the embeddings."""

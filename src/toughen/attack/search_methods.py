@@ -14,7 +14,7 @@ from toughen.attack.constraints import Constraint
 from toughen.attack.goals import Goal
 from toughen.attack.search_requests import Asking, Gains, Scores
 from toughen.attack.transforms import Transformation
-from toughen.data.words import Words, is_one_word
+from toughen.data.words import Words
 from toughen.settings import require
 
 _NEVER = -np.inf
@@ -90,7 +90,7 @@ class Problem:
             (i, new)
             for i in positions
             for new in dict.fromkeys(offers.get(i, ()))
-            if new != self.original.words[i] and is_one_word(new) and self._is_allowed(state.replaced(i, new), i)
+            if new != self.original.words[i] and self._is_allowed(state.replaced(i, new), i)
         ]
 
     def _is_allowed(self, candidate: Words, position: int) -> bool:

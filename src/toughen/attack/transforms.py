@@ -11,7 +11,7 @@ from toughen.attack import typos
 from toughen.attack.confusables import HOMOGLYPHS
 from toughen.attack.corruptions import alike
 from toughen.attack.search_requests import Asking, Fills
-from toughen.data.words import Words
+from toughen.data.words import Words, is_one_word
 
 Offers = dict[int, list[str]]
 
@@ -96,7 +96,7 @@ class NeighbourWords:
         return {i: [alike(state.words[i], new) for new in self._near(state.words[i])] for i in positions}
 
     def _near(self, word: str) -> Sequence[str]:
-        return self.neighbours.get(word.lower(), ())[: self.most]
+        return [new for new in self.neighbours.get(word.lower(), ())[: self.most] if is_one_word(new)]
 
     def describe(self) -> str:
         """See `Transformation`."""

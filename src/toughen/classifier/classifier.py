@@ -20,6 +20,7 @@ from toughen.classifier.temperature import Temperature
 from toughen.data import tokenise
 from toughen.data.batches import Collator
 from toughen.data.read.chunks import as_dataset, table_of_dataset
+from toughen.data.tokens.sanitizer import restore_sanitizer
 from toughen.data.tokens.tokenise import effective_max_length
 from toughen.engine.head_samples import last_vectors, output_layer
 from toughen.machine.allocator import freed_memory_kept
@@ -86,6 +87,7 @@ class Classifier(Answering):
         model.to(best_device()).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
         noted = getattr(model.config, "toughen", None) or {}
+        restore_sanitizer(tokenizer, Path(folder), noted=bool(noted.get("sanitize")))
         temperature = Temperature.noted(noted)
         thresholds = noted.get("thresholds") if temperature is None else temperature.softened
         return cls(

@@ -30,7 +30,12 @@ Subject = Annotated[
 ]
 Data = Annotated[str, typer.Option(metavar="SOURCE", help="Labelled texts: hub id, file or folder.")]
 Name = Annotated[
-    str | None, typer.Option("--attack", metavar="NAME", help="deepwordbug, textfooler, pwws, beam, hotflip, bae, pgd.")
+    str | None,
+    typer.Option(
+        "--attack",
+        metavar="NAME",
+        help="deepwordbug, textfooler, pwws, beam, hotflip, bae, pgd; invisible, homoglyph, reordering, deletion.",
+    ),
 ]
 Noise = Annotated[bool, typer.Option("--noise", help="Accuracy against the severity of natural noise.")]
 Standard = Annotated[bool, typer.Option("--standard", help="The fixed set of attacks: one number.")]
@@ -126,7 +131,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "standard": frozenset(),
     "certify": frozenset({"rate", "copies", "confidence", "mask"}),
     "pgd": frozenset({"radius", "steps"}),
-    "deepwordbug": _TEXT,
+    **dict.fromkeys(("deepwordbug", "invisible", "homoglyph", "reordering", "deletion"), _TEXT),
     "bae": _TEXT | {"mlm"},
     **dict.fromkeys(("textfooler", "pwws", "beam", "hotflip"), _BY_LIST),
 }

@@ -66,8 +66,8 @@ def check(members: Members) -> None:
             )
         if _describe_input(run.classifier) != _describe_input(first.classifier):
             raise InputError(
-                f"{first.path} and {run.path} read texts differently (tokenizer, length or truncation), so one model "
-                "cannot stand for both; combine them by their outputs."
+                f"{first.path} and {run.path} read texts differently (tokenizer, sanitizer, length or truncation), so "
+                "one model cannot stand for both; combine them by their outputs."
             )
 
 
@@ -77,7 +77,9 @@ def _shapes(classifier: Classifier) -> dict[str, tuple[int, ...]]:
 
 def _describe_input(classifier: Classifier) -> tuple[Any, ...]:
     tokenizer = classifier.tokenizer
-    return tokenizer.get_vocab(), classifier.max_length, classifier.truncation, classifier.overlap
+    noted = getattr(classifier.model.config, "toughen", None) or {}
+    reading = (classifier.max_length, classifier.truncation, classifier.overlap, noted.get("sanitize"))
+    return tokenizer.get_vocab(), *reading
 
 
 def uniform(members: Members) -> Soup:

@@ -72,6 +72,11 @@ class Data:
         "folded", "spellings of a label that differ in case or outer space: folded into the commonest, or exact"
     )
     bad_rows: BadRows = setting("refuse", "rows that cannot be read, or have no text or no label: refuse or drop")
+    sanitize: bool = setting(
+        False,
+        "take out what a reader does not see, in training and ever after: invisible and bidirectional characters, "
+        "look-alike letters in words of two alphabets, heaps of marks; NFKC",
+    )
     drop: str | None = setting(
         None, "file whose column row numbers training rows to leave out, as toughen audit writes"
     )

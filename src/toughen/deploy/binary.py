@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Iterable
 
 MAGIC = b"TOUGHTOK"
-VERSION = 2
+WITHOUT_SANITIZER, VERSION = 2, 3
+"""Versions that are written: the first that holds what the tokenizer does."""
 _HEADER = struct.Struct("<8sIQQ")  # magic, version, payload bytes, checksum of the payload
 
 
@@ -44,10 +45,10 @@ class Writer:
         """Return the fields alone, to be put into another file."""
         return b"".join(self._parts)
 
-    def finish(self) -> bytes:
+    def finish(self, version: int) -> bytes:
         """Return the whole file."""
         payload = self.finish_bare()
-        return _HEADER.pack(MAGIC, VERSION, len(payload), checksum(payload)) + payload
+        return _HEADER.pack(MAGIC, version, len(payload), checksum(payload)) + payload
 
 
 def checksum(payload: bytes) -> int:

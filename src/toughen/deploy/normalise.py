@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from toughen.data.tokens import sanitizer
 from toughen.deploy import graphemes, unicode
 from toughen.deploy.binary import Writer
 from toughen.errors import InputError
 
 Json = Mapping[str, Any]
-MAP, REORDER, COMPOSE, PRECOMPILED, REPLACE, COLLAPSE, STRIP, PREPEND = range(1, 9)
+MAP, REORDER, COMPOSE, PRECOMPILED, REPLACE, COLLAPSE, STRIP, PREPEND, ERASE, BACKSPACE, MIXED = range(1, 12)
 
 
 def refuse(part: str, name: object) -> InputError:
@@ -35,18 +37,19 @@ class NormaliserWriter:
         Raises:
             InputError: if a step of it is not known here.
         """
-        if normaliser is not None:
-            self._add(normaliser)
+        for pattern, alike in groupby(_flat(normaliser), _pattern):
+            if pattern is None:
+                for one in alike:
+                    self._add(one)
+            else:
+                self._sanitize(pattern, list(alike))
         self._out.u32(len(self._steps))
         for step in self._steps:
             self._out.blob(step.finish_bare())
 
     def _add(self, step: Json) -> None:
         kind = step["type"]
-        if kind == "Sequence":
-            for inner in step["normalizers"]:
-                self._add(inner)
-        elif kind in ("NFD", "NFKD", "NFC", "NFKC"):
+        if kind in ("NFD", "NFKD", "NFC", "NFKC"):
             self._decompose(kind)
         elif kind in ("Lowercase", "StripAccents", "Nmt"):
             self._map(unicode.changes(kind))
@@ -118,6 +121,28 @@ class NormaliserWriter:
         out.numbers(single)
         out.numbers(map(ord, content))
 
+    def _sanitize(self, pattern: str, alike: Sequence[Json]) -> None:
+        """Write steps that follow each other and have one of the sanitizer's patterns; see `sanitizer`."""
+        if pattern == sanitizer.INVISIBLE:
+            self._map(dict.fromkeys(unicode.matching(pattern), ""))
+        elif pattern == sanitizer.BACKSPACE:
+            self._step(BACKSPACE).u32(len(alike))
+        elif pattern == sanitizer.IN_MIXED_WORD:
+            out = self._step(MIXED)
+            out.u32(sanitizer.REACH)
+            for name in (sanitizer.ALPHABETS, sanitizer.LATIN, sanitizer.UNLIKE):
+                out.numbers(unicode.matching(name))
+            out.u32(len(alike))
+            for step in alike:
+                out.u32(ord(step["pattern"]["Regex"][0]), ord(step["content"]))
+        else:
+            joiners = pattern == sanitizer.UNJOINED
+            out = self._step(ERASE)
+            out.numbers(unicode.matching(sanitizer.JOINERS if joiners else sanitizer.MARKS))
+            out.u32(1 if joiners else sanitizer.MOST_MARKS)
+            out.u8(not joiners)
+            out.numbers(unicode.matching(sanitizer.JOINED if joiners else sanitizer.MARKS))
+
     def _add_strip(self, step: Json) -> None:
         out = self._step(STRIP)
         out.u8(step["strip_left"], step["strip_right"])
@@ -125,6 +150,26 @@ class NormaliserWriter:
 
     def _add_prepend(self, step: Json) -> None:
         self._step(PREPEND).numbers(map(ord, step["prepend"]))
+
+
+def _flat(step: Json | None) -> Iterator[Json]:
+    """Yield the steps of a normaliser in their order, sequences undone."""
+    if step is None:
+        return
+    if step["type"] != "Sequence":
+        yield step
+        return
+    for inner in step["normalizers"]:
+        yield from _flat(inner)
+
+
+def _pattern(step: Json) -> str | None:
+    """Return which of the sanitizer's patterns a step has, all look-alikes one, and None for all other steps."""
+    regex = step["pattern"].get("Regex", "") if step["type"] == "Replace" else ""
+    if regex[1:] == sanitizer.IN_MIXED_WORD and regex[0] in sanitizer.LOOKALIKES and len(step["content"]) == 1:
+        return sanitizer.IN_MIXED_WORD
+    erases = (sanitizer.INVISIBLE, sanitizer.UNJOINED, sanitizer.BACKSPACE, sanitizer.TOO_MANY_MARKS)
+    return regex if regex in erases and not step["content"] else None
 
 
 def _runs(regex: str) -> tuple[int, list[int], list[int]]:

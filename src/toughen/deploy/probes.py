@@ -30,6 +30,18 @@ _UGLY = (
 )
 SELF_TEST: tuple[str, ...] = _UGLY
 """Texts whose ids are stored with a tokenizer's table."""
+SANITIZER_TEST: tuple[str, ...] = (
+    "g\u200boo\u202ed fi\u200dlm, m\u043evi\u0435 \u043c\u043ere \u03b1-helix gox\bod xy\b\bz \b.",
+    "e\u0301\u0323\u0301\u0301\u0301\u0301\u0301 \u0645\u06cc\u200c\u062e \u0915\u094d\u200d\u0937",
+    "\U0001f468\u200d\U0001f469 \u0410pple \u0421\u0410\u0428\u0410 "
+    + "\u043e" * 40
+    + "b \u0431"
+    + "a" * 31
+    + "\u043e"
+    + "x" * 31
+    + "\u0436",
+)
+"""Texts stored besides with a tokenizer that has the sanitizer."""
 
 _WORDS = ("the", "film", "was", "very", "good", "and", "the", "room", "cold")
 

@@ -12,11 +12,12 @@ from typing import Any
 from tokenizers import pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
+from toughen.data.tokens.sanitizer import is_sanitized, restore_sanitizer
 from toughen.deploy import unicode
-from toughen.deploy.binary import Writer
+from toughen.deploy.binary import VERSION, WITHOUT_SANITIZER, Writer
 from toughen.deploy.decoding import write_decoding
 from toughen.deploy.normalise import Json, NormaliserWriter, refuse
-from toughen.deploy.probes import SELF_TEST
+from toughen.deploy.probes import SANITIZER_TEST, SELF_TEST
 from toughen.errors import InputError
 from toughen.files import write_whole
 
@@ -60,7 +61,7 @@ def compile_table(tokenizer: Any, reading: Reading) -> bytes:
     _templates(out, tokenizer)
     write_decoding(out, tokenizer, backend, strings)
     _self_test(out, tokenizer)
-    return out.finish()
+    return out.finish(VERSION if is_sanitized(tokenizer.backend_tokenizer) else WITHOUT_SANITIZER)
 
 
 def compile_tokenizer(source: str, target: Path, reading: Reading) -> None:
@@ -81,6 +82,7 @@ def compile_tokenizer(source: str, target: Path, reading: Reading) -> None:
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"{source} is no tokenizer ({reason}); name a folder or a hub id.") from error
+    restore_sanitizer(tokenizer, Path(source), noted=False)
     own = int(tokenizer.model_max_length)
     length = reading.max_length or (own if own < _ENDLESS else _LONGEST)
     content = compile_table(tokenizer, replace(reading, max_length=length))
@@ -272,8 +274,9 @@ def _templates(out: Writer, tokenizer: Any) -> None:
 
 def _self_test(out: Writer, tokenizer: Any) -> None:
     """Write texts with ids, offsets and what is decoded, which the runtime repeats whenever it loads the table."""
-    out.u32(len(SELF_TEST))
-    for text in SELF_TEST:
+    texts = SELF_TEST + (SANITIZER_TEST if is_sanitized(tokenizer.backend_tokenizer) else ())
+    out.u32(len(texts))
+    for text in texts:
         (found,) = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).encodings
         out.blob(text)
         out.numbers(found.ids)

@@ -82,5 +82,24 @@ def pattern_space() -> list[int]:
     return members(lambda char: mark(char) == "X" and char != "X")
 
 
+@cache
+def matching(pattern: str) -> list[int]:
+    """Return the code points that a pattern of the library's stands for."""
+    erase = _normaliser("Replace", Regex(pattern), "").normalize_str
+    found: list[int] = []
+    for block in _blocks():
+        left = erase(block)
+        if len(left) < len(block):
+            found += sorted(map(ord, set(block) - set(left)))
+    return found
+
+
+@cache
+def _blocks() -> list[str]:
+    """Return all code points in strings of 4096; the library is slow with one of them all."""
+    chars = "".join(every())
+    return [chars[start : start + 4096] for start in range(0, len(chars), 4096)]
+
+
 def _normaliser(name: str, *settings: Any) -> Any:
     return getattr(normalizers, name)(*settings)

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from toughen import __version__
+from toughen.data.tokens.sanitizer import sanitize
 from toughen.data.tokens.tokenise import effective_max_length
 from toughen.engine.averages import Ema
 from toughen.engine.engine import Engine
@@ -145,7 +146,8 @@ def _note(recipe: Recipe, task: TaskName, length: int) -> dict[str, Any]:
     """Return what a saved model says of itself beside what transformers has words for."""
     training = recipe.training
     reading = {"truncation": training.truncation, "overlap": training.overlap, "max_length": length}
-    return {"version": __version__, "task": task, "thresholds": None, **reading}
+    cleaned = {"sanitize": True} if recipe.data.sanitize else {}
+    return {"version": __version__, "task": task, "thresholds": None, **reading, **cleaned}
 
 
 def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, Any, list[str], str]:
@@ -155,6 +157,8 @@ def _load(recipe: Recipe, names: tuple[str, ...], task: TaskName) -> tuple[Any, 
         config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
         _check_config(recipe, task, config)
         tokenizer = _load_tokenizer(source, task, cached_only)
+        if recipe.data.sanitize:
+            sanitize(tokenizer)
         model, fresh = _load_model(recipe, source, names, task, cached_only)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
