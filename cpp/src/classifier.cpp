@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "engine.hpp"
@@ -49,6 +50,11 @@ void check_texts(const toughen_text* texts, std::size_t count) {
     }
 }
 
+int tell(const std::optional<double>& value, double* into) {
+    if (value && into) *into = *value;
+    return value.has_value();
+}
+
 }  // namespace
 
 extern "C" {
@@ -93,6 +99,12 @@ const char* toughen_classifier_label(const toughen_classifier* classifier, size_
 }
 size_t toughen_classifier_thresholds(const toughen_classifier* classifier) { return classifier->engine.description().thresholds.size(); }
 double toughen_classifier_threshold(const toughen_classifier* classifier, size_t place) { return classifier->engine.description().thresholds[place]; }
+int toughen_classifier_answered_from(const toughen_classifier* classifier, double* probability) {
+    return tell(classifier->engine.description().answered_from, probability);
+}
+int toughen_classifier_in_set_from(const toughen_classifier* classifier, double* probability) {
+    return tell(classifier->engine.description().in_set_from, probability);
+}
 const toughen_tokenizer* toughen_classifier_tokenizer(const toughen_classifier* classifier) { return classifier->engine.tokenizer(); }
 
 toughen_cancel* toughen_cancel_make(void) { return new (std::nothrow) toughen_cancel; }
@@ -129,6 +141,12 @@ const size_t* toughen_outputs_chosen(const toughen_outputs* outputs, size_t text
     const auto& chosen = output.chosen[output.row[row]];
     *count = chosen.size();
     return chosen.data();
+}
+int toughen_outputs_abstained(const toughen_outputs* outputs, size_t text) { return outputs->outputs[text].abstained; }
+const size_t* toughen_outputs_set(const toughen_outputs* outputs, size_t text, size_t* count) {
+    const auto& set = outputs->outputs[text].set;
+    *count = set.size();
+    return set.data();
 }
 
 }  // extern "C"

@@ -46,6 +46,21 @@ std::vector<double> thresholds(const Json& json, const Description& known) {
     return made;
 }
 
+// The limits of abstaining, either of which may be null.
+void abstention(const Json& json, Description& into) {
+    if (!json.has("abstention")) return;
+    const Json& noted = json.at("abstention", Kind::object);
+    const auto limit = [&](const char* name) -> std::optional<double> {
+        if (!noted.has(name)) return std::nullopt;
+        const Json& value = noted.at(name, Kind::number);
+        if (!finite(value)) throw Json::wrong("abstention");
+        return value.number;
+    };
+    into.answered_from = limit("threshold");
+    into.in_set_from = limit("set_threshold");
+    if (into.task != TOUGHEN_SINGLE_LABEL || (!into.answered_from && !into.in_set_from)) throw Json::wrong("abstention");
+}
+
 }  // namespace
 
 Description read_description(const std::string& note) {
@@ -70,6 +85,7 @@ Description read_description(const std::string& note) {
     made.temperature = temperature.number;
     made.labels = labels(json);
     made.thresholds = thresholds(json, made);
+    abstention(json, made);
     if (json.has("pairs")) made.pairs = json.at("pairs", Kind::boolean).boolean;
     if (json.has("sha256")) {
         const Json& sums = json.at("sha256", Kind::object);

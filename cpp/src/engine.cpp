@@ -189,6 +189,17 @@ void Engine::finish(Output& output, double windows, std::size_t text) const {
             throw Failure(TOUGHEN_MODEL_FAILED, "the model's answer is no number (NaN or infinity): its weights are broken; train or export it again", text);
         output.chosen.push_back(choose(values));
     }
+    if (description_.task == TOUGHEN_SINGLE_LABEL) abstain(output);
+}
+
+// As toughen's own abstention has it, of the softened probabilities.
+void Engine::abstain(Output& output) const {
+    const std::vector<double>& values = output.values;
+    output.abstained = description_.answered_from && values[output.chosen[0][0]] < *description_.answered_from;
+    if (!description_.in_set_from) return;
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (values[i] >= *description_.in_set_from) output.set.push_back(i);
+    std::stable_sort(output.set.begin(), output.set.end(), [&](std::size_t a, std::size_t b) { return values[a] > values[b]; });
 }
 
 std::vector<std::size_t> Engine::choose(const double* values) const {

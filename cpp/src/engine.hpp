@@ -16,6 +16,8 @@ struct Output {
     std::vector<double> values;                // [rows, labels]
     std::vector<std::size_t> row;              // of a text's one answer or of each word: the row of its values
     std::vector<std::vector<std::size_t>> chosen;  // of each row
+    bool abstained = false;                        // whether the answer is not to be given
+    std::vector<std::size_t> set;                  // the labels that may be right, the likeliest first
 };
 
 struct FreeTokenizer {
@@ -42,6 +44,7 @@ private:
     void add(const Encoding& rows, std::size_t row, const float* logits, std::size_t length, Output& output) const;
     void finish(Output& output, double windows, std::size_t text) const;
     std::vector<std::size_t> choose(const double* values) const;
+    void abstain(Output& output) const;
 
     OwnTokenizer tokenizer_;
     std::size_t batch_, tokens_;

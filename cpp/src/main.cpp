@@ -111,7 +111,9 @@ std::string answer(const Description& how, const Text& text, const Output& outpu
     const auto& labels = chosen;
     if (how.task == Task::multi_label)
         return "{\"labels\": " + list(chosen.size(), [&](std::size_t i) { return quoted(how.labels[labels[i]]); }, "[]") + ", \"probabilities\": " + all + "}";
-    return "{\"label\": " + quoted(how.labels[chosen[0]]) + ", \"score\": " + number(values[chosen[0]]) + ", \"probabilities\": " + all + "}";
+    const std::string abstained = how.answered_from ? std::string(", \"abstained\": ") + (output.abstained ? "true" : "false") : "";
+    const std::string set = how.in_set_from ? ", \"label_set\": " + list(output.set.size(), [&](std::size_t i) { return quoted(how.labels[output.set[i]]); }, "[]") : "";
+    return "{\"label\": " + quoted(how.labels[chosen[0]]) + ", \"score\": " + number(values[chosen[0]]) + ", \"probabilities\": " + all + abstained + set + "}";
 }
 
 // Reads lines, makes a Text of each and hands them on in chunks; what is wrong with a line is said with its number.

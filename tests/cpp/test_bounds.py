@@ -210,6 +210,18 @@ def test_a_description_that_means_nothing_is_refused(fast_program, exported, ent
         load(exported)
 
 
+@pytest.mark.parametrize("noted", ["x", {}, {"threshold": None}, {"threshold": "x"}, {"set_threshold": True}])
+def test_an_abstention_that_means_nothing_is_refused(fast_program, exported, noted):
+    from toughen.deploy.predictor import load
+    from toughen.errors import InputError
+
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    change(exported, abstention=noted)
+    assert "abstention" in fast_program.refusal(exported, data=b"a\n")
+    with pytest.raises(InputError, match="abstention"):
+        load(exported)
+
+
 @pytest.mark.parametrize("file", ["tokenizer.bin", "tokenizer.json"])
 def test_another_models_tokenizer_is_refused(fast_program, exported, file, tmp_path):
     import hashlib

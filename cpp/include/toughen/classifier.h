@@ -60,6 +60,10 @@ TOUGHEN_API size_t toughen_classifier_labels(const toughen_classifier* classifie
 TOUGHEN_API const char* toughen_classifier_label(const toughen_classifier* classifier, size_t label);
 TOUGHEN_API size_t toughen_classifier_thresholds(const toughen_classifier* classifier); /* 0 where it has none */
 TOUGHEN_API double toughen_classifier_threshold(const toughen_classifier* classifier, size_t place);
+/* Where the model was fitted to abstain (one class per text): 1, and the probability from which an answer is given; else 0. */
+TOUGHEN_API int toughen_classifier_answered_from(const toughen_classifier* classifier, double* probability);
+/* Where it was fitted to name sets of labels: 1, and the probability from which a label is in the set; else 0. */
+TOUGHEN_API int toughen_classifier_in_set_from(const toughen_classifier* classifier, double* probability);
 /* Lives as long as the classifier; not to be freed. */
 TOUGHEN_API const toughen_tokenizer* toughen_classifier_tokenizer(const toughen_classifier* classifier);
 
@@ -83,6 +87,10 @@ TOUGHEN_API size_t toughen_outputs_rows(const toughen_outputs* outputs, size_t t
 TOUGHEN_API const double* toughen_outputs_values(const toughen_outputs* outputs, size_t text, size_t row);
 /* The labels that are predicted for a row: one, of multi-label any number, of regression none. */
 TOUGHEN_API const size_t* toughen_outputs_chosen(const toughen_outputs* outputs, size_t text, size_t row, size_t* count);
+/* 1 where the answer is not to be given, since its probability is too low; 0 in models that were not fitted to abstain. */
+TOUGHEN_API int toughen_outputs_abstained(const toughen_outputs* outputs, size_t text);
+/* The labels that may be right, the likeliest first, maybe none; none in models that were not fitted to name them. */
+TOUGHEN_API const size_t* toughen_outputs_set(const toughen_outputs* outputs, size_t text, size_t* count);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 //     // outputs[0].rows[0].values[i] is the probability of classify.description().labels[i]
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ struct Description {
     std::vector<std::string> labels;
     std::vector<double> thresholds;  // empty where the model has none
     Pairs pairs = Pairs::unknown;
+    std::optional<double> answered_from;  // the probability from which an answer is given; empty: always
+    std::optional<double> in_set_from;    // that from which a label is in the set; empty: no sets
 };
 
 struct Options {
@@ -46,7 +49,9 @@ struct Prediction {
 };
 
 struct Output {
-    std::vector<Prediction> rows;  // one; of words one for each
+    std::vector<Prediction> rows;   // one; of words one for each
+    bool abstained = false;         // whether the answer is not to be given: its probability is too low
+    std::vector<std::size_t> set;   // the labels that may be right, the likeliest first; where the model has in_set_from
 };
 
 // Stops a prediction from another thread.
@@ -110,6 +115,10 @@ public:
                 const std::size_t* chosen = toughen_outputs_chosen(made, text, row, &count);
                 outputs[text].rows.push_back({{values, values + description_.labels.size()}, {chosen, chosen + count}});
             }
+            std::size_t count = 0;
+            const std::size_t* set = toughen_outputs_set(made, text, &count);
+            outputs[text].set.assign(set, set + count);
+            outputs[text].abstained = toughen_outputs_abstained(made, text) != 0;
         }
         return outputs;
     }
@@ -140,6 +149,9 @@ private:
             description_.labels.push_back(toughen_classifier_label(handle_, i));
         for (std::size_t i = 0; i < toughen_classifier_thresholds(handle_); ++i)
             description_.thresholds.push_back(toughen_classifier_threshold(handle_, i));
+        double from = 0;
+        if (toughen_classifier_answered_from(handle_, &from)) description_.answered_from = from;
+        if (toughen_classifier_in_set_from(handle_, &from)) description_.in_set_from = from;
     }
 
     toughen_classifier* handle_ = nullptr;
