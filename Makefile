@@ -44,10 +44,9 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/mypy
 
-# Two worker processes with one thread each: many small models, where more threads only get in each other's way. In CI
-# the branches that the tests reach are counted (a third more time), and have a floor in pyproject.toml.
+# Two worker processes with one thread each: many small models, where more threads only get in each other's way.
 tests: $(VENV)/.ready
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(CI),--cov --cov-report=)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Strict: a link or an anchor that leads nowhere, a page outside the navigation and a docstring that names no parameter fail.
 docs: $(VENV)/.ready
