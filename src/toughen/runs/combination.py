@@ -30,7 +30,7 @@ class Combination(Ensemble):
         A vote and a stacker decide by themselves; for the other rules thresholds are averaged as outputs are.
         """
         first = members[0]
-        own = {f.name: getattr(first, f.name) for f in fields(Classifier)}
+        own = {f.name: getattr(first, f.name) for f in fields(Classifier) if f.init}
         known = [member.thresholds for member in members]
         thresholds = None
         if rule.how == "weights" and all(cuts is not None for cuts in known):

@@ -34,7 +34,7 @@ class Ensemble(Classifier):
     def of(cls, members: Sequence[Classifier]) -> Ensemble:
         """Join classifiers with the same labels; their thresholds are averaged like their outputs."""
         first = members[0]
-        own = {f.name: getattr(first, f.name) for f in fields(Classifier)}
+        own = {f.name: getattr(first, f.name) for f in fields(Classifier) if f.init}
         thresholds = mean_thresholds([member.thresholds for member in members])
         return cls(**own | {"thresholds": thresholds, "abstention": None}, members=tuple(members))
 
