@@ -71,7 +71,7 @@ def train_cell(name: str, arm: str, seed: int, stage: str, root: Path) -> dict[s
     import torch
 
     import toughen
-    from toughen.attack.typos import typos
+    from toughen.attack.noise.typos import typos
     from toughen.demo.encoder import find_minilm
 
     torch.set_num_threads(1)

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from attack.test_typos import distance
-from toughen.attack import chinese, confusables
-from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, make_misspelling
+from toughen.attack.noise import chinese, confusables
+from toughen.attack.noise.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, alike, make_misspelling
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError
 
@@ -44,7 +44,7 @@ def test_tables_are_symmetric_and_confuse_nothing_with_itself(name):
 
 
 def test_the_keyboard_is_symmetric():
-    from toughen.attack.typos import NEIGHBOURS
+    from toughen.attack.noise.typos import NEIGHBOURS
 
     assert all(key in NEIGHBOURS[near] for key, keys in NEIGHBOURS.items() for near in keys)
     assert "w" in NEIGHBOURS["q"]

@@ -14,7 +14,7 @@ from saved_models import save_classifier
 from tiny import save_tiny_model
 from toughen.assess.intervals import metric_intervals, metric_points, resampled_metrics
 from toughen.attack import curve, noise_curve
-from toughen.attack.corruptions import GENERAL, SEVERITIES
+from toughen.attack.noise.corruptions import GENERAL, SEVERITIES
 from toughen.classifier.classifier import Classifier
 from toughen.errors import InputError
 

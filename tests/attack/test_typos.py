@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from toughen.attack.typos import mistype, typos
+from toughen.attack.noise.typos import mistype, typos
 from toughen.errors import InputError
 
 TEXTS = [

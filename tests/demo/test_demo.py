@@ -8,7 +8,7 @@ from rich.console import Console
 
 from toughen import demo
 from toughen.assess.metrics import classification_metrics
-from toughen.attack.typos import typos
+from toughen.attack.noise.typos import typos
 
 ASKED = []
 

@@ -334,7 +334,7 @@ def test_the_page_speaks_the_readers_language_and_lets_nothing_in():
 
 
 def test_both_languages_say_the_same_things():
-    from toughen.attack.corruptions import CORRUPTIONS
+    from toughen.attack.noise.corruptions import CORRUPTIONS
     from toughen.serve import static_files
 
     words = json.loads((static_files._FOLDER / "words.json").read_text())

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from toughen.arrays import Floats
 from toughen.assess.intervals import metric_points, metric_values, resampled_metrics
 from toughen.assess.selection import chosen_metric
-from toughen.attack.chinese import is_chinese
-from toughen.attack.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, make_misspelling
+from toughen.attack.noise.chinese import is_chinese
+from toughen.attack.noise.corruptions import CHINESE, CORRUPTIONS, GENERAL, SEVERITIES, Corruption, make_misspelling
 from toughen.attack.subject import classifier_of, read_labelled
 from toughen.attack.word_lists import read_word_lists
 from toughen.errors import InputError

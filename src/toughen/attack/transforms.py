@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from toughen.attack import typos
-from toughen.attack.confusables import HOMOGLYPHS
-from toughen.attack.corruptions import alike
+from toughen.attack.noise import typos
+from toughen.attack.noise.confusables import HOMOGLYPHS
+from toughen.attack.noise.corruptions import alike
 from toughen.attack.search_requests import Asking, Fills
 from toughen.data.words import Words, is_one_word
 

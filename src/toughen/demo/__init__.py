@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toughen.assess.metrics import classification_metrics
-from toughen.attack.typos import typos
+from toughen.attack.noise.typos import typos
 from toughen.demo.corpus import FOLDER
 from toughen.demo.encoder import NAME, find_minilm
 from toughen.recipe.shipped import DEFAULT

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from toughen.attack.typos import typos
+from toughen.attack.noise.typos import typos
 
 SIZES = {"train": 1000, "validation": 200, "test": 300}
 LABELS = ("negative", "positive")

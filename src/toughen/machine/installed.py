@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 TRAINING = frozenset(
-    {"torch", "transformers", "accelerate", "datasets", "safetensors", "sklearn", "scipy", "pandas", "huggingface_hub"}
+    {
+        "torch",
+        "transformers",
+        "accelerate",
+        "datasets",
+        "safetensors",
+        "sklearn",
+        "scipy",
+        "pandas",
+        "huggingface_hub",
+        "httpx",
+    }
 )
 """Libraries of the extra ``train``, and what they bring. Whatever needs one imports it when it runs."""
 

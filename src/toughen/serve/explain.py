@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from toughen.attack.chinese import is_chinese
-from toughen.attack.corruptions import CHINESE, GENERAL, Corruption
+from toughen.attack.noise.chinese import is_chinese
+from toughen.attack.noise.corruptions import CHINESE, GENERAL, Corruption
 from toughen.data.words import Words
 from toughen.serve.cut import Cut
 from toughen.serve.model import Row, Served, Text

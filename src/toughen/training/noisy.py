@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from toughen.arrays import Ints
-from toughen.attack.corruptions import CHINESE, CORRUPTIONS
+from toughen.attack.noise.corruptions import CHINESE, CORRUPTIONS
 from toughen.classifier.answers import texts_dataset
 from toughen.data import tokenise
 from toughen.data.batches import TOKEN_COLUMNS, LengthBuckets, Rows, iter_rows

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from toughen.attack import chinese, typos
-from toughen.attack.confusables import CONTRACTIONS, EMOJI, HOMOGLYPHS, MISSPELLINGS, OCR
+from toughen.attack.noise import chinese, typos
+from toughen.attack.noise.confusables import CONTRACTIONS, EMOJI, HOMOGLYPHS, MISSPELLINGS, OCR
 from toughen.settings import require
 
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from toughen.attack.confusables import LOOK_ALIKES, SYMBOLS, VARIANTS
+from toughen.attack.noise.confusables import LOOK_ALIKES, SYMBOLS, VARIANTS
 from toughen.data.words import IDEOGRAPH
 from toughen.errors import InputError
 
