@@ -12,6 +12,8 @@ from toughen.recipe import shipped
 
 ROOT = Path(__file__).parents[2]
 ROWS = [json.loads(line) for line in (ROOT / "benchmarks/results/evidence-screen.jsonl").read_text().splitlines()]
+SCREENED = list(dict.fromkeys(row["set"] for row in ROWS))
+WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven")
 
 
 @pytest.fixture
@@ -60,9 +62,34 @@ def test_the_readme_quotes_the_rows():
     assert f"its AUC {low:.1f} to {high:.1f} points above, for {seconds:.1f} times the CPU seconds" in text
     low, high = range_of("f1", 100, "fast")
     assert f"its F1 lies {low:+.1f} to {high:+.1f} points beside that of `fast`" in text
-    words = ("none", "one", "two", "three", "four", "five", "six", "seven")
-    assert f"On each of {words[len(sets)]} data sets" in text
-    assert f"{words[len(sets)]} data sets of seven so far" in text
+    assert f"On each of {WORDS[len(sets)]} data sets" in text
+    assert f"{WORDS[len(sets)]} data sets of seven so far" in text
+
+
+def test_the_readme_quotes_the_finals():
+    rows = (ROOT / "benchmarks/results/evidence-finals.jsonl").read_text().splitlines()
+    found = {(row["set"], row["arm"], row["seed"]): row for row in map(json.loads, rows)}
+    ours, base, seeds = "accuracy, 4 epochs", "fast", range(100, 110)
+    sets = [n for n in SCREENED if all((n, arm, seed) in found for arm in (ours, base) for seed in seeds)]
+
+    def range_of(of, scale):
+        pairs = {n: [found[n, ours, s][of] - found[n, base, s][of] for s in seeds] for n in sets}
+        return min(scale * np.mean(gaps) for gaps in pairs.values()), max(
+            scale * np.mean(gaps) for gaps in pairs.values()
+        )
+
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (f1, f1_most), (auc, auc_most), (loss, loss_most) = (
+        range_of("f1", 100),
+        range_of("auc", 100),
+        range_of("log_loss", -1),
+    )
+    assert f"On the test rows of {WORDS[len(sets)]} of them (10 fresh seeds)" in text
+    assert (
+        f"its F1 lies {f1:+.1f} to {f1_most:+.1f} points beside that of `fast`, its AUC {auc:.1f} to {auc_most:.1f}"
+        in text
+    )
+    assert f"above and its log loss {loss:.3f} to {loss_most:.3f} below" in text
 
 
 def test_the_default_trains_as_the_arm_that_was_measured(monkeypatch):
