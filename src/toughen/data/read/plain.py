@@ -8,7 +8,8 @@ import lzma
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -50,14 +51,18 @@ def plain(path: Path, name: str, encoding: str | None = None) -> Path:
     return _make_plain(path.absolute(), name, encoding if foreign else None, (found.st_size, found.st_mtime_ns))
 
 
-def replace_bad_bytes(path: Path, name: str) -> Path:
-    """Return a file in which the replacement character stands for each byte that is no UTF-8; as :func:`plain`."""
-    found = path.stat()
-    return _make_plain(path.absolute(), name, "utf-8", (found.st_size, found.st_mtime_ns), "replace")
+@contextmanager
+def with_bad_bytes_replaced(path: Path) -> Iterator[Path]:
+    """Give, for the block, a file in which the replacement character stands for each byte that is no UTF-8."""
+    folder = usable_cache() or Path(tempfile.gettempdir())
+    with refuse_full_disk(folder), tempfile.TemporaryDirectory(dir=folder, prefix="repaired-") as made:
+        target = Path(made) / f"whole{kind_of(path)}"
+        _decode(open, path, target, "utf-8", "replace")
+        yield target
 
 
 @cache
-def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int], errors: str = "strict") -> Path:
+def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, int]) -> Path:
     folder = usable_cache() or Path(tempfile.gettempdir())
     with refuse_full_disk(folder):
         made = Path(_folder(folder).name) / f"{len(list(Path(_folder(folder).name).iterdir()))}{kind_of(path)}"
@@ -67,16 +72,20 @@ def _make_plain(path: Path, name: str, encoding: str | None, _stamp: tuple[int, 
             with opened(path, "rb") as source, made.open("wb") as target:
                 shutil.copyfileobj(source, target)
         else:
-            with (
-                opened(path, "rt", encoding=encoding, errors=errors, newline="") as source,
-                made.open("w", encoding="utf-8", newline="") as target,
-            ):
-                shutil.copyfileobj(source, target)
+            _decode(opened, path, made, encoding, "strict")
     except UnicodeError as error:
         raise InputError(f"{name} is not in the encoding {encoding} (--data.encoding): {error}.") from error
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InputError(f"{name} is damaged: it cannot be unpacked ({error}); pack it again.") from error
     return made
+
+
+def _decode(opened: Callable[..., Any], path: Path, made: Path, encoding: str, errors: str) -> None:
+    with (
+        opened(path, "rt", encoding=encoding, errors=errors, newline="") as source,
+        made.open("w", encoding="utf-8", newline="") as target,
+    ):
+        shutil.copyfileobj(source, target)
 
 
 @cache

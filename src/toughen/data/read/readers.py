@@ -6,7 +6,8 @@ Arrow does the reading; what it refuses is read again, slowly, to name the row.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from toughen.data.read.delimited import empty, explain_unreadable, inspect_delim
 from toughen.data.read.diagnose import foreign_lines, foreign_rows, is_utf8, json_records, parse_json, refuse_bad_utf8
 from toughen.data.read.labelled_lines import read_labelled_lines
 from toughen.data.read.layouts import read_object, table_of_records
-from toughen.data.read.plain import PACKED, SAMPLE, inner, kind_of, plain, replace_bad_bytes, two_bytes
+from toughen.data.read.plain import PACKED, SAMPLE, inner, kind_of, plain, two_bytes, with_bad_bytes_replaced
 from toughen.data.read.raw import Damage, Raw, find_intact_rows
 from toughen.data.read.spill import collect
 from toughen.errors import InputError
@@ -75,24 +76,34 @@ def read_lines(path: Path, name: str) -> Raw:
 
 
 def _read_delimited(path: Path, name: str, drop: bool) -> Raw:
-    repaired = replace_bad_bytes(path, name) if drop and _has_bad_rows(path) else path
-    file = inspect_delimited(repaired, name)
-    damage: list[Damage] = []
+    with _repaired(path, drop) as repaired:
+        file = inspect_delimited(repaired, name)
+        damage: list[Damage] = []
 
-    def read(block: int) -> pa.Table:
-        with file.batches(block, (lambda _row: "skip") if drop else None) as batches:
-            return collect(batches, batches.schema)
+        def read(block: int) -> pa.Table:
+            with file.batches(block, (lambda _row: "skip") if drop else None) as batches:
+                return collect(batches, batches.schema)
 
-    try:
-        table = _with_blocks(read, repaired)
-        damage = file.damage() if drop else []
-    except pa.ArrowInvalid as error:
-        raise file.fault(error) from error
+        try:
+            table = _with_blocks(read, repaired)
+            damage = file.damage() if drop else []
+        except pa.ArrowInvalid as error:
+            raise file.fault(error) from error
     rows = find_intact_rows(table.num_rows, damage)
     if repaired != path:
         foreign = foreign_rows(path, name, file.delimiter, file.quoted)
         table, rows, damage = _without_foreign(table, rows, damage, foreign)
     return Raw(file.drop_unnamed(table), name, typed=False, rows=rows, notes=file.note, damage=damage)
+
+
+@contextmanager
+def _repaired(path: Path, drop: bool) -> Iterator[Path]:
+    """Give the file itself, or where rows that are not UTF-8 are to be left out, for the block one that can be read."""
+    if not (drop and _has_bad_rows(path)):
+        yield path
+        return
+    with with_bad_bytes_replaced(path) as repaired:
+        yield repaired
 
 
 def _has_bad_rows(path: Path) -> bool:
@@ -123,20 +134,20 @@ def _with_blocks(read: Callable[[int], pa.Table], path: Path) -> pa.Table:
 
 
 def _read_json(path: Path, name: str, drop: bool) -> Raw:
-    repaired = replace_bad_bytes(path, name) if drop and _has_bad_rows(path) else path
     if not drop:
         refuse_bad_utf8(path, name)
-    if not first_character(repaired):
-        raise empty(name)
-    if drop and is_json_lines(repaired):
-        damage: list[Damage] = []
-        found = table_of_records(list(json_records(repaired, name, damage)), name)
-        rows = find_intact_rows(found.table.num_rows, damage)
-        table = found.table
-        if repaired != path:
-            table, rows, damage = _without_foreign(table, rows, damage, foreign_lines(path, name))
-        return replace(found, table=table, rows=rows, damage=damage)
-    refuse_bad_utf8(path, name)
+    with _repaired(path, drop) as repaired:
+        if not first_character(repaired):
+            raise empty(name)
+        if drop and is_json_lines(repaired):
+            damage: list[Damage] = []
+            found = table_of_records(list(json_records(repaired, name, damage)), name)
+            table, rows = found.table, find_intact_rows(found.table.num_rows, damage)
+            if repaired != path:
+                table, rows, damage = _without_foreign(table, rows, damage, foreign_lines(path, name))
+            return replace(found, table=table, rows=rows, damage=damage)
+    if drop:
+        refuse_bad_utf8(path, name)
     return _json_lines(path, name) if is_json_lines(path) else _json_whole(path, name)
 
 
