@@ -37,15 +37,19 @@ def command(model, data, output, trials):
     return ["search", "plain", "--over", "training.learning_rate=1e-4:1e-2:log", *where, *flags, "--json"]
 
 
-def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path, capsys):
+def test_three_trials_resumed_blind_to_the_test(model, poisoned, data, tmp_path, capsys, monkeypatch):
     """Two trials, then one that an earlier process had only asked for: its number is used, and no trial is repeated."""
     import optuna
+
+    calls = []
+    monkeypatch.setattr(module, "search", lambda *a, inner=module.search, **k: calls.append(1) or inner(*a, **k))
 
     with pytest.raises(InputError, match=r"test\.csv"):  # the canary: whoever opens that file is refused
         toughen.train(poisoned, model=model, recipe="plain", output=tmp_path / "run", quiet=True)
     output = tmp_path / "search"
     assert main(command(model, poisoned, output, 2)) == 0
     first = json.loads(capsys.readouterr().out)
+    assert len(calls) == 1, "a command searches once"
     study = optuna.load_study(study_name="toughen", storage=f"sqlite:///{output / 'study.db'}")
     here = {"folder": str(output.resolve())}
     study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs=here))

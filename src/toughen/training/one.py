@@ -99,14 +99,12 @@ def train_one(
 def _lines_on_rows(report: Mapping[str, Any]) -> Iterator[str]:
     """Say which rows training did not go through as the recipe has it."""
     if left_out := report.get("rows_left_out"):
-        one, all_ = ("row", "was", "its step"), ("rows", "were", "their steps")
-        rows = count(
-            left_out, *("{} whose loss is not finite {} left out of {}".format(*words) for words in (one, all_))
-        )
-        yield f"{rows} (metrics.json: train)."
+        one = "1 row whose loss is not finite was left out of its step"
+        more = f"{left_out:,} rows whose loss is not finite were left out of their steps"
+        yield f"{one if left_out == 1 else more} (metrics.json: train)."
     if unperturbed := report.get("rows_unperturbed"):
         rows = count(unperturbed, "row was", "rows were")
-        yield (f"{rows} learnt from without a perturbation, since its gradient is not finite (metrics.json: train).")
+        yield f"{rows} learnt from without a perturbation, since its gradient is not finite (metrics.json: train)."
 
 
 def _finish(
