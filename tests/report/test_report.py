@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from report import made
 from report.checks import problems, words
 from toughen.cli import main
 from toughen.errors import InputError
-from toughen.report import write
+from toughen.report import charts, write
 from toughen.report.write import after_training, find_result, say_report, write_report
 
 pytest.importorskip("matplotlib", reason="needs the extra report")
@@ -329,3 +330,14 @@ def test_means_over_classes_are_named_alike():
 
     named = [name_metric(metric) for metric in ("f1", "f1_micro", "f1_weighted", "precision_weighted", "log_loss")]
     assert named == ["F1", "F1 (micro)", "F1 (weighted)", "precision (weighted)", "log loss"]
+
+
+def test_labels_of_two_lines_do_not_touch_in_a_forest():
+    names = ["short"] * 12 + ["a name so long that it takes a second line"] * 3
+    rows = [charts.Interval(name, 0.5, 0.4, 0.6, False) for name in names]
+    drawn = charts.forest("key", "Title", rows, "share", "alt", line=None).figure
+    (axis,) = drawn.axes
+    drawn.canvas.draw()
+    boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+    assert [label.get_text().count("\n") for label in axis.get_yticklabels()] == [0] * 12 + [1] * 3
+    assert all(above.y0 > below.y1 for above, below in pairwise(boxes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from textwrap import shorten, wrap
 from typing import Any
 
@@ -96,21 +97,24 @@ def forest(
     """Draw values with their intervals below each other, beside a line that they are compared with."""
     with apply_style():
         labels = ["\n".join(wrap(shorten(row.name, 54, placeholder="…"), 27)) or "–" for row in rows]
-        height = 0.7 + sum(0.26 + 0.15 * label.count("\n") for label in labels)
-        figure, (axis,) = new_figure(max(1.2, height))
-        for i, row in enumerate(rows):
-            _interval(axis, i, row)
+        heights = [0.26 + 0.15 * label.count("\n") for label in labels]  # in inches: two lines need more room than one
+        ends = list(accumulate(heights))
+        places = [end - height / 2 for end, height in zip(ends, heights, strict=True)]
+        whole = sum(heights)
+        figure, (axis,) = new_figure(max(1.2, 0.7 + whole))
+        for place, row in zip(places, rows, strict=True):
+            _interval(axis, place, row)
         if line is not None:
             axis.axvline(line, color=MUTED, linewidth=1, linestyle="--")
-        axis.set_yticks(range(len(rows)), labels)
-        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_yticks(places, labels)
+        axis.set_ylim(whole, 0)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(axis_name)
     numbers = [(row.name, number(row.value, 4), number(row.low, 4), number(row.high, 4)) for row in rows]
     return Chart(key, title, alt, figure, note, Table(title, ("name", axis_name, "low", "high"), numbers))
 
 
-def _interval(axis: Any, place: int, row: Interval) -> None:
+def _interval(axis: Any, place: float, row: Interval) -> None:
     colour = SERIES[1] if row.strong else SERIES[0]
     if row.low is not None and row.high is not None:
         axis.plot([row.low, row.high], [place, place], color=colour, linewidth=2)

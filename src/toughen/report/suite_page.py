@@ -26,7 +26,7 @@ def suite_page(path: Path) -> Page:
         ("suite", content["suite"]),
         ("what it asks", content["description"] or "–"),
         ("texts", number(content["n"])),
-        ("answers", ", ".join(f"{label} {times:,}" for label, times in content["answers"].items())),
+        ("answers", ", ".join(f"{label}: {times:,}" for label, times in content["answers"].items())),
         ("labels", ", ".join(f"{name} is {label}" for name, label in content["labels"].items()) or "none needed"),
     ]
     sections = [
